@@ -1,13 +1,13 @@
 """The data set of a run: found once, in the parent process, and the same in every attempt.
 
     scan.py     the user's data -> ImageIndex: joins the modules below
-    sources.py  data that is no folder and no table, refused by its name
-    to_predict.py  what is given to predict: paths, folders, patterns, images in memory
+    sources.py  refuses data that is neither a folder nor a table, by its name
+    to_predict.py  the images to predict: paths, folders, patterns, images in memory
     picture_files.py  PIL images: upright, palettes and colour spaces resolved
     arrays.py   images in memory or in a dataset object, written to files; number_scale.py what their numbers mean
-    dataset_objects.py  what a tf.data.Dataset or a PyDataset gives
+    dataset_objects.py  the images and labels of a tf.data.Dataset or a PyDataset
     layout.py   where a folder has its class folders: in itself, in splits, in a wrapper
-    class_level.py  whether the folders of one level are classes; inside.py what lies in a folder directly
+    class_level.py  whether the folders of one level are classes; inside.py the direct content of a folder
     side_folders.py  folders that describe the images beside them, as masks do
     split_words.py  names of splits (pure)
     lower_folders.py  folders inside class folders that show that these are no classes (pure)
@@ -20,7 +20,7 @@
     bare_list.py  a path and a label in each line, without names of columns (pure)
     mark_columns.py  columns of 0 and 1, or -1 and 1, each for a label (pure)
     listed_places.py  where the files of a table are
-    missing_files.py  listed files that are not there, or are no files, in words
+    missing_files.py  listed files that do not exist, or are no regular files
     labels.py   what a label means, the order of classes (pure)
     label_sets.py  images with any number of labels: what a cell means, and the sets that images have (pure)
     listing.py  a CSV file, lists or a DataFrame, image by image; gather.py sorts them into classes -> Found
@@ -28,8 +28,8 @@
     group_findings.py  how a split keeps or divides them, in words (pure)
     held_out.py the images of validation and test that are given, or that the data has
     contents.py classes whose files only look like images
-    findings.py what was found, in words (pure)
-    labelled.py images with the classes of a run that has ended, to judge its model by
+    findings.py the lines about what was found (pure)
+    labelled.py images with the classes of a run that has ended, to evaluate its model on
     labelled_sets.py   the same, with any number of labels
     split.py    Found -> training and validation, in order (pure)
     label_set_split.py the same, so that each of several labels has its share (pure)
@@ -37,8 +37,8 @@
     table.py    the lines of a CSV file, each with its number
     index.py    ImageIndex, and samples.csv
     duplicates.py  groups of equal images; near_pairs.py pairs of similar ones among very many (pure)
-    label_doubts.py  which labels another class would suit better
-    spread.py   images in an order in which each part has all classes (pure)
+    label_doubts.py  which images are probably labelled wrong
+    spread.py   images in an order in which each part has all classes in proportion (pure)
 
 Paths are str everywhere, as the operating system returns them: a million Path objects would take too much memory.
 """

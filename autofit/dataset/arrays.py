@@ -1,8 +1,8 @@
 """Images that a caller holds in memory or in a dataset object, written to files that a run can train on.
 
-The files are named by number and content: the same images in the same run directory give the same files, so that the
-same call resumes its run. Those of a dataset, which may be shuffled anew each time, are named without a number. One
-image at a time is converted. TensorFlow is never imported: a `tf.data.Dataset` is asked by its own methods.
+The files are named by number and content, so that the same images in the same run directory give the same files, and
+the same call resumes its run. Files from a dataset, which may be shuffled anew each time, are named by content only.
+One image at a time is converted. TensorFlow is never imported: a `tf.data.Dataset` is read by its own methods.
 """
 
 from __future__ import annotations
@@ -61,15 +61,15 @@ def write_images(
         data: an array or tensor `(n, height, width[, channels])`, a list of such or of PIL images, or a dataset that
             gives pairs of batches.
         labels: one for each image, or one-hot rows; None for a dataset, which has its own.
-        folder: for the files; made if it does not exist.
-        say: takes a line that says how the numbers were understood.
+        folder: the folder for the files; made if it does not exist.
+        say: called with a line that says how the pixel values were understood.
         on_progress: called with the number of images so far.
         multi_label: whether an image may have any number of labels: they are then rows of 0 and 1, uint8 `(classes,)`,
             or whatever else a table may hold.
-        has_labels: whether labels are wanted; else those of a dataset do not count, and it may have none.
+        has_labels: whether labels are needed; if not, those of a dataset are ignored and may be missing.
 
     Returns:
-        The path and the label of each image, None where none is wanted.
+        The path and the label of each image; None for the labels if they are not needed.
 
     Raises:
         UserError: the data cannot be used; the message says what to do.
@@ -126,7 +126,7 @@ _SEVERAL = (
 
 
 def _are_one_hot(rows: np.ndarray) -> bool:
-    """Whether each row has a single 1, and 0 elsewhere; rows of names have not."""
+    """Whether each row has a single 1 and otherwise zeros; False for rows of names."""
     is_number = rows.dtype.kind in "buif"
     return is_number and bool((((rows == 0) | (rows == 1)).all(axis=1) & (rows.sum(axis=1) == 1)).all())
 
@@ -152,7 +152,7 @@ def label_rows(labels: Any) -> list[Any]:
 
 
 def _listed(labels: Any) -> Any:
-    """Labels that come one after another, as from a generator or the values of a dictionary, as a list."""
+    """Labels as a list, if they come from an iterator, such as a generator or the values of a dictionary."""
     has_places = hasattr(labels, "__getitem__") or is_like_array(labels)
     has_no_order = isinstance(labels, set | frozenset)
     return labels if has_places or has_no_order or not isinstance(labels, Iterable) else list(labels)
@@ -170,7 +170,7 @@ def _labels_for(data: Any, labels: Any, meaning: Callable[[Any], list[Any]]) -> 
 
 
 def is_array(data: object) -> bool:
-    """Whether the data are a NumPy array, or what has its interface."""
+    """Whether the data are a NumPy array, or an object with its interface."""
     return hasattr(data, "__array_interface__")
 
 
@@ -180,10 +180,10 @@ def is_like_array(data: object) -> bool:
 
 
 def _as_array(data: Any) -> Any:
-    """A tensor as an array; anything else as it is.
+    """A tensor as a NumPy array; anything else as it is.
 
     Raises:
-        UserError: it is on a device from which it has to be fetched first.
+        UserError: the tensor is on a device, from which it has to be copied first.
     """
     import numpy as np  # noqa: PLC0415
 
@@ -196,19 +196,20 @@ def _as_array(data: Any) -> Any:
 
 
 class _Names:
-    """The names of files, by content and, where the place of an image is its own, by number.
+    """Names the files by content and, if the order of the images is fixed, by number.
 
-    Without a number, the label counts too: equal images with other labels are told apart in any order.
+    Without a number, the name depends on the label too: equal images with different labels have different names,
+    whatever their order.
 
     Args:
-        by_number: whether images have their numbers.
+        by_number: whether names have the numbers of the images.
     """
 
     def __init__(self, *, by_number: bool) -> None:
         self._by_number, self._met = by_number, Counter[str]()
 
     def of(self, values: np.ndarray, number: int, label: Any) -> str:
-        """The name for an image; equal ones without a number are counted."""
+        """The name for an image; without numbers, a counter is appended for equal images."""
         content = hashlib.blake2b(f"{values.shape}{values.dtype}".encode() + values.tobytes())
         if self._by_number:
             return f"{number:07d}-{content.hexdigest()[:DIGEST_DIGITS]}.png"
@@ -219,7 +220,7 @@ class _Names:
 
 
 def _levels(image: Any, number: int, scale: NumberScale) -> np.ndarray:
-    """The image as a PNG holds it: `(height, width)` or `(height, width, 3 or 4)` of 8 bits, or grey of 16."""
+    """The image as it is stored in a PNG: 8 bits, `(height, width)` or `(height, width, 3 or 4)`, or 16-bit grey."""
     import numpy as np  # noqa: PLC0415
 
     if is_picture(image):
@@ -240,7 +241,7 @@ def _levels(image: Any, number: int, scale: NumberScale) -> np.ndarray:
 
 
 def _write(values: np.ndarray, path: Path) -> Path:
-    """Write one image, unless its file is there."""
+    """Write one image, unless its file exists already."""
     from PIL import Image  # noqa: PLC0415
 
     if not path.exists():
@@ -251,7 +252,7 @@ def _write(values: np.ndarray, path: Path) -> Path:
 
 
 def may_have_channels_first(shape: tuple[int, ...]) -> bool:
-    """Whether three sides are those of an image whose channels, 3 or 4, come first."""
+    """Whether a shape of three sizes may be that of an image whose channels, 3 or 4, come first."""
     return shape[0] in CHANNELS[1:] and shape[2] not in CHANNELS
 
 
@@ -272,12 +273,12 @@ def _checked(values: np.ndarray, number: int) -> np.ndarray:
 
 
 class ImageTable:
-    """Images and labels as a table, in the way of a DataFrame.
+    """Images and labels as a table with the interface of a DataFrame.
 
     Args:
-        paths: of the images.
-        labels: one for each; or rows of 0 and 1, each column of which becomes one of the table, named by its number.
-        root: the folder that they are known relative to: where that is plays no part in what is trained.
+        paths: the paths of the images.
+        labels: one for each image; or rows of 0 and 1, whose columns become columns of the table, named by number.
+        root: the folder to which the images' recorded names are relative: a run does not depend on where it is.
     """
 
     def __init__(self, paths: list[str], labels: list[Any], root: str = "") -> None:
@@ -298,7 +299,7 @@ class ImageTable:
 
 
 def stand_in(held_out: Any) -> Any:
-    """A table in place of images in memory, before they are written; anything else as it is."""
+    """A placeholder table for images in memory that are not written yet; anything else as it is."""
     is_pair = isinstance(held_out, tuple) and len(held_out) == 2  # noqa: PLR2004 - images and labels
     return ImageTable([], []) if is_pair or is_dataset(held_out) else held_out
 

@@ -1,4 +1,4 @@
-"""What the user says of a table: its columns, and the folder of its relative paths."""
+"""The options about a table: its columns, and the folder of its relative paths."""
 
 # ruff: noqa: PTH100, PTH111, PTH112 - paths are str in this package
 
@@ -14,7 +14,7 @@ from autofit.printable import printable
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What the user says of a table: its columns, and the folder of its relative paths. None: found out.
+    """The user's options about a table: its columns, and the folder of its relative paths; None is found out.
 
     With `multi_label` an image may have any number of labels, and `label_column` may name one column for each of them.
     `separator` is known to stand between them in a cell; empty: found out.
@@ -43,7 +43,7 @@ def asked_of(
     multi_label: bool = False,
     group_column: str | None = None,
 ) -> Asked:
-    """What the user says of a table, checked.
+    """The user's options about a table, checked.
 
     Raises:
         UserError: the folder of the images does not exist, a column's name is no text, several columns of labels are

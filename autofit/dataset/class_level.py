@@ -1,4 +1,4 @@
-"""Whether the folders of one level are classes: such as may as well be something else are refused."""
+"""Checks whether the folders of one level are classes: folders that may as well be something else are refused."""
 
 # ruff: noqa: PTH118 - paths are str in this package
 
@@ -19,20 +19,21 @@ PART_WORDS = frozenset(
     {"images", "image", "imgs", "img", "photos", "part", "parts", "batch", "chunk", "fold", "shard"}
     | {"patient", "patients", "case", "study"}
 )
-"""Words in names of folders among which a data set is divided: `images_001`, `photos_part_2`, `patient00001`."""
+"""Words in the names of folders into which a data set may be divided: `images_001`, `photos_part_2`, `patient00001`."""
 
 _CAMERA_FOLDER = re.compile(r"[0-9]{3}(?=[0-9_]*[A-Z])[A-Z0-9_]{5}")
-"""As cameras name theirs: `101CANON` (JEITA CP-3461, Design rule for Camera File system); digits alone are the
-number of a class."""
+"""The name of a camera's folder, such as `101CANON` (JEITA CP-3461, Design rule for Camera File system). A name of
+digits only is the number of a class."""
 
 _DAY = re.compile(r"(19|20)[0-9]{2}[-_. ](0[1-9]|1[0-2])([-_. ][0-3][0-9])?")
-"""A date or a month, by which photos are sorted; a year may be a class."""
+"""A date or a month, by which photos may be sorted; a year alone may be a class."""
 
 
 def require_classes(folder: str, names: frozenset[str]) -> None:
-    """Refuse folders that may be no classes: a split, parts of one data set, or such as each hold the same subfolders.
+    """Refuse folders that may not be classes: a split, parts of a data set, or folders with the same subfolders.
 
-    Subfolders that are years, dates or numbers divide a class, unless the folders above are numbered alike (`fold_1`).
+    Subfolders with years, dates or numbers as names only divide a class, unless the folders above differ in a number
+    only (`fold_1`).
 
     Raises:
         UserError: there are two readings; the message names both.
@@ -71,7 +72,7 @@ def _same_inside(folder: str, names: frozenset[str], shared: frozenset[str]) -> 
 
 
 def _refuse_lone_split(folder: str, names: frozenset[str]) -> None:
-    """Refuse a split among folders that are none, such as `test` beside classes.
+    """Refuse a single split among folders that are not splits, such as `test` beside classes.
 
     Raises:
         UserError: there is one.
@@ -89,10 +90,10 @@ def _refuse_lone_split(folder: str, names: frozenset[str]) -> None:
 
 
 def _refuse_lone_set(folder: str, names: frozenset[str]) -> None:
-    """Refuse a folder called `train`, `images` or the like that has class folders, beside such as only have images.
+    """Refuse a folder called `train`, `images` or the like that has class folders, beside folders with images only.
 
     Raises:
-        UserError: it is such a folder.
+        UserError: there is such a folder.
     """
     called = {name for name in names if _is_called_as_set(name)}
     deep = [
@@ -141,10 +142,10 @@ def _refuse_masks(folder: str, names: frozenset[str]) -> None:
 
 
 def _refuse_parts(folder: str, names: frozenset[str]) -> None:
-    """Refuse folders whose names differ in a number only and say that they are parts, or a camera's.
+    """Refuse folders whose names differ in a number only and are those of parts of a data set, or of a camera.
 
     Raises:
-        UserError: they are such.
+        UserError: the folders have such names.
     """
     words = set(re.findall("[a-z]+", min(names, default="").lower()))
     if len(names) < 2 or not _numbered_alike(names):  # noqa: PLR2004 - two parts
@@ -162,9 +163,10 @@ def _refuse_parts(folder: str, names: frozenset[str]) -> None:
 
 
 def _shared_subfolders(folder: str, names: frozenset[str]) -> frozenset[str]:
-    """The subfolders that all have, if none holds images directly and they have most of them in common; else none.
+    """The names of the subfolders that all folders have, if none holds images directly and most are shared; else empty.
 
-    Of folders that are numbered alike, as patients are, those that two of them have: not every patient has all classes.
+    For folders that differ in a number only, such as those of patients, it is enough that two of them have a subfolder:
+    not every patient has all classes.
     """
     is_numbered, counts = _numbered_alike(names), Counter[str]()
     shared = frozenset[str]()
@@ -178,7 +180,7 @@ def _shared_subfolders(folder: str, names: frozenset[str]) -> frozenset[str]:
 
 
 def _inside(folder: str, name: str) -> Inside:
-    """What lies in a folder, or in the only one in it: a data set may be there once more, in a wrapper."""
+    """The content of a folder, or of its only subfolder, since a data set may be wrapped in one more folder."""
     inside = peek(folder, name)
     if inside.has_images or len(inside.folders) != 1:
         return inside

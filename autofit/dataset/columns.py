@@ -1,4 +1,4 @@
-"""Which columns of a table of images are meant."""
+"""Finds the columns of paths, labels and splits in a table of images."""
 
 from __future__ import annotations
 
@@ -24,21 +24,22 @@ LABEL_NAMES = (
     *("breed", "diagnosis", "dx", "labelname", "classid", "categoryid", "labelid", "y"),
 )
 SPLIT_NAMES = ("split", "subset", "partition", "set", "datasplit", "usage", "phase", *FLAGS)
-"""The usual names of columns, without case, blanks and marks; of two that are there the first here is meant."""
+"""The usual names of columns, in lower case without blanks and punctuation; of two that a table has, the first here is
+taken."""
 
 UNFOLLOWED_NAMES = (*SPLIT_NAMES, "istrain", "istraining", "istrainingimage")
-"""Of columns that say which images are held out, but perhaps not for what."""
+"""The names of columns that say which images are held out, though perhaps not for which split."""
 
 SIDES_OF_BOX = 4
 _BOX = re.compile(r"(bbox|box|roi)?([xy](min|max|1|2)|[xywh])")
 
 SHOWN_HEADER_CHARACTERS = 80
 LOOKED_AT_ROWS = 1000
-"""How many rows decide which columns of 0 and 1 are labels; a later row that contradicts is named."""
+"""The number of rows that decide which columns of 0 and 1 are labels; an error names a later row that contradicts."""
 
 
 class Columns(NamedTuple):
-    """The columns that are meant, as the header writes them. `split` is None if there is none.
+    """The columns to be read, as the header writes them. `split` is None if there is none.
 
     `marks` are the columns of which each stands for a label and holds 0 or 1, or -1 or 1 where they are `signed`;
     without them `label` holds the labels.
@@ -59,7 +60,7 @@ class Columns(NamedTuple):
 
     @property
     def mark_names(self) -> tuple[str, ...]:
-        """The labels that `marks` stand for: blanks around a name do not count."""
+        """The labels for which `marks` stand, without blanks around a name."""
         bare = tuple(name.strip() for name in self.marks)
         return bare if all(bare) and len(set(bare)) == len(bare) else self.marks
 
@@ -76,7 +77,7 @@ class Columns(NamedTuple):
 
     @property
     def note(self) -> str | None:
-        """What was understood, where it is not plain."""
+        """A line about how the columns were understood, unless that is obvious."""
         boxes = "the boxes in the table are not used: images are trained on whole" if self.has_boxes else None
         said = [note for note in (self._plain_note, self.not_followed, boxes) if note]
         return "; ".join(said) or None
@@ -107,7 +108,7 @@ def choose_columns(
         source: names the table in messages.
 
     Raises:
-        UserError: a column that was asked for is missing, two can be meant, or there is one column a class.
+        UserError: a column that was asked for is missing, two columns may be meant, or each class has a column.
     """
     group = _group_column(header, asked, source)
     header = [name for name in header if name != group]
@@ -142,7 +143,7 @@ def choose_columns(
 
 
 def path_column(header: Sequence[str], asked: Asked, source: str) -> str | None:
-    """The column of paths; None if none is called so.
+    """The column of paths; None if none has such a name.
 
     Raises:
         UserError: the one that was asked for is missing, or two can be meant.
@@ -158,7 +159,7 @@ def _group_column(header: Sequence[str], asked: Asked, source: str) -> str | Non
 
 
 def _label_column(header: Sequence[str], path: str | None, asked: Asked, source: str) -> str | None:
-    """The column of labels; None if none is called so. A `y` beside an `x` is a place in the image."""
+    """The column of labels; None if none has such a name. A `y` beside an `x` is a place in the image, not a label."""
     if isinstance(asked.label_column, str):
         return _column(header, asked.label_column, (), source)
     has_places = any(_bare(name) == "x" for name in header)
@@ -212,7 +213,7 @@ def _split_column(others: Sequence[str], examples: Mapping[str, Sequence[object]
 
 
 def _not_followed(column: str, examples: Mapping[str, Sequence[object]]) -> str | None:
-    """What is said of a column that is called as one of splits, and whose values are no names of any."""
+    """The line about a column with the name of a column of splits whose values are no names of splits."""
     value = next((text for value in examples.get(column, ()) if (text := str(value).strip())), None)
     return value and f"{column!r} is not followed: {value[:20]!r} is no name of a split (train, validation, test)"
 

@@ -1,4 +1,4 @@
-"""Classes whose files only look like images: empty ones, Git LFS pointers, web pages. Few of each are opened."""
+"""Finds classes whose files only look like images: empty files, Git LFS pointers, web pages. Few files are opened."""
 
 from __future__ import annotations
 
@@ -26,13 +26,14 @@ OF_ONE = {
     LFS_POINTER: "a Git LFS pointer: 'git lfs pull' brings the image",
     WEB_PAGE: "a web page, not an image",
 }
-"""The same of one file."""
+"""The words for a single file of each kind."""
 
 
 def require_images(index: ImageIndex) -> None:
-    """Refuse classes none of whose files for training can be an image, all of them in one line.
+    """Refuse classes without a single training file that can be an image; one message names all such classes.
 
-    Of each class the first, the middle and the last file are opened; only where none of these can be an image, all are.
+    The first, the middle and the last file of each class are opened; all files of a class only if none of these can be
+    an image.
 
     Raises:
         UserError: there are such classes; each is named with the number of its files and what they are.
@@ -51,7 +52,7 @@ def require_images(index: ImageIndex) -> None:
 
 
 def odd_files(index: ImageIndex) -> str | None:
-    """One line on files that cannot be images, if some of those that are looked at are such; None if none is."""
+    """One line on files that cannot be images, if there are any in a sample; None if there are none."""
     places = [place for of_class in _by_class(index).values() for place in _sample(of_class)][:MOST_SAMPLED]
     kinds = [(kind, place) for place in places if (kind := what_instead(index.path(place)))]
     if not kinds:
@@ -64,7 +65,7 @@ def odd_files(index: ImageIndex) -> str | None:
 
 
 def what_instead(path: str | os.PathLike[str]) -> str | None:
-    """What a file is that cannot be an image, by its first bytes; None if it may be one, or cannot be read."""
+    """The kind of a file that cannot be an image, by its first bytes; None if it may be one, or cannot be read."""
     try:
         with open_plain(Path(path)) as file:
             start = file.read(READ_BYTES)

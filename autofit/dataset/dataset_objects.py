@@ -1,4 +1,4 @@
-"""What a `tf.data.Dataset` or a `PyDataset` gives: images and labels, one at a time. TensorFlow is not imported."""
+"""Images and labels of a `tf.data.Dataset` or a `PyDataset`, one at a time. TensorFlow is not imported."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ def is_dataset(data: object) -> bool:
 
 
 def class_names_of(data: object) -> list[str]:
-    """The names of a dataset's classes by number, as `image_dataset_from_directory` gives them; none of others."""
+    """The class names of a dataset made by `image_dataset_from_directory`, by number; empty for other datasets."""
     names = getattr(data, "class_names", None) if is_dataset(data) else None
     listed = list(names) if isinstance(names, list | tuple) else []
     return listed if all(isinstance(name, str) for name in listed) else []
 
 
 def by_name(labels: Sequence[Any], names: Sequence[str]) -> list[Any]:
-    """Labels that are numbers of classes by the names of these; others, and all where there are none, as they are."""
+    """The labels, with class numbers replaced by the classes' names if there are any; other labels stay as they are."""
     return [names[label] if type(label) is int and 0 <= label < len(names) else label for label in labels]
 
 
@@ -36,7 +36,7 @@ def images_of_dataset(data: Any, meaning: Callable[[Any], list[Any]] | None) -> 
 
     Args:
         data: a dataset of batches or of single images.
-        meaning: makes plain labels of those of a batch; None where none are wanted, and each label is None.
+        meaning: converts the labels of a batch to plain labels; None if labels are not needed, so that each is None.
 
     Raises:
         UserError: it cannot be used; the message says what to do.
@@ -59,10 +59,10 @@ def images_of_dataset(data: Any, meaning: Callable[[Any], list[Any]] | None) -> 
 
 
 def _parts(batch: Any, *, has_labels: bool) -> tuple[Any, Any]:
-    """The images and the labels of a batch; None for labels that are not wanted and not there.
+    """The images and the labels of a batch; None for labels that are neither needed nor there.
 
     Raises:
-        UserError: it has no labels, or weights of its samples, which would not count.
+        UserError: it has no labels, or it has sample weights, which would be ignored.
     """
     parts = batch if isinstance(batch, tuple) else (batch,)
     if has_labels and len(parts) < 2:  # noqa: PLR2004 - images and labels
@@ -86,7 +86,7 @@ def _are_ones(weights: Any) -> bool:
 
 
 def _is_one(images: Any, labels: Any) -> bool:
-    """Whether a dataset that is not in batches gave one image; a batch may be of grey ones, `(n, height, width)`."""
+    """Whether this is a single image of a dataset without batches; not a batch of grey images, `(n, height, width)`."""
     sides = getattr(images, "ndim", 0)
     if sides not in {IMAGE_SIDES - 1, IMAGE_SIDES}:
         return False

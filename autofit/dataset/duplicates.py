@@ -16,7 +16,8 @@ from autofit.storage.records import Record
 Numbers = NDArray[np.int64]
 
 MOST_NOTED, MOST_IN_A_GROUP = 1_000, 20
-"""Groups that a run notes, and images of each: a folder in which all is there twice needs no list."""
+"""The most groups that a run records, and the most images of a group: a folder that holds everything twice needs no
+complete list."""
 
 
 class EqualImages(Record):
@@ -27,7 +28,7 @@ class EqualImages(Record):
 
 
 def note_equal_images(file: Path, identities: NDArray[np.uint64]) -> None:
-    """Write down which images are equal, if any are; it decides nothing, and so an error of the disk is no error here.
+    """Record which images are equal, if any are. A disk error is ignored, since nothing depends on the record.
 
     Args:
         file: `equal-images.json`.
@@ -45,7 +46,7 @@ def note_equal_images(file: Path, identities: NDArray[np.uint64]) -> None:
 
 
 def noted_equal_images(file: Path, count: int) -> list[list[int]]:
-    """The groups in a file, perhaps a stranger's, of a run with so many images; none if there is no such file."""
+    """The groups in a file, which may be untrusted, of a run with `count` images; empty if there is no such file."""
     with contextlib.suppress(OSError, ValueError):
         groups = EqualImages.load(file, follow_links=False).groups
         return [group for group in groups if len(group) > 1 and all(0 <= number < count for number in group)]
@@ -53,10 +54,10 @@ def noted_equal_images(file: Path, count: int) -> list[list[int]]:
 
 
 def equal_groups(identities: NDArray[np.uint64]) -> list[list[int]]:
-    """Groups of two and more images with the same identity, each in order, by their first images.
+    """Groups of two or more images with the same identity, each in ascending order; the groups by their first images.
 
     Args:
-        identities: uint64 (n, 2); zeros for an image without any.
+        identities: uint64 (n, 2); zeros for an image without an identity.
     """
     known = np.flatnonzero(identities.any(axis=1))
     _, which, counts = np.unique(identities[known], axis=0, return_inverse=True, return_counts=True)
@@ -64,10 +65,12 @@ def equal_groups(identities: NDArray[np.uint64]) -> list[list[int]]:
 
 
 def linked_groups(count: int, pairs: Numbers) -> list[list[int]]:
-    """Groups of two and more images that pairs join, perhaps by way of others, each in order, by their first images.
+    """Groups of two or more images that are connected by pairs, directly or through other images.
+
+    Each group is in ascending order; the groups are ordered by their first images.
 
     Args:
-        count: of images.
+        count: the number of images.
         pairs: int64 (k, 2).
     """
     from scipy.sparse import coo_array  # noqa: PLC0415 - takes 0.2 s
@@ -81,7 +84,7 @@ def linked_groups(count: int, pairs: Numbers) -> list[list[int]]:
 
 
 def representatives(count: int, groups: Sequence[Sequence[int]]) -> Numbers:
-    """The images without all but the first of each group."""
+    """The images, of which each group is represented by its first image only."""
     kept = np.ones(count, np.bool_)
     for group in groups:
         kept[list(group[1:])] = False

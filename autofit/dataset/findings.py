@@ -1,4 +1,4 @@
-"""What was found in the data, in words: classes without images, of one image, of nearly equal names. Pure."""
+"""Lines about what was found in the data: classes without images, with one image, with nearly equal names. Pure."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ HEIF_KINDS = frozenset(f".{suffix}" for suffix in HEIF_SUFFIXES)
 
 
 def notes_of(found: Found) -> tuple[str, ...]:
-    """All that was understood and found, a line each."""
+    """Lines about how the data was understood and what was found in it."""
     single = [name for name, paths in found.classes.items() if len(paths) == 1 and not found.label_names]
     lines = [
         *found.notes,
@@ -46,23 +46,26 @@ def without_images(found: Found) -> str | None:
 
 
 def skipped_photos(skipped: Mapping[str, int]) -> str | None:
-    """One line on photos that were skipped since a package is missing; None if there are none."""
+    """One line on photos that were skipped because a package is missing; None if there are none."""
     count = sum(skipped.get(kind, 0) for kind in HEIF_KINDS)
     return f"{count} HEIC photos are skipped: {HEIF_REMEDY}" if count else None
 
 
 def classes_text(names: Collection[str], counts: Collection[int], columns: int) -> str:
-    """Classes with their numbers of images, such as `cats (120), dogs (98) and 12 more`; no longer, if one fits."""
+    """Classes with their numbers of images, such as `cats (120), dogs (98) and 12 more`.
+
+    The text has at most `columns` characters, unless a single class is longer.
+    """
     texts = [f"{printable(name)} ({count:,})" for name, count in zip(names, counts, strict=True)]
     lines = (first_of(texts, most) for most in range(min(len(texts), SHOWN_CLASSES), 0, -1))
     return next((line for line in lines if len(line) <= columns), first_of(texts, 1))
 
 
 def named(names: Collection[str]) -> str:
-    """Class names, the first of them if they are many."""
+    """Class names separated by commas; only the first of many."""
     return listed([repr(name) for name in names])
 
 
 def listed(texts: Collection[str]) -> str:
-    """Texts with commas, the first of them if they are many."""
+    """Texts separated by commas; only the first of many."""
     return first_of(texts, SHOWN_CLASSES)

@@ -1,4 +1,4 @@
-"""Images without class folders: what to give instead, as names of files and tables and archives beside them say."""
+"""Images without class folders: what to give instead, according to the tables, archives and file names beside them."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ SHOWN_TABLES = 2
 ARCHIVES = frozenset({".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".7z", ".rar", ".zst"})
 
 _NO_LABELS = re.compile(r"submission|test|example", re.IGNORECASE)
-"""In names of tables that mostly hold no classes."""
+"""Words in the names of tables that usually hold no classes."""
 
 _PART_OF_SET = re.compile(r"train|valid|test|image|img|photo|jpe?g|png", re.IGNORECASE)
-"""In names of folders whose table lies beside them."""
+"""Words in the names of folders whose table may lie beside them."""
 
 _NAMED = re.compile(r"([A-Za-z][A-Za-z _-]*?)[._ -]*\(?[0-9]+\)?\.[A-Za-z]+")
 """The name of a file that is a word and a number, such as `cat.0.jpg`."""
@@ -50,7 +50,7 @@ def _names(folder: str) -> list[str]:
 
 
 def remedy(*folders: str) -> str:
-    """What to do about the images without class folders in the last of these folders, by the tables in all of them."""
+    """What to do about images without class folders in the last of these folders, given the tables in all of them."""
     table = give_table(*folders)
     if table != GIVE_TABLE:
         return table
@@ -58,7 +58,7 @@ def remedy(*folders: str) -> str:
 
 
 def give_table(*folders: str) -> str:
-    """That a table is to be given, and which, if there are some in these folders."""
+    """The advice to give a table, with the names of tables in these folders if there are any."""
     tables = tables_in(*folders)
     return f"give the table of their classes, perhaps {tables}" if tables else GIVE_TABLE
 
@@ -85,7 +85,7 @@ def no_class_folders(folder: str, kinds: Mapping[str, int]) -> UserError:
 
 
 def _by_names(folder: str) -> str:
-    """What else to do where the names of files begin with what may be their classes, as `cat.0.jpg` does."""
+    """Further advice if the names of files begin with what may be their classes, as in `cat.0.jpg`."""
     matches = [_NAMED.fullmatch(name) for name in _names(folder)]
     counts = Counter(found[1] for found in matches if found)
     beginnings = [name for name, count in counts.items() if count > 1]

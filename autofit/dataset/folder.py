@@ -1,4 +1,4 @@
-"""Finds the images of a folder with one subfolder a class, as fast as it can be listed: no image is opened."""
+"""Finds the images of a folder with one subfolder per class, as fast as it can be listed: no image is opened."""
 
 # ruff: noqa: PTH112, PTH113, PTH118 - a Path for each of a million files would take most of the time
 
@@ -27,12 +27,12 @@ IMAGE_SUFFIXES = frozenset({
 })
 # fmt: on
 HEIF_SUFFIXES = frozenset({"heic", "heif"})
-"""Of photos of iPhones; they are images where pillow-heif is installed."""
+"""The suffixes of iPhone photos, which count as images if pillow-heif is installed."""
 
 HEIF_REMEDY = "pip install pillow-heif, or convert HEIC photos to JPEG"
 
 ADDED_BY_PROGRAMS = frozenset({"__macosx", "@eadir", "#recycle", "$recycle.bin", "system volume information"})
-"""Folders that macOS, network drives and Windows add to data; those of notebooks begin with a dot."""
+"""Folders that macOS, network drives and Windows add to data; those that notebooks add begin with a dot."""
 
 NO_SUFFIX = "without suffix"
 MOST_SUFFIX_CHARACTERS = 5
@@ -47,8 +47,9 @@ def image_suffixes() -> frozenset[str]:
 def find_images(folder: str, root: str, progress: Progress, *, leave_out: Collection[str] = ()) -> Found:
     """Find the images of each class folder in `folder`, at any depth.
 
-    Hidden files and folders are skipped. A folder is read once, however many links lead to it: by its own name if it
-    is inside the tree, else through the link that is first by path. So the order of the listing does not matter.
+    Hidden files and folders are skipped. A folder is read once, however many links lead to it: under its own name if it
+    is inside the tree, else through the link that comes first by path. So the result does not depend on the order in
+    which the system lists entries.
 
     Args:
         folder: absolute; its subfolders are the classes, sorted by name.
@@ -78,11 +79,11 @@ class _Folder(NamedTuple):
     real_path: str
     class_name: str | None
     is_top: bool = False
-    """Whether it is the folder of a class, and none inside one."""
+    """Whether this is the folder of a class itself, not a folder inside one."""
 
 
 class _Walk:
-    """One pass over a tree of folders. Links are followed after every folder inside the tree was read by its name."""
+    """One pass over a tree of folders. Links are followed after all folders inside the tree have been read."""
 
     def __init__(self, root: str, progress: Progress, leave_out: Collection[str]) -> None:
         self.root = root
@@ -132,7 +133,7 @@ class _Walk:
             self._skip(entry, here)
 
     def _class_of(self, name: str, here: _Folder) -> str:
-        """The class of a folder in `here`, which begins it or is inside it."""
+        """The class to which a folder in `here` belongs: its own, if it is a class folder, else that of `here`."""
         class_name = here.class_name or name
         self.classes.setdefault(class_name, [])
         if here.is_top:
@@ -147,7 +148,7 @@ class _Walk:
 
 
 def visible(folder: str) -> Iterator[os.DirEntry[str]]:
-    """The entries of a folder, without hidden ones and those that systems and programs add.
+    """The entries of a folder, without hidden entries and those that operating systems and programs add.
 
     Raises:
         UserError: it cannot be read.
@@ -162,7 +163,7 @@ def visible(folder: str) -> Iterator[os.DirEntry[str]]:
 
 
 def kind_of(name: str) -> str:
-    """The kind of a file by its suffix, such as `.txt`; few kinds, whatever the files are called."""
+    """The kind of a file by its suffix, such as `.txt`; odd suffixes share one kind, so that there are few kinds."""
     _, dot, suffix = name.rpartition(".")
     if not dot or len(suffix) > MOST_SUFFIX_CHARACTERS or not suffix.isalnum() or suffix.isdecimal():
         return NO_SUFFIX

@@ -1,4 +1,4 @@
-"""What was found: images by class, and what else lay there."""
+"""The result of looking at a folder or table: images by class, and the other files that were there."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ class Found:
     """Images by class.
 
     Args:
-        classes: class name -> paths as an ImageIndex stores them. In class order; no class is empty, each path is there
-            once.
+        classes: class name -> paths as an ImageIndex stores them, in class order; no class is empty, and each path
+            occurs once.
         empty_classes: names of class folders without an image.
         skipped: number of files that are not images, by kind, such as `.txt`.
         empty_kinds: for class folders without an image, the number of their other files by kind.
         validation: the images that the data itself holds out for validation.
-        test: those that it holds out for the test.
-        subfolders: names of the folders in each class's folder, of classes that have some and no image beside them.
-        notes: what was understood of the data, in words.
-        label_names: where an image may have several labels, all of them in order; `classes` are then sets of labels
+        test: the images that the data itself holds out for the test.
+        subfolders: names of the folders in a class's folder, for classes that have folders but no image beside them.
+        notes: lines that say how the data was understood.
+        label_names: all labels in order, if an image may have several; `classes` are then sets of labels
             (`label_sets.py`).
         separator: what separates these in a cell of the table; empty where nothing was found to.
         grouping: which images of all splits belong together, where a column of the table says so.

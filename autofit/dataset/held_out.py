@@ -1,4 +1,4 @@
-"""The images of a split of their own: those that the data holds out itself, or a folder or table that is given."""
+"""The images of the validation or test split: those that the data itself holds out, or a given folder or table."""
 
 # ruff: noqa: PTH112 - paths are str in this package
 
@@ -27,7 +27,7 @@ from autofit.errors import UserError
 from autofit.printable import printable
 
 HeldOut = str | os.PathLike[str] | Frame
-"""A folder with one subfolder a class, a CSV file or a DataFrame."""
+"""A folder with one subfolder per class, a CSV file or a DataFrame."""
 
 TABLE_NEEDED = "with multi_label=True give a table, with one column of labels or a column of 0 and 1 for each label"
 
@@ -46,12 +46,12 @@ class Source(NamedTuple):
 def held_out_images(
     split: Split, source: Source, given: HeldOut | None, asked: Asked, progress: Progress
 ) -> Classes | None:
-    """The images of a split by training class: those given, else those of the data; None if there are none.
+    """The images of a split by training class: the given ones, else those of the data; None if there are none.
 
-    What the user gives goes before what the data holds out; that is then said to be left out.
+    If the user gives images, those that the data holds out are left out, and a note says so.
 
     Raises:
-        UserError: it holds no images, or a class that training has no images of.
+        UserError: the split holds no images, or a class of which training has no images.
     """
     own = source.found.validation if split == "validation" else source.found.test
     if given is None:
@@ -67,10 +67,10 @@ def held_out_images(
 
 
 def require_apart(splits: Mapping[str, Classes]) -> None:
-    """Check that no image is in two splits: an accuracy on images that were trained on says nothing.
+    """Check that no image is in two splits: an accuracy on training images says nothing.
 
     Raises:
-        UserError: some are; the first is named.
+        UserError: some images are in two splits; the first is named.
     """
     for (first, one), (second, other) in combinations(splits.items(), 2):
         held = {path for paths in other for path in paths}
@@ -132,10 +132,10 @@ def _by_class(source: Source, held: Found, name: str) -> Classes:
 
 
 def _by_label_set(source: Source, held: Found, name: str) -> Classes:
-    """The images of a split in the order of the training's sets; those that it does not have come last, and are added.
+    """The images of a split in the order of the training's sets of labels; sets that training lacks are added last.
 
     Raises:
-        UserError: a label is none of those that training knows.
+        UserError: a label is not one of the training's.
     """
     sets, known = source.found.classes, set(source.found.label_names)
     for text in held.classes:

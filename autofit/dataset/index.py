@@ -26,7 +26,7 @@ SPLITS = ("train", "validation", "test")  # in this order
 
 @dataclass(frozen=True, slots=True)
 class ImageIndex:
-    """All images of a run, with class and split. About 100 bytes an image.
+    """All images of a run, with class and split. It takes about 100 bytes per image.
 
     Args:
         root: absolute folder.
@@ -39,11 +39,11 @@ class ImageIndex:
         test_paths: the images held out for the test, sorted; no training ever sees them, and no index counts them.
         test_labels: class number of each of these.
         skipped_kinds: number of the skipped files by kind, such as `.txt`. Not stored.
-        notes: what was understood of the data, in words. Not stored.
+        notes: lines that say how the data was understood. Not stored.
         keeps_validation: whether the validation images were given as such, and not split off here. Not stored.
-        label_sets: where an image may have any number of labels, the sets that images have, each as class numbers in
-            ascending order, in order; `labels` and `test_labels` are then numbers of sets. Empty for one label an
-            image.
+        label_sets: if an image may have any number of labels, the sorted sets of labels that occur, each as class
+            numbers in ascending order; `labels` and `test_labels` are then numbers of sets. Empty if each image has one
+            label.
         empty_classes: names of class folders without an image. Not stored.
         store: the folder of images that were in memory, empty without such: where it is plays no part in what is
             trained. Not stored.
@@ -96,7 +96,7 @@ class ImageIndex:
         return os.path.join(self.root, self.paths[index])  # noqa: PTH118 - paths are str in this package
 
     def classes_of(self, label: int) -> tuple[int, ...]:
-        """The class numbers that a label stands for: itself, or those of a set."""
+        """The class numbers that a label stands for: the label itself, or the members of a set."""
         return self.label_sets[label] if self.label_sets else (label,)
 
     def test_path(self, number: int) -> str:
@@ -122,7 +122,7 @@ class ImageIndex:
         return tuple(counts[number] for number in range(len(self.class_names)))
 
     def with_store(self, folder: str) -> Self:
-        """The same images, of which those that were in memory are in another folder."""
+        """The same images, with those that were given in memory in another folder."""
         paths, test_paths = (
             [folder + path[len(self.store) :] if self._is_in_store(path) else path for path in paths]
             for paths in (self.paths, self.test_paths)

@@ -1,4 +1,4 @@
-"""What lies in a folder directly: a look that reads no more than it must, and folders in words."""
+"""The direct content of a folder, of which no more is read than necessary, and names of folders for messages."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Inside(NamedTuple):
 
 
 def look(folder: str, *, stops_at_image: bool = False) -> Inside:
-    """What lies in a folder directly; of one with many images only as much as shows that it has some."""
+    """The direct content of a folder; with `stops_at_image`, only until the first image is seen."""
     has_images, folders = False, set[str]()
     for entry in visible(folder):
         if is_folder(entry):
@@ -37,12 +37,12 @@ def look(folder: str, *, stops_at_image: bool = False) -> Inside:
 
 
 def peek(folder: str, name: str) -> Inside:
-    """What lies in a subfolder; of its names no more than come before the first image."""
+    """The direct content of a subfolder, listed only until its first image."""
     return look(os.path.join(folder, name), stops_at_image=True)  # noqa: PTH118 - paths are str in this package
 
 
 def shown(names: Collection[str]) -> str:
-    """Names in order, the first of them if they are many, such as `cat, dog and 4 more`."""
+    """Names in order, only the first of many, such as `cat, dog and 4 more`."""
     first = [printable(name) for name in sorted(names)[:SHOWN_NAMES]]
     more = [f"{len(names) - SHOWN_NAMES} more"] if len(names) > SHOWN_NAMES else []
     *others, last = first + more

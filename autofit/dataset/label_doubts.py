@@ -1,9 +1,10 @@
-"""Which images have a class that another one would suit better, by a head that has not seen them.
+"""Which images are probably labelled wrong, according to a head that was not trained on them.
 
-The order is that of the probability that the head gives to the image's own class, its "self-confidence" (Kuan and
-Mueller, "Model-agnostic label quality scoring to detect real-world label noise", 2022), half adjusted for how probable
-the class is on its images: one that is hard to tell would otherwise fill the first places with good labels. Adjusted in
-full, or by the margin to the best other class, fewer of the planted faults were among the first (docs/decisions/0048).
+Images are ordered by the probability that the head gives to their own class, the "self-confidence" (Kuan and Mueller,
+"Model-agnostic label quality scoring to detect real-world label noise", 2022). It is partly corrected for the mean
+probability of the class on its images: a class that is hard to recognise would otherwise fill the first places with
+correct labels. With the full correction, or with the margin to the best other class, fewer planted errors were among
+the first (docs/decisions/0048).
 """
 
 from __future__ import annotations
@@ -17,22 +18,22 @@ from numpy.typing import NDArray
 from autofit.storage.safe_files import whole_file
 
 SHARE_OF_CHANCE = 0.5
-"""An image is likely to be labelled wrong where its class gets less than this share of what it would get by chance."""
+"""An image is probably labelled wrong if its class gets less than this share of the probability by chance."""
 USUAL_IMAGES = 5
-"""So many images of the usual confidence are added to each class: the confidence of two images is no measure."""
+"""This many images of average confidence are added to each class: the mean over two images would mean little."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Doubts:
-    """Images in the order of doubt, the most doubtful first.
+    """Images by how doubtful their labels are, the most doubtful first.
 
     Attributes:
-        images: int64 (n,), of which there are probabilities.
-        suggested: int64 (n,), the class that suits each better than all others but its own; of several labels an
-            image, the one that it should lose or get.
-        own: float32 (n,), the probability of the own class.
-        of_suggested: float32 (n,), that of the suggested one.
-        count: how many, from the first on, are likely to be labelled wrong.
+        images: int64 (n,), the numbers of the images for which there are probabilities.
+        suggested: int64 (n,), the most probable class of each image other than its own; with several labels per image,
+            the label that should be removed or added.
+        own: float32 (n,), the probability of each image's own class.
+        of_suggested: float32 (n,), the probability of the suggested class.
+        count: how many images, from the first on, are probably labelled wrong.
         alike: int64 (k, 2), pairs of images with nearly equal features.
     """
 
@@ -45,10 +46,10 @@ class Doubts:
 
 
 def doubts(probabilities: NDArray[np.float32], labels: NDArray[np.int64]) -> Doubts:
-    """Order images by how much their class is to be doubted.
+    """Order images by how doubtful their labels are.
 
     Args:
-        probabilities: float32 (n, classes), of heads that have not seen the image; NaN for an image without any.
+        probabilities: float32 (n, classes), from heads that were not trained on the image; NaN if there are none.
         labels: int64 (n,).
     """
     known = np.flatnonzero(~np.isnan(probabilities).any(axis=1))
@@ -64,7 +65,10 @@ def doubts(probabilities: NDArray[np.float32], labels: NDArray[np.int64]) -> Dou
 
 
 def _adjusted(own: NDArray[np.float32], classes: NDArray[np.int64], num_classes: int) -> NDArray[np.float64]:
-    """The probability of each image's class, times the root of the usual one by that of the class, float64 (n,)."""
+    """The corrected probability of each image's class, float64 (n,).
+
+    The correction is the square root of the ratio between the mean probability over all images and that of the class.
+    """
     usual = float(own.mean()) if len(own) else 1.0
     counts = np.bincount(classes, minlength=num_classes) + USUAL_IMAGES
     of_class = (np.bincount(classes, own, minlength=num_classes) + USUAL_IMAGES * usual) / counts
@@ -73,14 +77,14 @@ def _adjusted(own: NDArray[np.float32], classes: NDArray[np.int64], num_classes:
 
 
 def doubts_of_sets(probabilities: NDArray[np.float32], targets: NDArray[np.float64]) -> Doubts:
-    """Order images with any number of labels each by their most doubtful one: told and improbable, or the reverse.
+    """Order multi-label images by their most doubtful label: one that is given but improbable, or the reverse.
 
     Args:
-        probabilities: float32 (n, labels), of heads that have not seen the image; NaN where nothing is known.
+        probabilities: float32 (n, labels), from heads that were not trained on the image; NaN if there are none.
         targets: 0 or 1, (n, labels).
 
     Returns:
-        As `doubts`; `suggested` is the label that should be taken away or added.
+        As `doubts`; `suggested` is the label that should be removed or added.
     """
     known = np.flatnonzero(~np.isnan(probabilities).all(axis=1))
     told = np.where(targets[known] > 0, probabilities[known], 1 - probabilities[known])
@@ -110,7 +114,7 @@ def write_doubts(file: Path, found: Doubts) -> None:
 
 
 def read_doubts(file: Path) -> Doubts | None:
-    """The doubts in a file that `write_doubts` has written; None if there is none."""
+    """The doubts in a file that `write_doubts` has written; None if there is no file."""
     try:
         with np.load(file, allow_pickle=False) as arrays:
             count = int(arrays["count"])

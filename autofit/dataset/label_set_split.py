@@ -1,8 +1,8 @@
 """Splits images with any number of labels, so that training and validation have about the same share of each. Pure.
 
 Iterative stratification after Sechidis, Tsoumakas and Vlahavas, On the Stratification of Multi-Label Data (ECML PKDD
-2011, section 3.2): the label with the fewest images left is dealt out first, each image to the side that lacks most of
-this label.
+2011, section 3.2): the label with the fewest remaining images is distributed first; each image goes to the side that
+needs most images of this label.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from autofit.dataset.split import Classes, drawn_order, held_out_count
 
 
 class _Dealer:
-    """Deals images out to validation and training.
+    """Distributes images over validation and training.
 
     Args:
-        set_of: the labels of each image, in the order in which they are dealt.
-        share: for validation.
+        set_of: the labels of each image, in the order in which the images are distributed.
+        share: the share for validation.
     """
 
     def __init__(self, set_of: dict[str, frozenset[str]], share: float) -> None:
@@ -35,7 +35,7 @@ class _Dealer:
         self.held: set[str] = set()
 
     def deal(self, path: str, label: str | None = None) -> None:
-        """Deal an image, unless it was, to the side that lacks most of a label, else of images."""
+        """Give an image, unless done, to the side that needs most images of a label, or without a label most images."""
         if path in self._dealt:
             return
         lacks = [(wanted[label] if label else 0, room) for wanted, room in zip(self._wanted, self._room, strict=True)]
@@ -57,9 +57,9 @@ def split_label_sets(
     Args:
         classes: paths by the number of their set.
         sets: the labels of each set.
-        share: for validation, 0 < share < 1. A label of two images or more is on both sides, unless its images were
-            dealt out for rarer labels.
-        seed: another seed, another split; images are dealt in the order of a hash of seed and path.
+        share: the share for validation, 0 < share < 1. A label of two or more images is on both sides, unless its
+            images were distributed for rarer labels.
+        seed: the seed of the split: images are distributed in the order of a hash of seed and path.
     """
     set_of = {path: sets[number] for number, paths in enumerate(classes) for path in paths}
     dealer = _Dealer({path: set_of[path] for path in drawn_order(set_of, seed)}, share)

@@ -18,10 +18,10 @@ from autofit.errors import UserError
 from autofit.printable import first_of, printable
 
 Cell = str | tuple[str, ...]
-"""What a table says of an image: text that may list several labels, or their names one by one."""
+"""What a table says about an image: text that may list several labels, or the labels' names one by one."""
 
 SEPARATORS = (";", "|", ",")
-"""In this order: a name may hold one of the later."""
+"""The separators in the order in which they are tried: a name may contain one that comes later."""
 SHOWN_CLASSES = 5
 MARKS = {"0": False, "1": True, "0.0": False, "1.0": True, "false": False, "true": True}
 SIGNS = {"-1": False, "1": True, "-1.0": False, "1.0": True}
@@ -29,13 +29,13 @@ SIGNS = {"-1": False, "1": True, "-1.0": False, "1.0": True}
 
 
 class SortedSets(NamedTuple):
-    """Images with their sets of labels, all sets by the same names.
+    """Images with their sets of labels.
 
     Attributes:
         set_of: the set of each image, as text.
-        names: of all labels, in order.
-        notes: what was understood, in words.
-        separator: of the labels in a cell; empty where nothing was found to separate any.
+        names: the names of all labels, in order.
+        notes: lines that say how the labels were understood.
+        separator: the separator of labels in a cell; empty if none was found.
     """
 
     set_of: dict[str, str]
@@ -45,9 +45,9 @@ class SortedSets(NamedTuple):
 
 
 class KnownLabels(NamedTuple):
-    """What is known of labels when a table is read that is not the training's: the names, and what separates them.
+    """The names of the training's labels and their separator, for reading another table than the training's.
 
-    Without a separator one is looked for, but not within a known name.
+    If the separator is empty, one is looked for, but not within a known name.
     """
 
     names: Collection[str] = ()
@@ -58,7 +58,7 @@ NONE_KNOWN = KnownLabels()
 
 
 def cell_of(value: object) -> Cell:
-    """What a value of a table says of an image's labels; nothing, where it is empty or missing.
+    """The labels in a value of a table; no labels if it is empty or missing.
 
     Raises:
         ValueError: it is no label and no list of them.
@@ -80,10 +80,10 @@ def cell_of(value: object) -> Cell:
 
 
 def _refuse_marks(values: Collection[object]) -> None:
-    """Refuse a list of nothing but 0 and 1, several of them: it says which classes an image has, and not their names.
+    """Refuse a list of several values that are all 0 or 1: it marks classes, but does not name them.
 
     Raises:
-        ValueError: it is one.
+        ValueError: it is such a list.
     """
     if len(values) > 1 and all(isinstance(each, int | float) and each in {0, 1} for each in values):
         raise ValueError(
@@ -129,10 +129,10 @@ def marked_names(marks: Sequence[str], values: Sequence[object], *, signed: bool
 
 
 def find_separator(texts: Collection[str]) -> str | None:
-    """What separates the labels in these texts; None if each is one label.
+    """The separator of labels in these texts; None if each text is one label.
 
-    A blank separates only if labels stand alone in some texts and with others in at least half of the longer ones, or
-    if each word of all longer ones stands in another text as well, or if all words are whole numbers.
+    Blanks separate only if at least half of the texts of several words have a word that is a text by itself elsewhere,
+    or if each word of these texts also occurs in another text, or if all words are whole numbers.
     """
     for separator in SEPARATORS:
         if any(separator in text for text in texts):
@@ -174,9 +174,9 @@ def sort_into_sets(
     """Find out how labels are separated, and which set each image has.
 
     Args:
-        cells_of: what is said of each image, in one row or in several.
-        columns: the names of all labels in their order, where each has its own column.
-        known: of the training, where these are other images.
+        cells_of: the cells of each image, from one row or from several.
+        columns: the names of all labels in their order, if each has its own column.
+        known: the labels of the training, if these are other images.
     """
     distinct = set(cells_of.values())
     texts = {cell for cells in distinct for cell in cells if isinstance(cell, str)}.difference(known.names)
@@ -221,7 +221,7 @@ def require_learnable(counts: Sequence[int], images: int, names: Sequence[str]) 
 
 
 def notes_on_sets(labels: Sequence[int], sets: Sequence[tuple[int, ...]], names: Sequence[str]) -> list[str]:
-    """What a reader should know of the training images' labels: how many have none or several, and what is constant."""
+    """Lines about the training images' labels: how many images have none or several, and which labels are constant."""
     counts, images = label_counts(labels, sets, len(names)), len(labels)
     several = sum(len(sets[label]) > 1 for label in labels)
     bare = sum(not sets[label] for label in labels)

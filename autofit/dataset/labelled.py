@@ -25,7 +25,7 @@ from autofit.storage.user_path import user_path
 SHOWN_CLASSES = 10
 
 InMemory = tuple[Path, Callable[[str], None], Callable[[int], None]]
-"""The folder for images in memory, and what `write_images` tells: a line, and the number of images so far."""
+"""The folder for images in memory, and the functions `say` and `on_progress` of `write_images`."""
 
 
 class LabelledImages(NamedTuple):
@@ -41,17 +41,17 @@ def labelled_images(
     """Find the images and their classes. Only folders are read; no image is opened.
 
     Args:
-        data: a folder with one subfolder a class, a CSV file or a DataFrame with the columns `path` and `label`; one
+        data: a folder with one subfolder per class, a CSV file or a DataFrame with the columns `path` and `label`; one
             path or several, or images in memory, with `labels`; or a dataset.
         labels: for each path its class: the name, or the number in `class_names`. If the class names are numbers, a
             number is a name.
-        class_names: of the run. Not every one has to have images.
-        asked: what the user says of a table.
+        class_names: the classes of the run. Not every class has to have images.
+        asked: the options about a table.
         in_memory: where images in memory are written.
 
     Raises:
-        UserError: the data cannot be read, holds no images, has a class that is none of these, or has more or fewer
-            labels than paths.
+        UserError: the data cannot be read, holds no images, has a class that the run lacks, or has more or fewer labels
+            than paths.
     """
     found = _in_memory(data, labels, class_names, in_memory) if are_images(data) else None
     found = found or _found(data, labels, class_names, asked)

@@ -28,7 +28,7 @@ def label_of(value: object) -> Label:
     """The label that a value of a table means: text without blanks around it, or a whole number; 1.0 is 1.
 
     Raises:
-        ValueError: it means none; the message says what it is instead.
+        ValueError: the value is no label; the message says what it is instead.
     """
     if isinstance(value, str):
         return _label_of_text(value.strip())
@@ -61,7 +61,7 @@ def class_order(names: Iterable[str]) -> list[str]:
 
 
 def look_alikes(names: Iterable[str]) -> list[tuple[str, ...]]:
-    """Class names that differ only in case, blanks, zeros before a number or how letters are composed, as on a Mac."""
+    """Class names that differ only in case, blanks, leading zeros or Unicode normalization, as of files from a Mac."""
     alike = defaultdict[str, list[str]](list)
     for name in names:
         bare = "".join(unicodedata.normalize("NFC", name).split()).casefold()
@@ -81,7 +81,7 @@ def look_alike_warning(names: Iterable[str]) -> str | None:
 
 
 def unlabelled_warning(names: Collection[str]) -> str | None:
-    """One line on class names that say that their images have no class, as labelling tools write them; or None."""
+    """One line on class names such as `unlabeled`, which labelling tools give to images without a class; or None."""
     bare = {name: re.sub("[^a-z]", "", name.casefold()) for name in names}
     meant = [repr(name) for name in names if bare[name] in _UNLABELLED or name.casefold() in _MISSING]
     if not meant or len(names) == len(meant):
@@ -100,10 +100,10 @@ def several_labels(names: Collection[str]) -> str | None:
 
 
 def joined_labels_warning(names: Collection[str]) -> str | None:
-    """One line on class names that are others with blanks between, such as `rust scab`; None if there are none.
+    """One line on class names that consist of other class names, such as `rust scab`; None if there are none.
 
-    They are not refused as lists with marks are: `black white` may be one class beside `black` and `white`. Nor are
-    `cat|bird` and `bird|dog`, whose parts are no classes themselves, or lists of numbers.
+    Names with blanks are not refused, as lists with other separators are: `black white` may be one class beside `black`
+    and `white`. Nor are `cat|bird` and `bird|dog` refused, whose parts are no classes themselves, nor lists of numbers.
     """
     parts = {name: _parts(name) for name in names}
     uses = Counter(part for each in parts.values() for part in set(each))
@@ -126,15 +126,15 @@ def _parts(name: str) -> list[str]:
 
 
 def _is_shared(name: str, parts: list[str], uses: Mapping[str, int]) -> bool:
-    """Whether a part that a mark sets apart is one of another label too."""
+    """Whether a part between separators is also a part of another label."""
     return re.search("[|;]", name) is not None and any(uses[part] > 1 for part in parts)
 
 
 def refuse_no_classes(names: Collection[str]) -> None:
-    """Refuse labels that are no classes: one that lists others, or all of them paths of images, as of masks.
+    """Refuse labels that are no classes: one label lists others, or all labels are paths of images, such as masks.
 
     Raises:
-        UserError: there are such.
+        UserError: the labels are of this kind.
     """
     if several := several_labels(names):
         raise UserError(
@@ -162,7 +162,7 @@ def _label_of_text(text: str) -> Label:
 
 
 def is_missing(value: object) -> bool:
-    """Whether a value of a table stands for none: None, NaN, or pandas's own, which cannot be compared."""
+    """Whether a value of a table is missing: None, NaN, or pandas's NA, which cannot be compared."""
     return (
         value is None
         or (isinstance(value, float) and math.isnan(value))

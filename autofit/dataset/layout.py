@@ -24,7 +24,7 @@ from autofit.printable import printable
 MOST_WRAPPERS = 8
 
 UNLABELLED = frozenset({"unknown", "unlabeled", "unlabelled"})
-"""Names of a folder that loaders want around images without classes."""
+"""The name of the one folder that some loaders require around images without classes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +38,13 @@ class Layout:
 
 
 def find_layout(folder: str, leave_out: Collection[str] = ()) -> Layout:
-    """Find the class folders in `folder`: in itself, in its splits, or in the one folder that it is a wrapper of.
+    """Find the class folders in `folder`: in itself, in its splits, or in the one folder that it only wraps.
 
     Splits are recognised by their names and by their structure: they hold no images directly, and the same subfolders.
 
     Args:
         folder: absolute.
-        leave_out: absolute paths of folders that are not looked at.
+        leave_out: absolute paths of folders that are ignored.
 
     Raises:
         UserError: a folder cannot be read, or its layout can be read in two ways.
@@ -67,7 +67,7 @@ def find_layout(folder: str, leave_out: Collection[str] = ()) -> Layout:
 
 
 def class_folders(folder: str) -> str:
-    """The folder of the class folders: `folder`, or the one inside that it is only a wrapper of."""
+    """The folder that has the class folders: `folder`, or the one folder that it only wraps."""
     for _ in range(MOST_WRAPPERS):
         wrapped = _wrapped(folder, look(folder))
         if wrapped is None:
@@ -98,7 +98,7 @@ def _wrapped(folder: str, inside: Inside) -> str | None:
 
 
 def _only_one(folder: str, names: frozenset[str]) -> str | None:
-    """The only folder that does not describe images, or the one that is named as theirs beside others without any."""
+    """The only folder that does not describe images; or the one named as a folder of images if the others have none."""
     held = {name for name in names if not describes_images(name)}
     named = {name for name in held if name.lower() in IMAGE_NAMES}
     if len(named) == 1 and not any(holds_images(os.path.join(folder, name)) for name in held - named):

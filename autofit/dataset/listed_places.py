@@ -22,14 +22,14 @@ MOST_FOLDERS = 64
 _COMPOSED: Final = ("NFC", "NFD")
 
 SUFFIXES = ("jpg", "jpeg", "png", "JPG", "JPEG", "PNG", "webp", "bmp", "tif", "tiff", "gif")
-"""Those that are tried behind a path without one."""
+"""The suffixes that are tried for a path without one."""
 
 
 class ListedPlaces:
-    """Finds the files of a table, one stat each where the paths are right.
+    """Finds the files of a table, with one `stat` each if the paths are right.
 
-    Where not even the first rows are right, the subfolders beside the table are tried, first the one of its name; the
-    images of a large set may be in several, none of which has a file of the same name as another.
+    If not even the paths of the first rows are right, the subfolders beside the table are tried, first the one with its
+    name. The images of a large data set may be in several subfolders, as long as no two have a file of the same name.
     """
 
     def __init__(self, root: str, images_in: str | None = None, *, name: str = "") -> None:
@@ -51,7 +51,7 @@ class ListedPlaces:
 
     @property
     def note(self) -> str | None:
-        """The folders in which the images were found, if they are others; or None."""
+        """A line about the folders in which the images were found, if these are not the expected ones; or None."""
         others = [f"{os.path.relpath(base, self.root)}/" for base in self._bases if base != self.root]
         return f"listed images are in {shown(others)}" if others else None
 
@@ -71,12 +71,12 @@ class ListedPlaces:
         return self._elsewhere(path)
 
     def expected(self, path: str) -> str:
-        """Where a file would be that there is not, relative to `root` or absolute."""
+        """Where a missing file would be expected, relative to `root` or absolute."""
         base = self._bases[0]
         return path if base == self.root else os.path.join(base, path)
 
     def why_missing(self, path: str) -> Missing | None:
-        """Why there is no file where one would be; None if there is one after all."""
+        """Why there is no file where one is expected; None if there is one after all."""
         why = why_missing(os.path.join(self.root, os.path.expanduser(self.expected(path))))
         return why_absent(path) if why == ABSENT else why
 
@@ -146,7 +146,7 @@ class ListedPlaces:
         """Look in one more folder from now on.
 
         Raises:
-            UserError: it holds a file of the same name as another that was found before, and either may be meant.
+            UserError: it holds a file of the same name as one in a folder before it, and either may be meant.
         """
         names = {entry.name for entry in visible(base)} if len(self._bases) > 1 else set()
         for other in self._bases[:-1]:

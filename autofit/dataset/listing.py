@@ -32,7 +32,7 @@ from autofit.storage.safe_files import read_bounded
 
 
 class Listed(NamedTuple):
-    """One listed image. `place` says where, such as `line 7`; relative paths are relative to the listing's folder.
+    """One listed image. `place` says where it is listed, such as `line 7`; paths may be relative to the table's folder.
 
     `missing` says why it is no file that can be read, if it is none; `group` is what it has in common with others.
     """
@@ -56,7 +56,7 @@ class Frame(Protocol):
 
 
 class Listing(NamedTuple):
-    """Listed images, to be read once; `notes` and `places.note` say what was understood, after that.
+    """Listed images, to be iterated once; after that `notes` and `places.note` say how the table was understood.
 
     With `multi_label` the labels are cells of any number of labels; `marks` are the names of all, where each has its
     own column. `group` is the column of groups, if there is one, and `keeps_groups` whether it was asked for.
@@ -77,7 +77,7 @@ def from_csv(path: Path, asked: Asked = Asked()) -> Listing:  # noqa: B008 - a c
     """The images of a CSV file: its columns are found by their usual names, its labels are text.
 
     Raises:
-        UserError: it is no such file; or, while it is read, a line is damaged.
+        UserError: the file is no such table; or, while it is read, a line is damaged.
     """
     form = table_form(path, asked)
     root = _own_root(path, form.columns) or os.path.dirname(path)
@@ -136,7 +136,7 @@ def from_lists(paths: Iterable[object], labels: Iterable[object], asked: Asked =
     Where an image may have several labels, an array of labels may also be of 0 and 1, `(n, classes)`.
 
     Raises:
-        UserError: the lengths differ; or, while they are read, a path is not a path or a label is none.
+        UserError: the lengths differ; or, while they are read, an item is not a path, or not a label.
     """
     if asked.multi_label and isinstance(labels, Frame):
         names = tuple(str(name) for name in labels.columns)
@@ -155,7 +155,7 @@ NO_UTF8 = "the table is not UTF-8: its labels are read as Windows-1252; if one l
 def _rows_of_csv(
     path: Path, form: TableForm, places: ListedPlaces, *, multi_label: bool, is_own: bool
 ) -> Iterator[Listed]:
-    """The rows of a table; in a run's own list a name is the one of the folder, byte for byte."""
+    """The rows of a table; in a run's own list a name is that in the file system, byte for byte."""
     columns = form.columns
     count = len(columns.marks) or 1
     for line, (image, *cells) in _cells_of(path, form, multi_label=multi_label):

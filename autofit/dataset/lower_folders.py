@@ -1,4 +1,4 @@
-"""Folders inside class folders: such that show that the one around them is no class, or may be none. Pure."""
+"""Finds folders inside class folders by which the class folder is no class, or may be none. Pure."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ _DATE = re.compile(r"(19|20)[0-9]{2}|[0-9]+([-_. ][0-9]+)+")
 
 
 def refuse_copies(folder: str, names: Collection[str], subfolders: Mapping[str, Collection[str]]) -> None:
-    """Refuse a class folder that holds folders of the names of the other classes, as archives with a copy inside have.
+    """Refuse a class folder that holds folders with the names of the other classes, such as a copy of the data set.
 
     Args:
-        folder: of the classes, for the message.
-        names: of all classes.
-        subfolders: names of the folders in those classes that have some, and no images beside them.
+        folder: the folder of the classes, for the message.
+        names: the names of all classes.
+        subfolders: for each class that has folders but no images beside them, the names of these folders.
 
     Raises:
-        UserError: there are such; as a class they would have images of all others.
+        UserError: there is such a class folder; as a class it would have images of all others.
     """
     least = max(2, (len(names) - 1) / 2)
     copies = {name: both for name, held in subfolders.items() if len(both := {*names} & {*held} - {name}) >= least}
@@ -42,8 +42,8 @@ def refuse_splits_inside(folder: str, subfolders: Mapping[str, Collection[str]])
     """Refuse a class folder that holds splits: it is the data set, and the folders beside it are something else.
 
     Args:
-        folder: of the classes, for the message.
-        subfolders: names of the folders in those classes that have some, and no images beside them.
+        folder: the folder of the classes, for the message.
+        subfolders: for each class that has folders but no images beside them, the names of these folders.
 
     Raises:
         UserError: there is one.
@@ -58,11 +58,11 @@ def refuse_splits_inside(folder: str, subfolders: Mapping[str, Collection[str]])
 
 
 def lower_level(classes: Mapping[str, Collection[str]], subfolders: Collection[str]) -> str | None:
-    """One line where all images lie in folders within the classes, which may be the classes that are meant.
+    """One line if all images lie in folders within the class folders, since these may be the classes; else None.
 
     Args:
         classes: paths by class name.
-        subfolders: names of the classes that have folders, and no images beside them.
+        subfolders: the names of the classes that have folders but no images beside them.
     """
     if not classes or not {*subfolders} >= {*classes}:
         return None

@@ -1,4 +1,4 @@
-"""Images whose names say that they belong to others: masks beside them, or versions of them in each class. Pure."""
+"""Finds images that belong to other images, by their names: masks beside them, or versions in each class. Pure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from autofit.dataset.side_folders import image_of_mask
 from autofit.printable import printable
 
 _PARTS = ("mask", "segmentation", "superpixels", "groundtruth")
-"""One of them is in the name of each mask that is told: so other names cost little."""
+"""The name of each mask that is found contains one of these words, so that other names can be skipped quickly."""
 
 BLOCK_PATHS = 1000
 
@@ -38,9 +38,9 @@ def masks_among(classes: Mapping[str, Sequence[str]]) -> str | None:
 
 
 def versions_in_classes(classes: Mapping[str, Sequence[str]]) -> str | None:
-    """One line of warning where all classes have the same names of files, and these are no counters; or None.
+    """One line of warning if all classes have the same file names, and these are not just counters; or None.
 
-    Such folders are versions of the same images, as of other sizes or other cameras.
+    Such folders may hold versions of the same images, in other sizes or from other cameras.
 
     Args:
         classes: paths by class name.
@@ -60,7 +60,7 @@ def versions_in_classes(classes: Mapping[str, Sequence[str]]) -> str | None:
 
 
 def _are_counters(names: Collection[str]) -> bool:
-    """Whether names are a word and a small number, which each class may count from one: `IMG_0001`."""
+    """Whether the names consist of a word and a small number, so that each class may count from one: `IMG_0001`."""
     words = {re.sub("[0-9]+", "", name) for name in names}
     longest = max(len(number) for name in names for number in re.findall("[0-9]+", name) or [""])
     return len(words) <= MOST_WORDS and longest <= DIGITS_OF_COUNTER
@@ -81,7 +81,7 @@ def _masks_of(paths: Sequence[str]) -> list[tuple[str, str]]:
 
 
 def _perhaps(paths: Sequence[str]) -> Iterator[str]:
-    """The paths in blocks of which one at least has such a part: a search in joined text is ten times as fast."""
+    """The paths of all blocks in which at least one has such a part: searching joined text is ten times as fast."""
     for start in range(0, len(paths), BLOCK_PATHS):
         block = paths[start : start + BLOCK_PATHS]
         text = "\n".join(block).lower()

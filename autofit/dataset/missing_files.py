@@ -1,4 +1,4 @@
-"""Listed files that are not there, or that are no files: named by what they are instead."""
+"""Listed files that do not exist, or are no regular files: messages say what they are instead."""
 
 # ruff: noqa: PTH116 - a Path for each of a million files would take most of the time
 
@@ -15,14 +15,14 @@ from autofit.errors import UserError
 from autofit.storage.system_errors import reason, remedy
 
 _DRIVE = re.compile(r"[A-Za-z]:[\\/]|\\\\")
-"""How a path of Windows begins that is absolute."""
+"""The beginning of an absolute Windows path."""
 
 MOST_MISSING = 0.1
-"""The share of listed files that may be missing: they count as images that cannot be read."""
+"""The largest share of listed files that may be missing; they count as images that cannot be read."""
 
 
 class Missing(NamedTuple):
-    """Why a path is no file that can be read: of one, of several, and what to do about it."""
+    """Why a path is no file that can be read, in words for one and for several paths, and what to do about it."""
 
     of_one: str
     of_several: str
@@ -55,25 +55,25 @@ def why_missing(path: str) -> Missing | None:
 
 
 def why_absent(path: str) -> Missing:
-    """Why there is no file of a path as it is listed."""
+    """Why a listed path has no file."""
     if is_address(path):
         return ADDRESS
     return ABSENT_ABSOLUTE if path.startswith("/") or _DRIVE.match(path) else ABSENT
 
 
 class MissingFiles:
-    """The listed files that are missing so far, counted by why."""
+    """Counts the listed files that are missing, by reason."""
 
     def __init__(self) -> None:
         self._counts = Counter[Missing]()
         self._first = ""
 
     def add(self, why: Missing, path: str, place: str) -> None:
-        """Count one.
+        """Count a missing file.
 
         Args:
-            why: it is missing.
-            path: as it is shown.
+            why: why it is missing.
+            path: its path in the form in which it is shown.
             place: where it is listed, such as `line 7`.
         """
         self._counts[why] += 1
@@ -90,7 +90,7 @@ class MissingFiles:
             raise UserError(f"{self._words(listed)}, the first is {self._first}: {remedies}")
 
     def note(self, listed: int) -> str | None:
-        """What is said of a few; None if there are none."""
+        """A line about a few missing files; None if there are none."""
         if not self._counts:
             return None
         return f"{self._words(listed)} and count as images that cannot be read, the first is {self._first}"

@@ -1,9 +1,9 @@
 """Pairs of images that look alike, found among very many without comparing all with all. Pure.
 
-Candidates are the pairs whose 64 bits agree in one of four bands of 16 but for one bit: among them is each pair that
-differs in at most 7 bits, as one of four bands has then at most one of the differences (Norouzi, Punjani and Fleet,
-"Fast Search in Hamming Space with Multi-Index Hashing", 2012). Bands that very many images share, as where all show the
-same background, are not searched to the end. Candidates are then compared by their tiny grey pictures.
+Candidates are pairs whose hashes differ in at most one bit within one of four bands of 16 bits. Each pair that differs
+in at most 7 of the 64 bits is among them, since one of the four bands then has at most one difference (Norouzi, Punjani
+and Fleet, "Fast Search in Hamming Space with Multi-Index Hashing", 2012). Bands that very many images share, because
+all show the same background, are not searched completely. Candidates are then compared by their thumbnails.
 """
 
 from __future__ import annotations
@@ -20,16 +20,18 @@ BANDS, BAND_BITS = 4, 16
 MOST_DIFFERENT_BITS = 14
 """Candidates that differ in more bits are not looked at further: other images differ in 32 on average."""
 LEAST_CORRELATION, SIMILAR_CORRELATION = 0.93, 0.85
-"""Of the grey pictures of two images that are told as alike; and of two that are similar, as images of one kind are."""
+"""The least correlation of the thumbnails of two images that are reported as alike, and of two that count as similar,
+as images of the same kind may be."""
 STRICT_CORRELATION, CROWDED_SHARE = 0.99, 0.1
-"""Where more than this share of the images is similar to another one (all show one thing on a plain background),
-alike means nearly equal. The four were set with the sets in view that docs/benchmarks.md measures."""
+"""If more than this share of the images is similar to another one (all show one object on a plain background), only
+pairs above the stricter correlation count as alike. The four values were chosen on the data sets of docs/benchmarks.md.
+"""
 MOST_COMPARED = 10**8
-"""Pairs of hashes that are compared at most."""
+"""The most pairs of hashes that are compared."""
 LEAST_COMPARED_OF_AN_IMAGE = 32
 PAIRS_AT_ONCE, CORRELATED_AT_ONCE = 2**21, 2**14
 KEPT_OF_AN_IMAGE = 64
-"""Pairs that are kept on average, so that memory is bounded where all images are alike."""
+"""The most pairs per image, on average, that are kept, so that memory is bounded if all images are alike."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,8 +39,8 @@ class NearPairs:
     """The pairs of images that look alike.
 
     Attributes:
-        pairs: int64 (k, 2), each once, the smaller number first, in order.
-        is_crowded: whether so many images are similar that only nearly equal ones are told.
+        pairs: int64 (k, 2), sorted, each pair once with the smaller number first.
+        is_crowded: whether so many images are similar that only nearly equal ones are reported.
     """
 
     pairs: Numbers
@@ -55,7 +57,7 @@ def near_pairs(
     Args:
         hashes: uint64 (n,).
         thumbnails: grey, uint8 (n, pixels).
-        on_progress: called now and then with the share that is done.
+        on_progress: called from time to time with the share of the work that is done.
     """
     count = len(hashes)
     most = max(LEAST_COMPARED_OF_AN_IMAGE, MOST_COMPARED // max(1, count * BANDS * (BAND_BITS + 1)))
@@ -91,7 +93,7 @@ def _similar(
 
 
 def _correlations(some: NDArray[np.uint8], others: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """The correlation of each picture with the one at its place, float32 (k,); 0 for one of one colour."""
+    """The correlation of each thumbnail with that at the same place, float32 (k,); 0 if one is of a single colour."""
     one, other = (pictures - pictures.mean(axis=1, keepdims=True, dtype=np.float32) for pictures in (some, others))
     products: NDArray[np.float32] = np.einsum("ij,ij->i", one, other)
     lengths = np.linalg.norm(one, axis=1) * np.linalg.norm(other, axis=1)
@@ -100,9 +102,9 @@ def _correlations(some: NDArray[np.uint8], others: NDArray[np.uint8]) -> NDArray
 
 
 def _candidates(hashes: NDArray[np.uint64], most: int) -> Iterator[tuple[float, Numbers, Numbers]]:
-    """Pairs of numbers of images whose hashes agree in a band but for one bit, each image with at most `most`.
+    """Pairs of images whose hashes differ in at most one bit of a band; each image has at most `most` partners.
 
-    With them comes the share of the work that is done then.
+    Each item begins with the share of the work that is then done.
     """
     for band in range(BANDS):
         keys = ((hashes >> np.uint64(band * BAND_BITS)) & np.uint64(2**BAND_BITS - 1)).astype(np.int64)

@@ -1,4 +1,4 @@
-"""What the floating point numbers of images in memory mean: 0 to 1, or 0 to 255."""
+"""Whether the pixel values of floating point images in memory go from 0 to 1 or from 0 to 255."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _CHUNK = 256  # images are looked at in groups of so many
 
 
 class NumberScale:
-    """What the numbers of floating point images mean: 0 to 1, or 0 to 255; decided for all by the array, or the first.
+    """Whether floating point pixel values go to 1 or to 255: decided once, by the whole array or the first image.
 
     Args:
         whole: the array of all images, if there is one.

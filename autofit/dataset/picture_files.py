@@ -1,4 +1,4 @@
-"""PIL images as their pixels would be read from a file: upright, palettes and colour spaces resolved."""
+"""PIL images as they would be read from a file: upright, with palettes and colour spaces converted."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ def is_picture(data: object) -> bool:
 
 
 def plain_picture(image: Any, name: str) -> Any:
-    """A PIL image whose array are its pixels: upright, of the mode 1, L, RGB, RGBA, I;16, I or F.
+    """A PIL image that `numpy.asarray` turns into its pixels: upright, of the mode 1, L, RGB, RGBA, I;16, I or F.
 
-    The array of one with a palette would be the places in the palette, that of CMYK would be taken for transparency.
+    For an image with a palette it would give indices of the palette; four channels of CMYK would be taken for RGBA.
 
     Args:
         image: of any mode.
@@ -50,7 +50,7 @@ def plain_picture(image: Any, name: str) -> Any:
 
 
 def _in_own_order(image: Any) -> Any:
-    """An image of 16 bits as one of mode I;16; Pillow would make one of 8 bits, with all above 255 white."""
+    """A 16-bit image converted to mode I;16; Pillow would convert it to 8 bits, with all values above 255 white."""
     import numpy as np  # noqa: PLC0415 - loaded only where it is used
     from PIL import Image  # noqa: PLC0415
 

@@ -46,15 +46,15 @@ def scan(
     """Find all images and their classes, and split them into training, validation and test. No image is opened.
 
     Args:
-        data: a folder with one subfolder a class, or with splits that have them (`layout.py`); a CSV file or DataFrame
-            with a column of paths, one of labels and perhaps one of splits (`columns.py`); a list or array of paths.
-            `~` is expanded.
+        data: a folder with one subfolder per class, or with splits that have them (`layout.py`); a CSV file or a
+            DataFrame with a column of paths, one of labels and perhaps one of splits (`columns.py`); a list or array of
+            paths. `~` is expanded.
         labels: text or whole numbers, one for each path of a list.
         validation: a share from 0 up to under 1, taken from each class; or a folder, CSV file or DataFrame. Where the
             data itself has images for validation, any share above 0 means these, and 0 leaves them out.
         test: a folder, CSV file or DataFrame. Default: the images for the test that the data has, if any.
-        asked: what the user says of tables.
-        seed: another seed, another split.
+        asked: the options about tables.
+        seed: the seed of the split.
         on_progress: called with the number of images so far, every few thousand.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Folders beside the images that describe them, as masks do: by their names, and by the names of their files."""
+"""Recognises folders that describe images, such as masks, by their names and by the names of their files."""
 
 # ruff: noqa: PTH118 - paths are str in this package
 
@@ -17,7 +17,7 @@ _ORIGINAL_NAMES = frozenset(
 TEXT_NAMES = frozenset(
     {"annotations", "annotation", "labels", "xmls", "xml", "json", "meta", "metadata", "bboxes", "imagesets"}
 )
-"""Folders of text."""
+"""The names of folders with text, such as annotations."""
 
 _MASK_NAMES = frozenset(
     {
@@ -29,25 +29,25 @@ _MASK_WORDS = frozenset({"mask", "masks", "gt", "trimaps", "label", "labels", "a
 _MASK_PARTS = ("groundtruth", "segmentation")
 
 _MASK_ENDING = re.compile(r"[ _-]?(masks?|segmentation|superpixels|gt|groundtruth|manual|label|annotated)[_ ]?\d*$")
-"""What the name of a mask has behind that of its image: `a_mask.png` beside `a.jpg`."""
+"""What the name of a mask has after that of its image: `a_mask.png` beside `a.jpg`."""
 
 MOST_LOOKED_IN = 64
 SAME_SHARE = 0.8
 
 
 def describes_images(name: str) -> bool:
-    """Whether a folder of this name holds no images to learn from, but what describes them."""
+    """Whether a folder with this name holds descriptions of images, such as masks, instead of images to train on."""
     return _bare(name) in TEXT_NAMES | _MASK_NAMES
 
 
 def may_hold_masks(name: str) -> bool:
-    """Whether a word in the name of a folder says that it may hold masks; it may as well be a class of faces."""
+    """Whether the name of a folder contains a word for masks; it may also be a class, such as faces with a mask."""
     words = re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])", name)
     return any(word.lower() in _MASK_WORDS for word in words) or any(part in _bare(name) for part in _MASK_PARTS)
 
 
 def image_of_mask(stem: str) -> str | None:
-    """The name of the image that a mask belongs to, both without suffix; None if the name is none of a mask's."""
+    """The name of the image to which a mask belongs, both without suffix; None if the name is not that of a mask."""
     image = _MASK_ENDING.sub("", stem.lower())
     return image if image and image != stem.lower() else None
 
@@ -55,8 +55,8 @@ def image_of_mask(stem: str) -> str | None:
 def are_masks_of(folder: str, masks: str, images: str) -> bool:
     """Whether most files in the folder `masks` are named like one in `images`; both are in `folder`.
 
-    Names that are numbers, which images of any class may have, say so only where both folders are plainly named: faces
-    with a `mask` and without may be numbered alike.
+    Names that are numbers count only if the names of both folders leave no doubt: images of any classes may be numbered
+    alike, such as faces with a `mask` and faces without.
     """
     stems, described = (_stems(os.path.join(folder, name)) for name in (masks, images))
     is_plain = describes_images(masks) and _bare(images) in IMAGE_NAMES | _ORIGINAL_NAMES
@@ -66,7 +66,7 @@ def are_masks_of(folder: str, masks: str, images: str) -> bool:
 
 
 def holds_images(folder: str) -> bool:
-    """Whether there are images in a folder, at any depth; of very many folders in it only some are looked in."""
+    """Whether there are images in a folder, at any depth; if it has very many subfolders, only some are searched."""
     waiting, looked_in = [folder], 0
     while waiting and looked_in < MOST_LOOKED_IN:
         here = waiting.pop()

@@ -1,4 +1,4 @@
-"""Data that is no folder and no table, by its name: each is refused with what to do."""
+"""Refuses data that is neither a folder nor a table, by its name, with advice on what to do."""
 
 # ruff: noqa: PTH100, PTH111, PTH116 - paths are str in this package
 
@@ -71,7 +71,7 @@ def existing_source(data: str | os.PathLike[str]) -> str:
 
 
 def _kind_of(path: str, shown: str) -> int | None:
-    """The kind of what a path leads to, as `stat` names kinds; None if there is nothing.
+    """The file type of a path, as in `stat.S_IFMT`; None if it does not exist.
 
     Raises:
         UserError: it cannot be looked at, such as for a lack of permission.
@@ -85,10 +85,10 @@ def _kind_of(path: str, shown: str) -> int | None:
 
 
 def leads_to_folder(path: str) -> bool:
-    """Whether a path that was there before leads to a folder.
+    """Whether an existing path leads to a folder.
 
     Raises:
-        UserError: it cannot be looked at.
+        UserError: it cannot be examined.
     """
     return _kind_of(path, printable(path)) == stat.S_IFDIR
 
@@ -114,7 +114,7 @@ def refuse_container(text: str) -> None:
     """Refuse an archive, a spreadsheet or another file that holds images or their paths, by its suffix.
 
     Raises:
-        UserError: it is one; the message says what to do.
+        UserError: it is such a file; the message says what to do.
     """
     suffix = text.rpartition(".")[2].lower() if "." in text else ""
     if suffix in _REMEDIES and suffix not in image_suffixes():

@@ -19,8 +19,8 @@ def stratified_split(classes: Classes, share: float, seed: int) -> tuple[Classes
 
     Args:
         classes: paths by class number; with a share above 0 each class has two or more.
-        share: of each class, 0 <= share < 1, for validation; above 0 both sides keep at least one image of each class.
-        seed: another seed, another split.
+        share: the share of each class for validation, 0 <= share < 1; above 0 both sides have an image of each class.
+        seed: the seed of the split.
     """
     training, validation = [], []
     for paths in classes:
@@ -56,5 +56,5 @@ def in_order(classes: Classes) -> tuple[list[str], array[int]]:
 
 
 def held_out_count(count: int, share: float) -> int:
-    """How many images of a class are for validation: with a share above 0 at least one, and never all."""
+    """How many images of a class are for validation: at least one with a share above 0, but never all."""
     return min(max(round(count * share), 1), count - 1) if share else 0

@@ -1,4 +1,4 @@
-"""Names of splits, in any case and in the usual spellings: of folders, and in the column of a table. Pure."""
+"""Recognises names of splits, of folders and in the column of a table, in the usual spellings. Pure."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ FLAGS: Final[dict[str, Role]] = {
     **dict.fromkeys(("isvalid", "isvalidation", "isval"), "validation"),
     "istest": "test",
 }
-"""Columns of 0 and 1, without case and marks, and the split of their rows with 1; fastai's is `is_valid`."""
+"""Names of columns of 0 and 1, in lower case without punctuation, and the split of rows with 1: fastai's `is_valid`."""
 
 _ADDED = ("set", "sets", "data", "dataset", "images", "image", "imgs", "img", "split", "folder")
-"""Words that say nothing more: `training_set`, `train_images`."""
+"""Words that may be added without a change of meaning: `training_set`, `train_images`."""
 
 _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 
 
 class SplitName(NamedTuple):
-    """What a name says: which split, and the words beside it, which its siblings share (`seg` of `seg_train`)."""
+    """The split that a name stands for, and its other words, which its siblings share (`seg` of `seg_train`)."""
 
     role: Role
     others: tuple[str, ...]
 
 
 def split_name(name: str) -> SplitName | None:
-    """What a name says of a split; None if it has no word for one, or words for two."""
+    """The split that a name stands for, with its other words; None if it has no word for a split, or words for two."""
     words = [_bare(word.lower()) for word in _WORD.findall(name)]
     roles = [_ROLES[word] for word in words if word in _ROLES]
     if len(roles) != 1:
@@ -49,9 +49,9 @@ def split_role(name: str) -> Role | None:
 
 
 def roles_of(names: Iterable[str]) -> dict[str, Role]:
-    """The names that stand for splits of one data set: two or more which differ only in that; else none.
+    """The names that stand for splits of one data set: two or more whose other words are the same; else empty.
 
-    `train_station` and `test_tube` are no splits of one another.
+    `train_station` and `test_tube` are not splits of the same data set.
     """
     alike: dict[tuple[str, ...], dict[str, Role]] = defaultdict(dict)
     for name in sorted(names):
@@ -61,7 +61,7 @@ def roles_of(names: Iterable[str]) -> dict[str, Role]:
 
 
 def _bare(word: str) -> str:
-    """A word without what is written together with it: `trainset` is `train`."""
+    """A word without an added word that is joined to it: `trainset` is `train`."""
     for added in _ADDED:
         if word.removesuffix(added) in _ROLES:
             return word.removesuffix(added)

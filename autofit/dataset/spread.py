@@ -1,4 +1,4 @@
-"""The images in an order of which any beginning has all classes in about their shares."""
+"""Orders images so that any number of first images has all classes in about their proportions."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from autofit.dataset.index import ImageIndex
 
 
 def evenly_spread(index: ImageIndex, seed: int) -> ImageIndex:
-    """The same images, those for training and those for validation each in a seeded, stratified order.
+    """The same images, with those for training and those for validation each in a seeded, stratified order.
 
-    Where a time budget ends before all were read, those that were are a sample. The first images are one of each class.
+    If a time budget ends before all images were read, those that were read are a stratified sample. The order begins
+    with one image of each class.
     """
     labels, first = list(index.labels), index.validation_from
     order = [
@@ -28,12 +29,12 @@ def evenly_spread(index: ImageIndex, seed: int) -> ImageIndex:
 
 
 def spread_over(count: int, most: int) -> range:
-    """At most so many of `count` places, evenly spread: images are sorted by class."""
+    """At most `most` of `count` places, evenly spread, since images are sorted by class."""
     return range(0, count, max(1, -(-count // most)))
 
 
 def spread_order(labels: Sequence[int], seed: int) -> list[int]:
-    """The numbers of all samples, so that each class is spread evenly from the beginning; drawn within a class."""
+    """The numbers of all samples in an order that spreads each class evenly; within a class the order is random."""
     counts, met = Counter(labels), defaultdict[int, int](int)
     keys: dict[int, tuple[float, int]] = {}
     for place, number in enumerate(np.random.default_rng(seed).permutation(len(labels)).tolist()):

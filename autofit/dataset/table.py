@@ -18,7 +18,7 @@ from autofit.storage.system_errors import said_of
 
 SHOWN_HEADER_CHARACTERS = 80
 MOST_LINE_CHARACTERS = 2**20
-"""Of one line of a table; a column of 0 and 1 for each of some thousand labels takes far less."""
+"""The most characters of a line; a column of 0 and 1 for each of several thousand labels takes far fewer."""
 
 
 def read_rows(
@@ -31,9 +31,9 @@ def read_rows(
 ) -> Iterator[tuple[int, list[str]]]:
     """Yield each row as the number of its first line and its cells under `columns`, in their order.
 
-    By default the file is UTF-8, with or without a byte order mark, with commas; other bytes, as Linux allows in names,
-    become surrogates, but in the header, which is as `readable` has it.
-    Other columns and blank lines are skipped. Cells may be empty in the columns `may_be_empty`.
+    By default the file is UTF-8, with or without a byte order mark, with commas. Bytes that are not UTF-8, which Linux
+    allows in names, become surrogates in cells; in the header they are read as by `readable`. Other columns and blank
+    lines are skipped. Cells may be empty in the columns `may_be_empty`.
 
     Raises:
         UserError: the file cannot be read or is not a CSV file with these columns, or a line is damaged: it has more
@@ -64,7 +64,7 @@ def read_lines(path: Path, encoding: str) -> Iterator[tuple[int, str]]:
 
 
 def has_columns(path: Path, columns: Sequence[str]) -> bool:
-    """Whether the first line of a CSV file with commas is these columns; not where it cannot be read."""
+    """Whether the first line of a CSV file with commas has exactly these columns; False if it cannot be read."""
     try:
         with _text_of(path, "utf-8-sig") as stream:
             return next(csv.reader(_bounded(stream)), []) == list(columns)
@@ -87,9 +87,9 @@ def write_rows(path: Path, columns: Sequence[str], rows: Iterable[Sequence[str |
 
 
 def csv_line(cells: Sequence[str]) -> str:
-    """A line for a table that others read, without its end; only cells that need it are quoted.
+    """A line, without its line end, for a table that other programs read; only cells that need it are quoted.
 
-    All are where one has a carriage return, which `csv` leaves bare before Python 3.13: a reader would end the line.
+    If one has a carriage return, all are: before Python 3.13 `csv` does not quote it, and a reader would end the line.
     """
     stream = io.StringIO()
     if any("\r" in cell for cell in cells):
@@ -100,7 +100,7 @@ def csv_line(cells: Sequence[str]) -> str:
 
 
 def readable(text: str) -> str:
-    """A cell of a user's table: where bytes in it are no UTF-8, as Windows-1252, in which Excel saves a CSV file."""
+    """A cell of a user's table; if it has bytes that are not UTF-8, read as Windows-1252, in which Excel saves CSV."""
     if text.isascii() or is_utf8(text):
         return text
     try:
@@ -124,7 +124,7 @@ def damaged(path: Path, line: int, problem: str) -> UserError:
 
 
 def _text_of(path: Path, encoding: str) -> TextIO:
-    """Open a regular file as text; the link that a user gives is followed."""
+    """Open a regular file as text; a link is followed, since the user has named it."""
     return io.TextIOWrapper(open_plain(path), encoding=encoding, errors="surrogateescape", newline="")
 
 
@@ -132,7 +132,7 @@ def _bounded(stream: TextIO) -> Iterator[str]:
     """The lines of a file.
 
     Raises:
-        csv.Error: one is longer than any table's.
+        csv.Error: a line is too long for a table.
     """
     while line := stream.readline(MOST_LINE_CHARACTERS + 1):
         if len(line) > MOST_LINE_CHARACTERS:

@@ -1,4 +1,4 @@
-"""How a table of images is written: its encoding and its separator."""
+"""Finds out the encoding and the separator of a table of images."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SEPARATORS = (",", ";", "\t", "|")
 MOST_LINE_CHARACTERS = 2**16
 
 _PIXEL = re.compile(r"(pixel)?[0-9]+([x.][0-9]+)?")
-"""The name of a column that holds a pixel, or a pixel of a table without names."""
+"""The name of a column of pixel values, or a pixel value in a table without column names."""
 
 LEAST_PIXELS = 64
 
@@ -68,7 +68,7 @@ def table_form(path: Path, asked: Asked) -> TableForm:
 
 
 def _refusal(source: str, first_line: str, asked: Asked) -> UserError:
-    """Why a file is no table of paths and labels, by its first line, and what to do."""
+    """The error that says, by the first line of a file, why it is no table of paths and labels, and what to do."""
     shown = first_line[:SHOWN_HEADER_CHARACTERS]
     if "\0" in first_line:
         return UserError(f"{source} is no text: give an image folder, or a CSV file with the columns path,label")

@@ -1,7 +1,8 @@
-"""What a caller gives to predict, as image files: paths, folders, patterns, and images in memory.
+"""Turns what a caller gives to predict into image files: paths, folders, patterns, and images in memory.
 
-From a folder or a pattern only files with the suffix of an image are taken; a file that is named is taken whatever it
-is called. What does not exist is an error before anything starts; whether a file can be read is found out later.
+From a folder or a pattern only files with the suffix of an image are taken; a file that is named itself is taken
+whatever its suffix. A path that does not exist is an error before anything starts; whether a file can be read is found
+out later.
 """
 
 # ruff: noqa: PTH111, PTH112, PTH110, PTH207 - paths are str in this package
@@ -31,7 +32,7 @@ _KINDS = "a path, a folder, a pattern, an array, a PIL image, the bytes of an im
 
 
 class ImagesToPredict(NamedTuple):
-    """Image files, and how a person calls each: its path, or `image 0` for one in memory."""
+    """Image files, and the name of each for users: its path, or `image 0` for an image in memory."""
 
     paths: list[str]
     names: list[str]
@@ -46,8 +47,8 @@ def images_to_predict(
         data: a path, a folder, a pattern such as `new/*.jpg`, the bytes of an image file or an open one, a PIL image,
             an array of one image `(height, width[, channels])` or of several, a dataset, whose labels do not count
             and may be missing, or a list of these.
-        folder: for the files of images in memory; it exists.
-        say: takes a line that says how numbers were understood, and what was skipped.
+        folder: an existing folder for the files of images in memory.
+        say: called with lines that say how pixel values were understood, and what was skipped.
         on_progress: called with the number of arrays written so far.
 
     Raises:
@@ -86,7 +87,7 @@ def _holds_numbers(data: Any) -> bool:
 
 
 def _batch(values: Any) -> Any:
-    """An array of one image or of several as one of several."""
+    """An array of one image or of several as an array of several."""
     if values.ndim == IMAGE_SIDES and may_have_channels_first(values.shape):
         count = values.shape[0]
         raise UserError(
@@ -104,7 +105,7 @@ def _batch(values: Any) -> Any:
 
 
 def _items(data: Any) -> list[Any]:
-    """What was given, as a list of single things."""
+    """The given data as a list of single items."""
     if isinstance(data, str | os.PathLike) or _is_content(data) or is_picture(data):
         return [data]
     if isinstance(data, Frame):
@@ -115,14 +116,14 @@ def _items(data: Any) -> list[Any]:
 
 
 def _is_content(item: Any) -> bool:
-    """Whether the item is the content of a file, or a file that is open."""
+    """Whether the item is the content of a file, or an open file."""
     return isinstance(item, bytes | bytearray | memoryview) or hasattr(item, "read")
 
 
 def _of_items(
     items: list[Any], folder: Path, write: Callable[[Any], list[str]], say: Callable[[str], None]
 ) -> ImagesToPredict:
-    """The files of a list. All arrays in it are written together, so that their numbers mean the same."""
+    """The files of a list. All arrays in it are written together, so that they have the same range of pixel values."""
     arrays = {place: values for place, item in enumerate(items) if _holds_numbers(values := _as_array(item))}
     written = dict(zip(arrays, write(list(arrays.values())), strict=True)) if arrays else {}
     files = _Files(say)
@@ -151,7 +152,7 @@ def _save_content(item: Any, path: Path, name: str) -> str:
 
 
 class _Files:
-    """The files so far, and the paths that do not exist."""
+    """Collects files, and the paths that do not exist."""
 
     def __init__(self, say: Callable[[str], None]) -> None:
         self.paths: list[str] = []
@@ -226,7 +227,7 @@ def _images_below(starts: list[str], skipped: Counter[str]) -> list[str]:
 
 
 def _refuse_no_image(text: str) -> None:
-    """Refuse a table, an archive and the like by the suffix; any other file may be an image."""
+    """Refuse a table, an archive and the like by its suffix; any other file may be an image."""
     if text.rpartition(".")[2].lower() in _TABLES:
         raise UserError(f"{printable(text)} is a table or text: give the paths in it as a list, or evaluate it")
     refuse_container(text)
