@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from autofit.cli.flags import Json
-from autofit.cli.output import remark, require_writable, say, write_json
+from autofit.cli.output import note_on_stderr, require_writable, say, write_json
 
 if TYPE_CHECKING:
     from autofit.cache.store import CacheStore
@@ -56,12 +56,12 @@ def folder_path() -> None:
 
     store = _store()
     say(str(store.folder))
-    remark(otherwise_words(store.limit_bytes))
+    note_on_stderr(otherwise_words(store.limit_bytes))
 
 
 def _say_trouble(store: CacheStore) -> None:
     if words := store.trouble_words():
-        remark(words)
+        note_on_stderr(words)
 
 
 def _store() -> CacheStore:

@@ -73,7 +73,7 @@ def say(text: str) -> None:
         raise StorageError(explained(error, "standard output cannot be written")) from None
 
 
-def remark(text: str) -> None:
+def note_on_stderr(text: str) -> None:
     """Write a line to standard error, which may be closed: standard output is for the result."""
     from autofit.report.steady_stream import steady  # noqa: PLC0415
 
@@ -96,7 +96,7 @@ def do_all(*steps: Callable[[], None]) -> None:
         raise failed[0]
 
 
-def harmless(json: str) -> str:
+def terminal_safe(json: str) -> str:
     """ASCII JSON, which every stream can encode, with DEL escaped, which `json.dumps` leaves as it is."""
     return json.replace("\x7f", r"\u007f")
 
@@ -106,7 +106,7 @@ def write_json(text: str, target: str | None) -> None:
     if target == "-":
         import json  # noqa: PLC0415 - only if the user asked for JSON
 
-        say(harmless(json.dumps(json.loads(text), indent=2)))
+        say(terminal_safe(json.dumps(json.loads(text), indent=2)))
     elif target is not None:
         write_text(text + "\n", target)
 

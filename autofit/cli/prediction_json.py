@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from autofit.cli.output import harmless, say
+from autofit.cli.output import say, terminal_safe
 from autofit.errors import StorageError
 from autofit.protocol.messages import writable_name
 from autofit.storage.safe_files import file_of_user
@@ -50,9 +50,9 @@ class JsonAnswer:
 
     def add(self, part: Predictions) -> None:
         """Write the images of a part."""
-        lines = [harmless(json.dumps(image)) for image in _images_of(part, self._top)]
+        lines = [terminal_safe(json.dumps(image)) for image in _images_of(part, self._top)]
         if not self._has_images:
-            self._write(f'{{"classes": {harmless(json.dumps(part.class_names))}, "images": [')
+            self._write(f'{{"classes": {terminal_safe(json.dumps(part.class_names))}, "images": [')
         before = "," if self._has_images else ""
         self._write(before + ",\n".join(lines))
         self._has_images = True

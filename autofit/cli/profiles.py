@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from autofit.cli.flags import Json
-from autofit.cli.output import remark, require_writable, say, write_json
+from autofit.cli.output import note_on_stderr, require_writable, say, write_json
 from autofit.storage.user_path import user_path
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ def folder_path() -> None:
 def _store() -> ProfileStore:
     from autofit.profiles.store import ProfileStore, default_folder, shipped_folder  # noqa: PLC0415
 
-    return ProfileStore(default_folder(), shipped_folder(), remark)
+    return ProfileStore(default_folder(), shipped_folder(), note_on_stderr)
 
 
 def _find(machine: str | None) -> Found:

@@ -15,7 +15,7 @@ from autofit.config.cuts import AUTO_CUT, WHOLE
 from autofit.config.hub_presets import is_preset, preset_name
 from autofit.config.keras_objects import application_name
 from autofit.config.option import Check
-from autofit.config.validators import absolute_path, choice, is_file, is_installed, real_number, told, whole_number
+from autofit.config.validators import absolute_path, choice, described, is_file, is_installed, real_number, whole_number
 from autofit.errors import UserError
 
 MOST_DEVICES = 64
@@ -149,7 +149,8 @@ def validation_source(name: str, value: Any) -> float | str:
     except (TypeError, ValueError, OverflowError):
         if not isinstance(value, (str, os.PathLike)):
             raise UserError(
-                f"{name} must be a share such as 0.2, a folder, a table or a pair (images, labels), not {told(value)}"
+                f"{name} must be a share such as 0.2, a folder, a table or a pair (images, labels), "
+                f"not {described(value)}"
             ) from None
         return str(absolute_path(name, value))
     return real_number(name, value if isinstance(value, bool) else share, 0.0, below=1.0)

@@ -105,7 +105,7 @@ def choice(name: str, value: Any, allowed: tuple[str, ...]) -> Any:
     raise UserError(f"{name} {value!r} is not known: {hint}")
 
 
-def told(value: Any) -> str:
+def described(value: Any) -> str:
     """A value as text for a message: of a container or an array only its type and size, as its content may be long."""
     if value is None or isinstance(value, str | bytes | int | float | os.PathLike):
         return repr(value)[:200]

@@ -11,7 +11,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from autofit.config.validators import told
+from autofit.config.validators import described
 from autofit.dataset.asked import Asked
 from autofit.dataset.folder import find_images
 from autofit.dataset.found import Found, Progress
@@ -94,7 +94,7 @@ def _given_images(
     elif isinstance(given, Frame):
         listing = from_frame(given, asked)
     else:
-        raise UserError(f"{split} must be a folder, a table or a pair (images, labels), not {told(given)}")
+        raise UserError(f"{split} must be a folder, a table or a pair (images, labels), not {described(given)}")
     found = gather(listing, root, progress, known)
     held = (found.validation if split == "validation" else found.test) or found
     held.notes, held.grouping = found.notes, found.grouping  # of the table as a whole

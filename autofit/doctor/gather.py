@@ -95,25 +95,25 @@ def gather(
         cuda_of_driver=gpu_driver.cuda_of_driver(nvml=nvml),
         cuda_of_build=cuda_version(),
         gpu_processes=gpu_driver.gpu_processes(nvml=nvml),
-        nvidia_files=_or(lambda: _nvidia_files(proc, dev), []),
-        cuda_missing=_or(_cuda_missing, []),
-        cudnn_found=_or(lambda: _cudnn_found(environ), otherwise=False),
-        family=_or(lambda: _family(proc), []),
+        nvidia_files=_found_or(lambda: _nvidia_files(proc, dev), []),
+        cuda_missing=_found_or(_cuda_missing, []),
+        cudnn_found=_found_or(lambda: _cudnn_found(environ), otherwise=False),
+        family=_found_or(lambda: _family(proc), []),
         oom_kills=cgroups.oom_kills(proc=proc, cgroup_root=cgroup_root),
         folders=[_folder("temporary", tempfile.gettempdir), _folder("current", os.getcwd)],
         cuda_targets=cuda_targets(),
-        kernel_cache=_or(lambda: _kernel_cache(environ), None) if machine.device == "gpu" else None,
+        kernel_cache=_found_or(lambda: _kernel_cache(environ), None) if machine.device == "gpu" else None,
         profiles=profiles,
-        profiles_writable=profiles is not None and _or(lambda: _writable(profiles), otherwise=False),
+        profiles_writable=profiles is not None and _found_or(lambda: _writable(profiles), otherwise=False),
         limits=process_limits(),
         cpu_flags=_cpu_flags(proc),
-        stopped_workers=_or(_stopped_workers, []),
-        shadows=_or(shadows, []),
+        stopped_workers=_found_or(_stopped_workers, []),
+        shadows=_found_or(shadows, []),
         other_backend=other_backend(environ),
     )
 
 
-def _or(find: Callable[[], T], otherwise: T) -> T:
+def _found_or(find: Callable[[], T], otherwise: T) -> T:
     """What `find` returns; `otherwise` if the machine does not allow looking at it."""
     try:
         return find()

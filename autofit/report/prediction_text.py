@@ -11,7 +11,7 @@ from rich.cells import cell_len
 from autofit.printable import as_cell, printable
 from autofit.report.markup import Html, breakable, element, escaped, fragment, table
 from autofit.report.tables import Layout
-from autofit.report.width import COLUMNS, columns, placed, wrapped, wrapped_lines
+from autofit.report.width import COLUMNS, columns, padded_text, wrapped, wrapped_lines
 from autofit.report.words import count_of, metric_words
 from autofit.runs.evaluation import Evaluation
 
@@ -60,7 +60,7 @@ def prediction_lines(
     """
     shown = [told_words(one) for one in islice(told, most)]
     width = min(max([least_width, *map(cell_len, shown)]), columns() // 2)
-    lines = [f"{placed(words, width)}  {printable(path)}" for words, path in zip(shown, paths, strict=False)]
+    lines = [f"{padded_text(words, width)}  {printable(path)}" for words, path in zip(shown, paths, strict=False)]
     return [*lines, *([f"and {count_of(len(paths) - len(shown), 'more image')}"] if len(shown) < len(paths) else [])]
 
 

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from autofit.printable import printable
-from autofit.report.width import columns, placed
+from autofit.report.width import columns, padded_text
 
 LEAST_FLEXIBLE = 10
 """The least width of the flexible column: a shorter name says little, so spare columns are left out first."""
@@ -84,7 +84,7 @@ def fixed_row(cells: Sequence[str], widths: Sequence[int], numbers: Sequence[int
     """
     shown = [shortened_text(cell, width) for cell, width in zip(cells, widths, strict=True)]
     fields = [
-        placed(cell, width, right=column in numbers)
+        padded_text(cell, width, right=column in numbers)
         for column, (cell, width) in enumerate(zip(shown, widths, strict=True))
     ]
     return (" " * gap).join(fields).rstrip()

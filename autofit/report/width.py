@@ -70,7 +70,7 @@ def wrapped_lines(text: str, width: int, indent: str = "", *, break_long_words: 
     return [line.replace(SECOND_CELL, "").replace(NO_BREAK, " ") for line in lines]
 
 
-def placed(text: str, width: int, *, right: bool = False) -> str:
+def padded_text(text: str, width: int, *, right: bool = False) -> str:
     """Text padded at the right, or the left, to `width` columns of a terminal; longer text stays as it is."""
     blanks = " " * (width - cell_len(text))
     return f"{blanks}{text}" if right else f"{text}{blanks}"

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 from autofit.printable import printable
 from autofit.protocol.messages import OomEvent, Phase, Trial, Verdict
-from autofit.report.width import NO_BREAK, columns, placed, wrapped, wrapped_lines
+from autofit.report.width import NO_BREAK, columns, padded_text, wrapped, wrapped_lines
 from autofit.runs.result_record import AttemptRecord
 
 NAME_CELLS = 18
@@ -97,7 +97,7 @@ def fact_lines(facts: Iterable[tuple[str, str]], width: int | None = None) -> li
         line
         for name, value in facts
         for line in wrapped_lines(
-            f"{placed(name + ':', NAME_CELLS)} {value}",
+            f"{padded_text(name + ':', NAME_CELLS)} {value}",
             max(width or columns(), 2 * NAME_CELLS),
             indent=" " * (NAME_CELLS + 1),
             break_long_words=True,
