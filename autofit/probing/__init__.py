@@ -15,5 +15,5 @@ recommend.py     the fastest of the sizes that fit, and the order of a sweep (pu
 records.py       the reports of a probe and a sweep
 halving_search.py  the search where only some sizes matter: of a later stage (pure)
 line_search.py   the search that wants the line of memory only (pure)
-estimate.py      what fits another machine, by that line (pure)
+estimate.py      what fits a machine that is not there, by that line (pure)
 """

@@ -1,4 +1,4 @@
-"""What fits another machine, estimated from small sizes that ran on this one. Pure.
+"""What fits a machine that is not there, estimated from small sizes that ran on this one. Pure.
 
 Small sizes of the real network run on this machine's CPU, with the allocator that a GPU has, and say what its tensors
 take: a line. On a CPU the rest of the process is in it. On a GPU three things are added, none of which a CPU shows, so
