@@ -99,28 +99,30 @@ def estimate(  # noqa: PLR0913 - the options are the interface
     """
     common = locals()
     requests = [
-        options_of_call(common | {"backbone": name, "image_size": size, "weights": "none", "trainable": _part(common)})
-        for name in _each(backbone)
-        for size in _each(image_size)
+        options_of_call(
+            common | {"backbone": name, "image_size": size, "weights": "none", "trainable": _trained_layers(common)}
+        )
+        for name in _values_of(backbone)
+        for size in _values_of(image_size)
     ]
     if precision == "auto":
         raise UserError("precision 'auto' is measured on the machine that trains: give the one to estimate")
-    targets = targets_of(_each(memory), _each(device))
+    targets = targets_of(_values_of(memory), _values_of(device))
     num_classes = checked("num_classes", num_classes)
     checked("profile", profile)
     with naming_system_errors(), showing(view) as shown:
         estimator = Estimator(
             shown, payload_of(model, (), requests[0]), LineStore(default_folder()) if profile else None
         )
-        return EstimateResult.of(_all(estimator, requests, targets, num_classes))
+        return EstimateResult.of(_estimates(estimator, requests, targets, num_classes))
 
 
-def _part(call: dict[str, Any]) -> str | None:
+def _trained_layers(call: dict[str, Any]) -> str | None:
     """What trains: by default the head, as with pretrained weights. Here they are random: they take the same memory."""
     return call["trainable"] or (None if call["model"] is not None else "head")
 
 
-def _each(value: Any) -> list[Any]:
+def _values_of(value: Any) -> list[Any]:
     """One value or several: a list, or a text with commas between. A pair of numbers is one image size."""
     is_pair = isinstance(value, tuple) and all(isinstance(side, int) for side in value)
     return [value] if is_pair else several(value) or [None]
@@ -149,7 +151,7 @@ def _target(name: str, memory_bytes: int | None) -> Target:
     return Target(name, memory_bytes or (card.memory_bytes if card else 0), card)
 
 
-def _all(
+def _estimates(
     estimator: Estimator, requests: Sequence[Options], targets: Sequence[Target], num_classes: int
 ) -> EstimateReport:
     """Measure each network once, and estimate all devices from it; what fails does not stop the others."""

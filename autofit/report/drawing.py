@@ -147,7 +147,7 @@ def _matplotlib() -> ModuleType:
         os.environ["MPLBACKEND"] = named
 
 
-def drawn(draw: Callable[[], Iterable[str]]) -> Html:
+def drawings_or_reason(draw: Callable[[], Iterable[str]]) -> Html:
     """Drawings for a page; if matplotlib fails, a line that says why, so that the page is written without pictures."""
     try:
         return rendered(draw)

@@ -8,7 +8,7 @@ from autofit.probing.recommend import recommended_speed
 from autofit.probing.records import ProbeReport, SweepReport, Workload
 from autofit.protocol.messages import Trial, Verdict
 from autofit.report import plots
-from autofit.report.drawing import drawn, svg
+from autofit.report.drawing import drawings_or_reason, svg
 from autofit.report.ladder_text import HEADERS, ladder_rows
 from autofit.report.markup import (
     Html,
@@ -72,7 +72,11 @@ def sweep_page(report: SweepReport) -> str:
     """A sweep as a page: one table and one figure of all networks, then the sections of each probe."""
     heading = element("h1", escaped("What fits on this machine, and how fast"))
     facts = [[escaped(name), escaped(value)] for name, value in sweep_lines(report, reasons=False)]
-    drawing = drawn(lambda: [svg(plots.sweep_figure(report, title=""), prefix="sweep-")]) if report.probes else Html("")
+    drawing = (
+        drawings_or_reason(lambda: [svg(plots.sweep_figure(report, title=""), prefix="sweep-")])
+        if report.probes
+        else Html("")
+    )
     picture = element("div", drawing, "chart") if report.probes else Html("")
     best = fastest_probe(report)
     return document(
@@ -141,7 +145,7 @@ def _curves(report: ProbeReport, prefix: str = "") -> Html:
         panels = plots.probe_panels(report)
         return (svg(panel, f"{prefix}{name}-") for panel, name in zip(panels, ("memory", "speed"), strict=False))
 
-    return drawn(draw) if report.trials else Html("")
+    return drawings_or_reason(draw) if report.trials else Html("")
 
 
 def _machine(report: ProbeReport) -> Html:

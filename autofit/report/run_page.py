@@ -9,7 +9,7 @@ from autofit.protocol.messages import Verdict
 from autofit.report import plots
 from autofit.report.classification_text import class_table, confused_list, confusion_table, pictures
 from autofit.report.data_page import data_findings_section
-from autofit.report.drawing import drawn, svg
+from autofit.report.drawing import drawings_or_reason, svg
 from autofit.report.markup import Html, bullets, command_line, document, element, escaped, join, section, table
 from autofit.report.repeated_run import repeated_run
 from autofit.report.run_sections import (
@@ -99,7 +99,7 @@ def _curves(result: ResultRecord) -> Html:
         panels = plots.history_panels(result.history, result.best_epoch)
         return (svg(panel, f"{name}-") for panel, name in zip(panels, ("loss", "quality"), strict=False))
 
-    return drawn(draw) if finished_epochs(result.history) > 1 else Html("")
+    return drawings_or_reason(draw) if finished_epochs(result.history) > 1 else Html("")
 
 
 def _incidents(result: ResultRecord) -> list[str]:

@@ -9,7 +9,7 @@ from autofit.dataset import ImageIndex
 from autofit.dataset.spread import spread_over
 from autofit.protocol.messages import FINE_TUNING, StageRecord
 from autofit.report.classification_text import Thumbnail
-from autofit.report.drawing import drawn, svg
+from autofit.report.drawing import drawings_or_reason, svg
 from autofit.report.markup import Html, breakable, cards, element, escaped, join, picture, table
 from autofit.report.memory_plot import limit_in_view, memory_figure
 from autofit.report.run_text import figure_words, test_figure, time_parts, time_words
@@ -125,7 +125,7 @@ def memory_section(memory: MemoryHistory) -> Html:
         limit = f" The limit, {bytes_words(memory.limit_bytes)}, is far above the picture."
     restarts = " A dotted line is the start of another process." if memory.restarts else ""
     lead = element("p", escaped(f"{words}.{limit}{restarts}"), "lead")
-    return join([lead, drawn(lambda: [svg(memory_figure(memory), "memory-")])])
+    return join([lead, drawings_or_reason(lambda: [svg(memory_figure(memory), "memory-")])])
 
 
 def sample_images(index: ImageIndex) -> list[SampleImage]:

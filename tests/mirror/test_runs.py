@@ -67,7 +67,7 @@ def run(photos: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
         monkeypatch.setattr("autofit.api.mirroring.Mirror", functools.partial(Mirror, patience=FAST, **broken))
         monkeypatch.setattr("autofit.api.workers.ProcessLauncher", functools.partial(ProcessLauncher, worker))
         for module in ("run_page", "run_sections"):  # the curves of each run would take longer than the run
-            monkeypatch.setattr(f"autofit.report.{module}.drawn", lambda _draw: Html(""))
+            monkeypatch.setattr(f"autofit.report.{module}.drawings_or_reason", lambda _draw: Html(""))
         shown = view or RecordingView()
         if "resume" in given:
             return api.resume(given["resume"], view=shown)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from autofit.probing.records import ProbeReport
-from autofit.report.drawing import drawn
+from autofit.report.drawing import drawings_or_reason
 from tests.support.paths import child_environment
 
 
@@ -40,6 +40,6 @@ def test_a_page_whose_pictures_fail_says_why() -> None:
     def draw() -> Iterable[str]:
         raise PermissionError(13, "Permission denied", "/home/.cache/<matplotlib>")
 
-    page = str(drawn(draw))
+    page = str(drawings_or_reason(draw))
     assert "The picture is missing, matplotlib fails" in page
     assert "&lt;matplotlib&gt;" in page
