@@ -50,7 +50,8 @@ class Callbacks:
     ) -> None:
         self._monitor = monitor
         if monitor != "auto":
-            require_monitored(monitor.removeprefix("val_"), session.objective.results())
+            names = list(session.objective.results())
+            require_monitored(monitor, [*names, *(f"val_{name}" for name in names)])
         model = session.built.model
         self.are_given, self.have_begun = bool(callbacks), False
         self._compiles = self.are_given and not session.built.compiled

@@ -71,7 +71,7 @@ class Told:
         self.messages.append(text)
 
 
-def callbacks_of(*callbacks: Any, told: Any = None, trains: bool = True) -> Callbacks:
+def callbacks_of(*callbacks: Any, told: Any = None, trains: bool = True, monitor: str = "auto") -> Callbacks:
     """Callbacks of a new process: a network of its own, of the same layers."""
     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3), keras.layers.Dense(2, activation="softmax")])
     model.layers[0].trainable = trains
@@ -88,7 +88,7 @@ def callbacks_of(*callbacks: Any, told: Any = None, trains: bool = True) -> Call
     )
     reports: Any = told or Told()
     session: Any = SimpleNamespace(built=built, objective=objective)
-    return Callbacks(callbacks, session, TrainState(session), reports, epochs=9, steps=1)
+    return Callbacks(callbacks, session, TrainState(session), reports, epochs=9, steps=1, monitor=monitor)
 
 
 def saved(callbacks: Callbacks) -> tuple[TrainingProgress, dict[str, Any]]:
