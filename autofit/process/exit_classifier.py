@@ -29,7 +29,7 @@ WHY_STOPPED = {
     Verdict.INTERRUPTED: "asked to stop",
 }
 TRIED_AGAIN = {Verdict.DEVICE_OOM, Verdict.HOST_OOM, Verdict.YIELDED}
-"""Verdicts of a worker after which another attempt may succeed."""
+"""Verdicts that a worker reports, and after which another attempt may succeed."""
 
 
 START_CRASH = (
@@ -39,18 +39,28 @@ START_CRASH = (
 """The likely causes of a crash in native code before anything was computed."""
 
 _INSTRUCTIONS_MISSING = "was compiled to use"
-"""TensorFlow's words when it finds none of the instructions that it was compiled for; it then aborts."""
+"""TensorFlow logs these words when the processor lacks instructions that it was compiled to use; it then aborts."""
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
     """The evidence about an exit besides the outcome file; a byte count of 0 means unknown.
 
-    `kernel_oom_kills` is the number of the kernel's OOM kills in the worker's cgroup since its last sample of memory,
-    which is a quarter of a second old where it was well; None if nothing counts them. `earlier_oom_kills` were before
-    that sample, so they were others'. `limit_is_given` says that the user gave `host_limit_bytes`, which the kernel
-    does not enforce. `phase` is the last that was heard of, a quarter of a second late; events, of which
-    a worker at its start `has_events` none, come at once; `limits` are those that the worker was started with.
+    Attributes:
+        exit: the exit code or signal.
+        memory: the worker's last memory sample; a healthy worker takes one every quarter of a second.
+        stopped_by_us: why the parent stopped the worker; None if it did not.
+        kernel_oom_kills: how many processes of the worker's cgroup the kernel's OOM killer has killed since the last
+            memory sample; None if the system does not count them.
+        allocator_bytes: the size of the allocator's memory, as the worker reported it.
+        host_limit_bytes: the limit on host memory that applies to the worker.
+        limit_is_given: whether the user gave `host_limit_bytes`, which the kernel then does not enforce.
+        stderr_tail: the end of what the worker wrote to stderr.
+        earlier_oom_kills: OOM kills before the last memory sample: the worker lived on, so they hit other processes.
+        limits: the process limits (`ulimit`) that the worker was started with.
+        phase: the last phase in its heartbeat, which lags up to a quarter of a second behind.
+        has_events: whether the worker has sent any event. Events do not lag: a worker that sent none was still
+            starting.
     """
 
     exit: Exit
@@ -69,10 +79,14 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class ExitDiagnosis:
-    """A verdict, its cause in a few words, and whether memory is only the likely cause.
+    """What the parent concludes from an exit.
 
-    `is_limited`: the cause names a limit of the process, and how to lift it. `may_pass`: whether a new process may go
-    on where this one has crashed; None if nothing is known of that.
+    Attributes:
+        verdict: how the worker ended.
+        cause: of that, in a few words.
+        ambiguous: whether memory is only the likely cause.
+        is_limited: whether the cause names a limit of the process, and how to lift it.
+        may_pass: whether a new process may go on where this one has crashed; None if that is unknown.
     """
 
     verdict: Verdict
@@ -96,7 +110,7 @@ def classify(outcome: Outcome | None, evidence: Evidence) -> ExitDiagnosis:
 
 
 def _words_of_crash(outcome: Outcome | None, evidence: Evidence) -> str:
-    """What the worker said of its end, or else the native code that ended it; a kill from outside has said nothing."""
+    """What the worker reported about its end, or else its stderr if native code crashed; empty after another kill."""
     if outcome is not None:
         return f"{outcome.cause}\n{outcome.traceback}"
     return evidence.stderr_tail if evidence.exit.signal_name in {"SIGABRT", "SIGSEGV"} else ""
@@ -126,10 +140,11 @@ def _cause_of_crash(signal_name: str, evidence: Evidence) -> str:
 
 
 def _is_overruled(reported: Verdict, stopped: Verdict | None) -> bool:
-    """Whether our reason to stop a worker says more than its own words.
+    """Whether the parent's reason for stopping a worker counts, and not the verdict that the worker reported.
 
-    A person who has asked to stop wants no further attempt, whatever else the worker ran into on its way out. And a
-    worker that was slow, and left because it could not be killed (inline), was not interrupted by anybody.
+    A person who has asked to stop wants no further attempt, even if the worker ran out of memory while it stopped. And
+    an inline worker that the parent stopped for being slow reports `interrupted`, since it cannot be killed; nobody
+    has interrupted it.
     """
     if stopped is Verdict.INTERRUPTED:
         return reported in TRIED_AGAIN
@@ -150,10 +165,11 @@ def _out_of_memory(signal_name: str, evidence: Evidence) -> ExitDiagnosis | None
 
 
 def _killed(evidence: Evidence) -> ExitDiagnosis | None:
-    """SIGKILL alone is no proof: the kernel's count of OOM kills is, or a resident size near the limit just before.
+    """The diagnosis of a SIGKILL if memory is behind it; else None, since SIGKILL alone proves nothing.
 
-    A training is always near the limit that it was given. So there the count decides, where there is one; near the
-    machine's own memory the hand may also have been another's than the kernel's (earlyoom, a notebook service).
+    The evidence is the kernel's count of OOM kills, or a resident size near the limit just before. A training is always
+    near a limit that the user gave, so with such a limit the kernel's count alone decides, if there is one. Near the
+    machine's own memory something else than the kernel may also have killed it (earlyoom, a notebook service).
     """
     if evidence.kernel_oom_kills:
         return ExitDiagnosis(Verdict.HOST_OOM, "SIGKILL: the kernel's OOM killer")

@@ -1,9 +1,10 @@
-"""Names what happened to a GPU behind an error of CUDA, and what to do; says whether a new process may help. Pure.
+"""Names the cause of a CUDA error, what to do about it, and whether a new process may help. Pure.
 
-The names are those of the driver's API, which TensorFlow quotes (`CUresult`,
-https://docs.nvidia.com/cuda/cuda-driver-api/group__CUDA__TYPES.html), the texts those of the runtime's API and of NVML
-(https://docs.nvidia.com/deploy/nvml-api/group__nvmlDeviceEnumvs.html), the Xid numbers of the kernel's log those of
-https://docs.nvidia.com/deploy/xid-errors/. An out-of-memory is none of them: the worker itself knows it.
+The `CUDA_ERROR_` names are those of the driver's API, which TensorFlow quotes (`CUresult`,
+https://docs.nvidia.com/cuda/cuda-driver-api/group__CUDA__TYPES.html); the sentences are those of the runtime's API and
+of NVML (https://docs.nvidia.com/deploy/nvml-api/group__nvmlDeviceEnumvs.html); the Xid numbers, which the kernel logs,
+are explained in https://docs.nvidia.com/deploy/xid-errors/. Out-of-memory errors are not among them: the worker
+reports those itself.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 from autofit.protocol.messages import Verdict
 
 NO_GPU_FOUND = "the driver shows a GPU, but TensorFlow finds none"
-"""What a worker says of a GPU that was planned with and is not there for it."""
+"""What a worker reports if the run was planned for a GPU that TensorFlow does not find."""
 
 NO_GPU_ADVICE = (
     "install tensorflow[and-cuda], or a newer driver (autofit doctor); or train on the CPU with CUDA_VISIBLE_DEVICES=-1"
@@ -22,11 +23,11 @@ NO_GPU_ADVICE = (
 
 @dataclass(frozen=True, slots=True)
 class GpuCause:
-    """What an error of CUDA comes from.
+    """A cause of CUDA errors.
 
     Attributes:
-        signs: what CUDA, its runtime or NVML say of it.
-        words: what it is, and what to do.
+        signs: texts by which CUDA, its runtime or NVML name it.
+        words: what it is, and what to do, for the user.
         may_pass: whether a new process, with a CUDA context of its own, may go on at once.
     """
 
@@ -76,8 +77,8 @@ CAUSES = (
             "CUDA_ERROR_ILLEGAL_INSTRUCTION",
             "CUDA_ERROR_INVALID_PC",
         ),
-        "a computation on the GPU was ended (Xid 13 or 31 in dmesg), which a faulty card, driver or operation of the "
-        "model does",
+        "a computation on the GPU was ended (Xid 13 or 31 in dmesg): the card, the driver or an operation of the model "
+        "is faulty",
         may_pass=True,
     ),
     GpuCause(
@@ -93,20 +94,21 @@ CAUSES = (
         may_pass=False,
     ),
 )
-"""The first that is said counts: what follows an error of the card is often `CUDA_ERROR_UNKNOWN`."""
+"""The first cause with a sign in the text counts: a more specific error is often followed by `CUDA_ERROR_UNKNOWN`."""
 
-_OF_A_START = "cuInit"
-"""TensorFlow logs `failed call to cuInit: CUDA_ERROR_NO_DEVICE` wherever it finds no GPU, a worker for the CPU too."""
+_CUDA_INIT = "cuInit"
+"""Lines with this are ignored: where there is no GPU, TensorFlow logs `failed call to cuInit: CUDA_ERROR_NO_DEVICE`,
+also in a worker that is meant to use the CPU."""
 
 
 def gpu_cause(verdict: Verdict, said: str) -> GpuCause | None:
-    """What a crash comes from; None if no error of a GPU is behind it.
+    """The cause of a crash; None if no error of a GPU is behind it.
 
     Args:
-        verdict: on the exit; only a crash is looked at.
-        said: what the worker reported, all lines of it, or what the native code wrote that ended it.
+        verdict: on the exit; only a crash is examined.
+        said: all lines that the worker reported, or what native code wrote to stderr before it ended the worker.
     """
     if verdict is not Verdict.CRASHED:
         return None
-    text = "\n".join(line for line in said.splitlines() if _OF_A_START not in line)
+    text = "\n".join(line for line in said.splitlines() if _CUDA_INIT not in line)
     return next((cause for cause in CAUSES if any(sign in text for sign in cause.signs)), None)

@@ -27,7 +27,7 @@ from autofit.storage.system_errors import explained, reason, remedy
 CONTROL_FD = "AUTOFIT_CONTROL_FD"
 PAYLOAD_FD = "AUTOFIT_PAYLOAD_FD"
 LATER_PATHS = "AUTOFIT_LATER_PATHS"
-"""The folders of PYTHONPATH in which a worker looks for a module last: files there hide modules that it needs."""
+"""Folders of PYTHONPATH that hold files named like modules that a worker needs: the worker searches them last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +48,11 @@ class Exit:
 
 
 class StartedProcess(Protocol):
-    """What is used of `subprocess.Popen`; tests have another that starts faster."""
+    """The part of `subprocess.Popen` that is used; tests have an implementation that starts faster."""
 
     @property
     def pid(self) -> int:
-        """Its number, and that of its group."""
+        """The process's number, and that of its process group."""
 
     def poll(self) -> int | None:
         """Its exit code, negative for a signal; None while it runs."""
@@ -68,13 +68,13 @@ class Worker(Protocol):
         """How it ended, or None while it runs."""
 
     def send(self, request: Request) -> None:
-        """Ask it for something; ignored where it has ended."""
+        """Send it a request; ignored if it has ended."""
 
     def kill(self) -> None:
         """End it at once, with everything that it started."""
 
     def close(self) -> None:
-        """Release what belongs to it in this process."""
+        """End it if it still runs, and release what this process holds for it."""
 
 
 class Launcher(Protocol):
@@ -93,7 +93,7 @@ class Launcher(Protocol):
 
 
 OF_LIMITS = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN}
-"""Errors of a start for which a limit is the cause, and which another start of Python would meet again."""
+"""Errors of starting a process that a limit causes: restarting Python would not help."""
 
 WORKER = (sys.executable or "python3", "-P", "-m", "autofit.worker")
 
@@ -101,8 +101,8 @@ WORKER = (sys.executable or "python3", "-P", "-m", "autofit.worker")
 class ProcessLauncher:
     """The default: a fresh interpreter in a session of its own, so that whatever kills it does not kill us.
 
-    Never forked (a notebook may hold CUDA) and never through a shell. `-P` keeps the folder it starts in, and a
-    `numpy.py` that may lie there, out of its imports.
+    It is never forked (a notebook may have initialized CUDA) and never started through a shell. `-P` keeps the folder
+    that it starts in, where a `numpy.py` may lie, out of its import path.
     """
 
     isolated = True
@@ -161,8 +161,8 @@ def start_process(
         command: the program and its arguments.
         environment: all of its variables.
         held: descriptors that it inherits under the same numbers.
-        stdout: what its standard output is appended to.
-        stderr: likewise.
+        stdout: the file to which its standard output is appended.
+        stderr: the file to which its standard error is appended.
 
     Raises:
         OSError: it cannot be started.
@@ -180,11 +180,11 @@ def start_process(
 
 
 NOT_INHERITED = ("PYTHONINSPECT", "PYTHONWARNINGS", "PYTHONSTARTUP", "PYTHONBREAKPOINT", "MPLBACKEND")
-"""Settings for a session at the keyboard. They would keep a worker from ending, or end it for a warning."""
+"""Variables that are meant for an interactive session: they could keep a worker from ending, or end it at a warning."""
 
 
 def _environment() -> dict[str, str]:
-    """Ours, for a process that starts in another folder and in which Keras has one backend."""
+    """The environment of a worker: this process's, with absolute import paths and TensorFlow as Keras's backend."""
     environment = {
         **{name: value for name, value in os.environ.items() if name not in NOT_INHERITED},
         "KERAS_BACKEND": "tensorflow",
@@ -199,12 +199,12 @@ def _environment() -> dict[str, str]:
 
 
 def _hides_modules(folder: str) -> bool:
-    """Whether a folder of PYTHONPATH has a file in the place of a module that a worker needs; not that of autofit."""
+    """Whether a folder of PYTHONPATH, other than autofit's own, has a file named like a module that a worker needs."""
     return folder != str(Path(__file__).parents[2]) and bool(shadows_in(folder, checkouts=False))
 
 
 def _pickled(payload: Payload) -> bytes:
-    """The payload by value, also what was defined in a notebook cell.
+    """The payload pickled by value, which also works for what was defined in a notebook cell.
 
     Raises:
         UserError: it holds something that cannot leave this process.
@@ -225,15 +225,16 @@ def _pickled(payload: Payload) -> bytes:
 
 
 def _has_local_metaclass(kind: type) -> bool:
-    """Whether a class would be sent by value, with a metaclass that is so as well, and its base by its name.
+    """Whether a class cannot be unpickled in a worker because of its metaclass, as MLflow's callback.
 
-    The copy of the metaclass is then none of the base's, and Python refuses the class. MLflow's callback is such a one.
+    The class and its metaclass, which was made in a function, are sent by value, but the base class by name. So the
+    worker's copy of the metaclass is not the metaclass of the base, and Python refuses such a class.
     """
     return kind.__module__ == "__main__" and "<locals>" in type(kind).__qualname__
 
 
 def _anonymous_file(payload: bytes) -> IO[bytes]:
-    """A file without a name: the worker inherits it, and it is gone with the processes that hold it."""
+    """A file without a name, which the worker inherits; it disappears with the last process that has it open."""
     try:
         file = _file_in_memory() or tempfile.TemporaryFile()  # noqa: SIM115 - the caller closes it
         file.write(payload)
@@ -245,7 +246,7 @@ def _anonymous_file(payload: bytes) -> IO[bytes]:
 
 
 def _file_in_memory() -> IO[bytes] | None:
-    """A file that needs no room in the temporary folder; None where the system has none or refuses it."""
+    """A file in memory, which takes no space in the temporary folder; None if the system does not provide one."""
     with contextlib.suppress(AttributeError, OSError):
         return os.fdopen(os.memfd_create("autofit-payload"), "w+b")
     return None
@@ -281,12 +282,12 @@ class _ProcessWorker:
 
     def _signal(self, number: signal.Signals) -> None:
         """Send a signal to it and to what it has started."""
-        if self._control >= 0:  # once closed, the group's number may be another's
+        if self._control >= 0:  # after close() the group's number may belong to other processes
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._process.pid, number)
 
     def close(self) -> None:
-        """End it, and what it may have started itself, which lives on in its group."""
+        """End it, and what it has started, which may have outlived it in its process group."""
         self.kill()
         if self._control >= 0:
             os.close(self._control)
@@ -294,7 +295,7 @@ class _ProcessWorker:
 
 
 def import_paths_for(*, function_given: bool, working_folder: Path) -> list[str]:
-    """Where the worker may look for a user's own module: last, so that nothing there hides an installed package."""
+    """Folders in which the worker looks for a user's own module, after all others: none hides an installed package."""
     if not function_given:
         return []
     ours = [str(Path(entry or working_folder).resolve()) for entry in sys.path]

@@ -1,4 +1,4 @@
-"""Names the limit of the process (`ulimit`) that an exit comes from, and how to lift it. Pure."""
+"""Names the limit of the process (`ulimit`) behind an exit, and how to lift it. Pure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from autofit.machine.process_limits import ProcessLimits
 from autofit.protocol.messages import OUT_OF_MEMORY, Verdict
 
 SMALL_STACK_BYTES = 2**20
-"""TensorFlow and the libraries below it run with 8 MiB; with less than one their code may run out of it."""
+"""The stack is 8 MiB by default; TensorFlow and its libraries may overflow one of less than this."""
 
 TOO_LARGE = (os.strerror(errno.EFBIG), "SIGXFSZ")
 NO_MORE_THREADS = ("can't start new thread", "pthread_create")
@@ -22,16 +22,16 @@ CRASHES = ("SIGABRT", "SIGSEGV", "SIGBUS")
 
 
 def limit_words(verdict: Verdict, cause: str, stderr_tail: str, limits: ProcessLimits, *, memory_is_full: bool) -> str:
-    """The limit that an exit comes from, and what to do; empty if it comes from none.
+    """The limit that caused an exit, and what to do about it, in one line; empty if no limit did.
 
     Args:
         verdict: on the exit.
-        cause: what it is known by, beginning with the name of a signal if one ended it.
-        stderr_tail: what native libraries wrote; only words about threads count.
-        limits: of the worker, when it was started.
-        memory_is_full: whether the host's memory itself was nearly in use.
+        cause: in words, beginning with the name of the signal if one ended the worker.
+        stderr_tail: what native libraries wrote; it is searched for words about threads only.
+        limits: those that the worker was started with.
+        memory_is_full: whether the host's memory was nearly used up.
     """
-    of_cause: list[tuple[Callable[[], bool], Callable[[ProcessLimits], str]]] = [
+    rules: list[tuple[Callable[[], bool], Callable[[ProcessLimits], str]]] = [
         (lambda: cause.startswith("SIGXCPU"), _cpu),
         (lambda: any(word in cause for word in TOO_LARGE), _file),
         (lambda: _says(NO_MORE_THREADS, verdict, cause, stderr_tail), _address_space),
@@ -40,7 +40,7 @@ def limit_words(verdict: Verdict, cause: str, stderr_tail: str, limits: ProcessL
         (lambda: cause.startswith(CRASHES[1:]), _stack),
         (lambda: _crashed(verdict, cause) and not memory_is_full, _address_space),
     ]
-    return next((words for applies, words_of in of_cause if applies() and (words := words_of(limits))), "")
+    return next((words for applies, words_of in rules if applies() and (words := words_of(limits))), "")
 
 
 def _crashed(verdict: Verdict, cause: str) -> bool:

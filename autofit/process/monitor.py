@@ -23,8 +23,8 @@ from autofit.storage.run_directory import AttemptDirectory, writing_in
 
 POLL_SECONDS = 0.05
 PAUSE_SECONDS = 30.0
-"""Hundredths of a second lie between two looks at a worker: after so long, this process itself was stopped. A shorter
-pause is far below the deadlines."""
+"""The worker is polled every `POLL_SECONDS`: if more than this lies between two polls, this process itself was stopped.
+A shorter pause does no harm, since it is far below the deadlines."""
 
 STDERR_TAIL_BYTES = 2**16
 
@@ -34,9 +34,9 @@ DEADLINE_SECONDS = {
     Phase.BUILD: 1800.0,  # the first operation on a GPU, which may compile kernels for it
     Phase.TRACE: 1800.0,  # also an XLA compilation
     Phase.PROBE: 900.0,
-    Phase.EXTRACT: 900.0,  # one call; an out-of-memory costs 10 s in TensorFlow's allocator on top
+    Phase.EXTRACT: 900.0,  # one batch; after an out-of-memory TensorFlow's allocator waits 10 s more
     Phase.SOLVE: 1800.0,  # one pass over the features
-    Phase.TRAIN: 1800.0,  # one call; the first one traces
+    Phase.TRAIN: 1800.0,  # one step; the first one is also traced
     Phase.VALIDATE: 1800.0,
     Phase.SAVE: 900.0,  # a slow mounted drive
     Phase.PREDICT: 900.0,
@@ -48,7 +48,8 @@ DEADLINE_SECONDS = {
 class Patience:
     """Seconds without news after which a worker counts as hung in each phase, and seconds in which it must stop.
 
-    After Ctrl-C everything ends within 30 s: the rest is for the last copy to a mirror (`MirrorPatience.leave`).
+    After Ctrl-C everything ends within 30 s: what `stop_seconds` leaves of them is for the last copy to a mirror
+    (`MirrorPatience.leave`).
     """
 
     silence_seconds: Mapping[Phase, float] = field(default_factory=lambda: DEADLINE_SECONDS)
@@ -111,7 +112,7 @@ class MonitoredWorker:
             Tail(self.attempt.events),
             Tail(self.attempt.stdout),
         )
-        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")  # a character may come in two parts
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")  # a read may end within a character
         self._oom_kills = cgroups.oom_kill_counter(self._pid)
         self._kills_before = self._oom_kills()
         self._limits = process_limits()
@@ -131,7 +132,7 @@ class MonitoredWorker:
         return self._stop_by is not None
 
     def send(self, request: Request) -> None:
-        """Ask the worker for something."""
+        """Send the worker a request; its silence is counted from here on."""
         self._last_news = self.clock()
         self.worker.send(request)
 
@@ -142,7 +143,7 @@ class MonitoredWorker:
         self.worker.send(Request(leave="interrupted"))
 
     def request_commit(self) -> None:
-        """Ask the worker, at the next look at it, for a checkpoint; it goes on. May be called in a signal's handler."""
+        """Ask the worker for a checkpoint at the next poll; it then goes on. May be called in a signal handler."""
         self._commit_is_asked = True
 
     def events(self) -> Iterator[Event]:
@@ -182,7 +183,7 @@ class MonitoredWorker:
     def _news(self) -> Iterator[Event]:
         if text := self._decoder.decode(self._stdout.read()):
             self.view.passthrough(text)
-        lines = self._progress.records(Progress)  # before the events: none is then missing that a line follows from
+        lines = self._progress.records(Progress)  # before the events, so that those which led to a line are read too
         events = self._events.records(Event)
         self.seen += events
         if lines:
@@ -196,13 +197,13 @@ class MonitoredWorker:
     def _show(self, event: Event) -> None:
         if event.message:
             self.view.message(event.message)
-        if event.oom:  # one that ended its attempt is shown by the supervisor
+        if event.oom:  # the worker went on; an out-of-memory that ends an attempt is shown by the supervisor
             self.view.message(describe_oom(event.oom))
         if event.epoch_end:
             self.view.epoch_done(event.epoch_end, epochs=self.epochs)
 
     def _leave_out_pause(self) -> None:
-        """Count no time in which this process was stopped, as by Ctrl-Z or a batch system, as silence of the worker."""
+        """Leave out time in which this process itself was stopped (Ctrl-Z, a batch system) of the worker's silence."""
         now = self.clock()
         paused_seconds = now - self._looked_at
         self._looked_at = now
@@ -290,14 +291,14 @@ def monitored(  # noqa: PLR0913 - what it takes to start a worker, and the seams
 
 
 def _more(before: int | None, now: int | None) -> int | None:
-    """By how much a count has grown; None if nothing counts."""
+    """By how much a count has grown; None if there is no count now."""
     return None if now is None else now - (before or 0)
 
 
 def _read_outcome(path: Path) -> Outcome | None:
     try:
         return Outcome.load(path)
-    except (OSError, ValueError):  # none, or one that was cut off: then the end is classified without it
+    except (OSError, ValueError):  # it is missing or cut off: the exit is then classified without it
         return None
 
 

@@ -1,4 +1,4 @@
-"""What signals mean to a parent: stop and save, save and go on, pause. Only the main thread can take them."""
+"""How a parent handles signals: stop and save, save and go on, pause. Only the main thread can set handlers."""
 
 from __future__ import annotations
 
@@ -10,33 +10,34 @@ from types import FrameType
 from typing import Any, Protocol, runtime_checkable
 
 STOPPING = ("SIGTERM", "SIGHUP")
-"""They stop a command as Ctrl-C does: what was trained is saved. Windows has only one of them."""
+"""Signals that stop a command as Ctrl-C does: what was trained is saved. Windows has only SIGTERM."""
 
 Handler = Callable[[int, FrameType | None], None]
 
 
 @runtime_checkable
 class PausableWorker(Protocol):
-    """A worker that does not stop by itself when its parent is stopped: it has a session of its own."""
+    """A worker in a session of its own, which Ctrl-Z in the terminal does not reach: its parent pauses it."""
 
     @property
     def pid(self) -> int:
-        """Its number."""
+        """Its process number."""
 
     def pause(self) -> None:
-        """Stop it where it is, with everything that it started."""
+        """Stop it (SIGSTOP), with everything that it started, until `go_on`."""
 
     def go_on(self) -> None:
-        """Let it go on."""
+        """Continue it (SIGCONT)."""
 
 
 @contextlib.contextmanager
 def stop_signals() -> Iterator[None]:
-    """Let SIGTERM and SIGHUP raise KeyboardInterrupt, once, and SIGUSR1 do no harm where nothing can be saved.
+    """Let SIGTERM and SIGHUP raise KeyboardInterrupt, once, and ignore SIGUSR1 where nothing can be saved.
 
-    A batch system or a closed terminal may send several at once: the second of them is none of a person who wants to
-    stop without saving. A handler also makes SIGTERM count for process 1 of a container, which the kernel otherwise
-    protects from it. What is ignored (nohup) or has a handler of the caller's stays as it is.
+    A batch system or a closed terminal may send several of them at once: the second does not mean, as a second Ctrl-C
+    does, that a person wants to stop without saving. With a handler, SIGTERM also reaches process 1 of a container,
+    which the kernel otherwise protects from it. A signal that is ignored (nohup), or for which the caller has a
+    handler, stays as it is.
     """
     is_stopping = False
 
@@ -55,7 +56,7 @@ def stop_signals() -> Iterator[None]:
 def worker_signals(worker: object, save: Callable[[], None]) -> Iterator[None]:
     """Let SIGUSR1 call `save`, and Ctrl-Z (SIGTSTP) pause the worker together with this process, until `fg`."""
 
-    def asked(number: int, frame: FrameType | None) -> None:
+    def on_save(number: int, frame: FrameType | None) -> None:
         del number, frame
         save()
 
@@ -65,13 +66,13 @@ def worker_signals(worker: object, save: Callable[[], None]) -> Iterator[None]:
             if isinstance(worker, PausableWorker):
                 worker.pause()
             signal.signal(number, signal.SIG_DFL)
-            signal.pthread_kill(threading.get_ident(), number)  # stops here, until SIGCONT
-        finally:  # SIGHUP may have come with it
+            signal.pthread_kill(threading.get_ident(), number)  # this process stops here, until SIGCONT
+        finally:  # a SIGHUP that came meanwhile raises KeyboardInterrupt here
             signal.signal(number, pause)
             if isinstance(worker, PausableWorker):
                 worker.go_on()
 
-    with _handled({"SIGUSR1": asked, "SIGTSTP": pause}):
+    with _handled({"SIGUSR1": on_save, "SIGTSTP": pause}):
         yield
 
 
@@ -81,7 +82,7 @@ def _do_nothing(number: int, frame: FrameType | None) -> None:
 
 @contextlib.contextmanager
 def _handled(handlers: Mapping[str, Handler]) -> Iterator[None]:
-    """Set handlers for signals that have none but the system's, and take them back."""
+    """Set handlers for those signals that have the system's default, and restore it after the block."""
     before: dict[signal.Signals, Any] = {}
     if threading.current_thread() is threading.main_thread():
         for name, handler in handlers.items():
