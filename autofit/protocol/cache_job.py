@@ -1,4 +1,4 @@
-"""What a worker does with the cache of features; and one that extracts alone, and says in the end what it has done."""
+"""How a worker uses the feature cache; and an extraction without training: its job, and what it reports at the end."""
 
 from __future__ import annotations
 
@@ -10,16 +10,17 @@ from autofit.storage.records import Record
 
 
 class ShardJob(Record):
-    """What an extraction that fills the cache alone takes of the images: part `part` of `parts`, shard after shard.
+    """An extraction that fills the cache and trains nothing: part `part` of `parts` of the images, shard after shard.
 
     Attributes:
-        part: from 1.
-        parts: into which the images are cut by their content.
-        shard_images: of a shard, about.
-        owner: what the leases of this call's workers are signed with, one worker after another.
-        lease_seconds: after which a process that shows no sign is taken for gone.
-        on_request: whether the worker waits to be asked for a shard by its number, and then for the next.
-        known: a file with the images of which the rows are elsewhere, as `autofit.cache.known_images` writes it.
+        part: the number of this process's part, counted from 1.
+        parts: the number of parts into which the images are divided, by their content.
+        shard_images: about how many images a shard has.
+        owner: the signature in the leases of this call's workers, which run one after another.
+        lease_seconds: a process that has not renewed its lease for so long is taken for dead.
+        on_request: whether the worker waits to be asked for one shard after another, each by its number.
+        known: the path of a file that lists images whose rows are stored elsewhere, as `autofit.cache.known_images`
+            writes it; None if there are none.
     """
 
     part: int = Field(1, ge=1)
@@ -32,12 +33,19 @@ class ShardJob(Record):
 
 
 class CacheJob(Record):
-    """The cache of features and decoded images, and how an image is recognized.
+    """The cache of features and decoded images.
 
-    An extraction has the micro-batch size `fixed_size` if that is given; else it starts with `first_size`, the fastest
-    one on this machine before, if known. The allocator's peak was `first_peak_bytes` with it; 0 if unknown.
-    `early_images` is how many images may be decoded while the worker is still importing. With `shards` nothing is
-    trained: the worker extracts the features that no other process extracts.
+    Attributes:
+        folder: the path of the cache.
+        limit_bytes: the size that the whole cache may have.
+        by: how an image is recognized: by all of its content, or, if it is large, by path, status and samples of the
+            content (`stat`); see `autofit.cache.identity`.
+        fixed_size: the micro-batch size of an extraction; None if it is to find the fastest.
+        first_size: the micro-batch size with which that search starts: the fastest one of an earlier extraction on this
+            machine; None if there was none.
+        first_peak_bytes: the allocator's peak with `first_size`; 0 if unknown.
+        early_images: how many images may be decoded while the worker is still importing TensorFlow.
+        shards: given where nothing is trained: the worker then extracts the features that no other process extracts.
     """
 
     folder: str
@@ -51,13 +59,13 @@ class CacheJob(Record):
 
 
 class ShardsDone(Record):
-    """What an extraction that fills the cache alone has done.
+    """What an extraction that trains nothing has done.
 
     Attributes:
-        images: of this process's part, each content once.
-        extracted: by this worker.
-        shards: that it has committed.
-        of_others: shards of its part that others have committed meanwhile.
+        images: how many different images this process's part has.
+        extracted: how many images this worker has extracted.
+        shards: how many shards it has committed.
+        of_others: how many shards of its part other processes have committed meanwhile.
     """
 
     images: int
@@ -67,14 +75,14 @@ class ShardsDone(Record):
 
 
 class ShardAnswer(Record):
-    """What a worker has done that was asked for a shard.
+    """What a worker has done about the shard that it was asked for.
 
     Attributes:
-        number: of the shard.
+        number: the shard's number.
         entry: the name of its entry in the cache; empty if no row was missing.
-        images: of the shard, each content once, also those whose rows were there before.
-        extracted: by this worker now.
-        is_first: whether this worker has committed it, and no other process before.
+        images: how many different images the shard has, with those whose rows were there before.
+        extracted: how many images this worker has extracted for it.
+        is_first: whether this worker was the first to commit the shard.
     """
 
     number: int

@@ -1,7 +1,8 @@
 """The state of a Keras callback: what it needs to go on in another process, and what its caller sees at the end.
 
-Of Keras's own callbacks a table says what that is. A user's callback is asked by `get_state()` where it has that; else
-it is its attributes, and the containers and counters that its functions share with the code around them: of
+For Keras's own callbacks a table lists the attributes that are state. A user's callback gives its state by
+`get_state()`, if it has that method; else the state is its attributes, and the containers and counters that its
+functions share with the code around them: of
 `LambdaCallback(on_epoch_end=lambda epoch, logs: losses.append(logs["loss"]))` the state is `losses`.
 """
 
@@ -33,8 +34,9 @@ KEPT_OF_KERAS: Mapping[str, tuple[str, ...]] = {
     "TensorBoard": ("_global_train_batch", "_global_test_batch"),
     "TerminateOnNaN": (),
 }
-"""The attributes of Keras's callbacks that change from epoch to epoch. What is not among them is a setting, or is made
-anew by `on_train_begin`: a restored `min_delta`, whose sign Keras turns once in a process, would be turned twice."""
+"""The attributes of Keras's callbacks that change from epoch to epoch. All others are settings, or are set anew by
+`on_train_begin`. A setting must not be restored: the sign of `min_delta`, which Keras flips once in a process, would be
+flipped twice."""
 
 LEFT_BY_FIT: Mapping[str, Callable[[], Any]] = {
     "_model": lambda: None,
@@ -42,7 +44,7 @@ LEFT_BY_FIT: Mapping[str, Callable[[], Any]] = {
     "writer": lambda: None,
     "_writers": dict,
 }
-"""What Keras's callbacks have after `fit`, and what they are made with: a model, closed files, writers of summaries."""
+"""Attributes that `fit` sets on Keras's callbacks (model, closed files, summary writers), with their initial values."""
 
 WEIGHTS = "best_weights"
 """The attribute that holds all weights of a model, as `get_weights()` gives them."""
@@ -57,7 +59,7 @@ def is_of_keras(kind: type) -> bool:
 
 
 def as_new(callback: Any) -> Any:
-    """A copy of a callback of Keras's own without what an earlier `fit` has left in it; any other callback as it is."""
+    """A copy of one of Keras's own callbacks without what an earlier `fit` left in it; any other callback as it is."""
     held = vars(callback) if is_of_keras(type(callback)) else {}
     left = [name for name in LEFT_BY_FIT if held.get(name)]
     if not left:
@@ -68,7 +70,7 @@ def as_new(callback: Any) -> Any:
 
 
 def parts_of(callback: Any) -> dict[str, Any]:
-    """The values that are the state of a callback without `get_state()`, by name; functions' as `function.name`."""
+    """The state of a callback without `get_state()`: its values by name; those of its functions as `function.name`."""
     settings = _settings(callback)
     attributes = {name: value for name, value in vars(callback).items() if name not in settings}
     kept = {name: value for name, value in attributes.items() if not isinstance(value, types.FunctionType)}
@@ -76,7 +78,7 @@ def parts_of(callback: Any) -> dict[str, Any]:
 
 
 def _settings(callback: Any) -> set[str]:
-    """The attributes that Keras's methods assign and that are no state: a checkpoint may not change them either."""
+    """The attributes that Keras's methods assign and that are not state; a checkpoint may not set them."""
     kinds = [kind for kind in type(callback).__mro__ if is_of_keras(kind)]
     kept = {name for kind in kinds for name in _kept(kind)}
     return {name for kind in kinds for name in _assigned(kind)} - kept
@@ -90,7 +92,7 @@ def unknown_of_keras(callback: Any) -> bool:
 def packed_parts(
     callback: Any, packer: Packer, skipped: frozenset[str] = frozenset()
 ) -> tuple[dict[str, Any], set[str]]:
-    """The state of a callback without `get_state()`, packed; and the names of what cannot be."""
+    """The packed state of a callback without `get_state()`, and the names of the values that cannot be packed."""
     found: dict[str, Any] = {}
     unkeepable: set[str] = set()
     for name, value in parts_of(callback).items():
@@ -104,10 +106,10 @@ def packed_parts(
 
 
 def restored(callback: Any, state: Mapping[str, Any], arrays: Mapping[str, Any]) -> list[str]:
-    """Give a callback the state of a checkpoint back; returns what is lost of it, as `Class.attribute`.
+    """Restore a callback's state from a checkpoint; returns what could not be restored, as `Class.attribute`.
 
     Raises:
-        Exception: what its `set_state()` raises.
+        Exception: whatever the callback's `set_state()` raises.
     """
     name = type(callback).__name__
     failed = set_parts(callback, state.get("parts", {}), arrays)
@@ -117,7 +119,7 @@ def restored(callback: Any, state: Mapping[str, Any], arrays: Mapping[str, Any])
 
 
 def set_parts(callback: Any, parts: Mapping[str, Any], arrays: Mapping[str, Any]) -> set[str]:
-    """Give a callback its packed state back; returns the names of what it has no place for."""
+    """Set a callback's values to the packed ones; returns the names of those that could not be set."""
     shared = {name: (value, put) for name, value, put in _shared(callback)}
     settings, failed = _settings(callback), set()
     for name, packed in parts.items():
@@ -149,7 +151,7 @@ def _assigned(kind: type) -> Iterator[str]:
 
 
 def _functions(callback: Any) -> Iterator[types.FunctionType]:
-    """The functions of a callback that a user has written: its attributes, and the methods of the classes."""
+    """The functions of a callback that a user has written: among its attributes, and the methods of its classes."""
     members = [value for kind in type(callback).__mro__ if not is_of_keras(kind) for value in vars(kind).values()]
     for value in [*vars(callback).values(), *members]:
         function = getattr(value, "__func__", value)
@@ -158,10 +160,10 @@ def _functions(callback: Any) -> Iterator[types.FunctionType]:
 
 
 def _shared(callback: Any) -> Iterator[tuple[str, Any, Any]]:
-    """What functions share with the code around them, each once: its name, its value, and how to set it.
+    """The variables that functions share with the code around them, each once: name, value, and a function to set it.
 
-    These are the containers that they name, and the plain values that they assign by `nonlocal` or `global`. Several of
-    one name, as two lambdas of one line have them, are numbered in their order.
+    These are variables that hold containers, and those that the functions assign by `nonlocal` or `global`. Several
+    with the same name, as two lambdas may have, are numbered in their order.
     """
     met: dict[str, list[Any]] = {}
     for name, place, value, put in _each_shared(callback):
@@ -172,7 +174,7 @@ def _shared(callback: Any) -> Iterator[tuple[str, Any, Any]]:
 
 
 def _each_shared(callback: Any) -> Iterator[tuple[str, Any, Any, Any]]:
-    """As `_shared`, for each function that names it, with what tells it from others."""
+    """As `_shared`, but once for each function that uses the variable; the second item identifies the variable."""
     for function in _functions(callback):
         code = function.__code__
         assigned = {str(step.argval) for step in dis.get_instructions(function) if step.opname.startswith("STORE_")}
@@ -186,10 +188,11 @@ def _each_shared(callback: Any) -> Iterator[tuple[str, Any, Any, Any]]:
                 yield f"{function.__name__}.{name}", place, value, _global_setter(function, name)
 
 
-def _is_state(cell: types.CellType, is_assigned: bool) -> bool:  # noqa: FBT001 - a fact about it
+def _is_state(cell: types.CellType, is_assigned: bool) -> bool:  # noqa: FBT001 - a fact about the cell
+    """Whether a closure's variable is state: a container, or a plain value that the function assigns."""
     try:
         return isinstance(cell.cell_contents, MUTABLE) or (is_assigned and not callable(cell.cell_contents))
-    except ValueError:
+    except ValueError:  # the variable has no value yet
         return False
 
 

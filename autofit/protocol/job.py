@@ -1,4 +1,4 @@
-"""`job.json`: what a worker has to do; `outcome.json`: how that ended; and `events.jsonl`: what happened meanwhile."""
+"""`job.json`: what a worker has to do; `outcome.json`: how it ended; and `events.jsonl`: what happened meanwhile."""
 
 from __future__ import annotations
 
@@ -25,9 +25,10 @@ from autofit.storage.records import Record
 class ModelSource(Record):
     """Where the network comes from: autofit's own builder, an importable function, or one sent along with the job.
 
-    `optimizer_config`, `loss` and `metrics` are those that the user gave, as Keras describes them. With `fine_tuning`,
-    the optimizer is the one of these settings, and `learning_rate` its peak. With `multi_label` an image may have any
-    number of classes.
+    autofit builds `spec`; `reference` names a function to import, as `module:name`; `sent` says that the function comes
+    in the payload. `optimizer_config`, `loss` and `metrics` are the user's, as names or Keras configurations. With
+    `fine_tuning`, the optimizer is the one of these settings, and `learning_rate` the peak of its schedule. With
+    `multi_label` an image may have any number of classes.
     """
 
     spec: ModelSpec
@@ -44,18 +45,18 @@ class ModelSource(Record):
 
 
 MOST_THREADS = 1024
-"""More cores than any machine has; the bound for a `run.json` from an untrusted source."""
+"""More than any machine has cores: the bound for a `run.json` from an untrusted source."""
 
 
 Kernels = Literal["eigen", "onednn"]
-"""Which of TensorFlow's implementations computes on a CPU. oneDNN's is faster, but ends the process if its scratch
-memory cannot be allocated (docs/decisions/0023)."""
+"""Which of TensorFlow's implementations computes on a CPU. oneDNN is faster, but ends the process if its scratch memory
+cannot be allocated (docs/decisions/0023)."""
 
 ONEDNN_VARIABLE = "TF_ENABLE_ONEDNN_OPTS"
 
 
 def kernels_asked(environment: Mapping[str, str]) -> Kernels | None:
-    """The kernels that the user has chosen by TensorFlow's own variable; None without a choice."""
+    """The kernels that the user has chosen by TensorFlow's own variable; None if it is not set."""
     asked = _switch(environment, ONEDNN_VARIABLE)
     return None if asked is None else "onednn" if asked else "eigen"
 
@@ -68,7 +69,7 @@ AUTOTUNE_VARIABLE = "TF_CUDNN_USE_AUTOTUNE"
 
 
 def tuning_asked(environment: Mapping[str, str]) -> Tuning | None:
-    """The way that the user has chosen by TensorFlow's own variable; None without a choice."""
+    """How algorithms are chosen, if the user has set TensorFlow's own variable; None if not."""
     asked = _switch(environment, AUTOTUNE_VARIABLE)
     return None if asked is None else "tuned" if asked else "quick"
 
@@ -81,7 +82,7 @@ NOT_COMPILED = frozenset({"0", "-1", ""})
 def xla_asked(environment: Mapping[str, str]) -> bool:
     """Whether the user has TensorFlow compile its graphs with XLA, by TensorFlow's own variable (docs/decisions/0051).
 
-    The last of equal flags counts: https://www.tensorflow.org/xla/tutorials/autoclustering_xla
+    If the flag comes twice, the last one counts: https://www.tensorflow.org/xla/tutorials/autoclustering_xla
     """
     flags = environment.get(XLA_VARIABLE, "").split()
     levels = [flag.removeprefix(AUTO_JIT) for flag in flags if flag.startswith(AUTO_JIT)]
@@ -89,7 +90,7 @@ def xla_asked(environment: Mapping[str, str]) -> bool:
 
 
 def xla_flags(environment: Mapping[str, str], *, is_on: bool) -> str:
-    """The variable's value with which XLA is on or off, whatever else the user has set in it."""
+    """The value of the variable that switches XLA on or off and keeps the user's other flags."""
     if is_on and xla_asked(environment):
         return environment[XLA_VARIABLE]
     others = [flag for flag in environment.get(XLA_VARIABLE, "").split() if not flag.startswith(AUTO_JIT)]
@@ -103,27 +104,27 @@ def _switch(environment: Mapping[str, str], variable: str) -> bool | None:
 
 
 Devices = int | Literal["all"]
-"""On how many devices of the machine layers of the backbone train."""
+"""The number of the machine's devices on which layers of the backbone train."""
 
 
 class FineTunePlan(Record):
     """The stage after the head: the layers above a cut train as well.
 
     Attributes:
-        epochs: of the stage.
-        batch_size: samples in an update.
-        micro_batch_size: samples on the device at once.
-        learning_rate: the peak of the rate of the head; lower layers have less.
+        epochs: the number of epochs; the most, with `by_budget`.
+        batch_size: images in an update.
+        micro_batch_size: images on the device at once.
+        learning_rate: the peak of the head's learning rate; lower layers have a smaller one.
         cut: where the layers that train begin: `auto`, `input`, a layer's name, or a share of the layers.
-        augment: of the training images.
+        augment: how strongly the training images are augmented.
         flip: whether augmentation mirrors them.
-        views: of each training image in the cache, if the layers below the cut are constant.
+        views: how many augmented views of each training image the cache holds, if the layers below the cut are
+            constant.
         kernels: which implementations compute on a CPU.
-        by_budget: whether the stage is still to be planned by what is left of the time budget when the head is done;
-            `epochs` is the most then.
-        refit: whether a fine-tuning that was better than the head is done once more, on all images.
-        rung: the rung of the ladder; None while it was not chosen: then the one of the request.
-        precision_choice: what `precision="auto"` came to for this stage; None where it is that of the run.
+        by_budget: whether the stage is planned only when the head is done, by what is left of the time budget.
+        refit: whether a fine-tuning that was better than the head is repeated on all images.
+        rung: of the ladder; None until one is chosen, while that of the request applies.
+        precision_choice: how `precision="auto"` was decided for this stage; None if the run's decision applies.
     """
 
     epochs: int = Field(ge=1)
@@ -145,10 +146,10 @@ class ViewsPlan(Record):
     """The stage that solves the head once more, on augmented views.
 
     Attributes:
-        count: views of each training image.
-        augment: how they are made.
+        count: the number of views of each training image.
+        augment: how strongly they are augmented.
         flip: whether augmentation mirrors them.
-        by_budget: whether there is the time for it is still to be seen, when the head is done.
+        by_budget: whether it is decided only when the head is done, by the time budget, if the stage takes place.
     """
 
     count: int = Field(ge=1, le=MOST_VIEWS)
@@ -162,13 +163,14 @@ class TrainingPlan(Record):
 
     `micro_batch_is_cut` says that the machine, and not the user, made the micro-batch smaller than the batch in a
     training where that may change the result. `recalibration_images` is the number of training images from which the
-    averages of BatchNormalization are computed before each validation, if it trains; 0 leaves its moving averages.
-    `ends_with_ledger` says that the run which is replayed may have ended before its last epoch, by a time budget: a
-    stage then ends where that run's audit log does. `value_ranges` are the numbers that are black and white in images
-    of more than 8 bits (`autofit/input/numeric_images.py`), found once. `doubt_labels` looks for wrong labels.
-    `rung` is the one of the ladder; None while it was not chosen: then it is the one of the request. `xla` has
-    TensorFlow compile its graphs with XLA on a GPU, which only a user asks for. `precision_choice` is what
-    `precision="auto"` came to; None if the request names the precision. Layers of the backbone train on `devices`.
+    averages of BatchNormalization are computed before each validation, if it trains; 0 keeps its moving averages.
+    `ends_with_ledger` says that the replayed run may have ended before its last epoch, by a time budget: a stage then
+    ends where that run's audit log does. `value_ranges` are the numbers that mean black and white in images of more
+    than 8 bits (`autofit/input/numeric_images.py`), determined once for the whole run. With `doubt_labels` the worker
+    looks for wrong labels. `rung` is the rung of the ladder; None until one is chosen, while that of the request
+    applies. With `xla` TensorFlow compiles its graphs with XLA on a GPU, which only a user asks for.
+    `precision_choice` is how `precision="auto"` was decided; None if the request names the precision. Layers of the
+    backbone train on `devices`.
     """
 
     epochs: int = Field(ge=1)
@@ -214,13 +216,13 @@ class TrainingPlan(Record):
 
 
 class StageTime(Record):
-    """The time that a stage has of a time budget; readings of `time.monotonic()`, as in `TrainJob`.
+    """A stage's share of a time budget; times are readings of `time.monotonic()`, as in `TrainJob`.
 
     Attributes:
-        end_at: when the run is to be finished: what would not be done by then is not begun.
-        last_at: when it has to be: what has begun is cut short.
-        epoch_seconds: an epoch as it is foreseen; 0 if nothing is known.
-        finish_seconds: from the end of the last epoch to the end of the run, as it is foreseen.
+        end_at: when the run should end: an epoch that would not be done by then is not begun.
+        last_at: when it has to end: an epoch that has begun is cut short.
+        epoch_seconds: the estimated time of an epoch; 0 if there is no estimate.
+        finish_seconds: the estimated time from the end of the last epoch to the end of the run.
     """
 
     end_at: float
@@ -230,13 +232,13 @@ class StageTime(Record):
 
 
 class TrainJob(Record):
-    """Train a stage from the newest checkpoint, or from the start, to its last epoch; with a cache, if planned.
+    """Train a stage from the newest checkpoint, or from the start, to its last epoch.
 
-    `plan` is that of the stage. Epochs are counted on over the stages.
+    `plan` is the plan of this stage. Epochs are numbered on from one stage to the next.
 
     `launched_at` and the time limit `stop_at` are readings of `time.monotonic()`, which the processes of one machine
     share on Linux (CLOCK_MONOTONIC, https://man7.org/linux/man-pages/man2/clock_gettime.2.html) and on macOS. The wall
-    clock may be set forward or back during a run, which would end it at once or never. Suspended time does not count.
+    clock may be set during a run, which would end it at once or never. The time of a suspended machine does not count.
     """
 
     kind: Literal["train"] = "train"
@@ -253,14 +255,14 @@ class TrainJob(Record):
 
 
 class TrialsJob(Record):
-    """Run the trials that the parent requests over the control pipe: of one device, where the training has more."""
+    """Run the trials that the parent requests over the control pipe: the share of one of the training's `devices`."""
 
     kind: Literal["trials"] = "trials"
     devices: int = Field(1, ge=1)
 
 
 class ComparisonJob(Record):
-    """Measure the network in float32 and in another precision, with so many images at once; settings as in the plan."""
+    """Measure the network in float32 and in `precision`, with `batch_size` images at once; settings as in the plan."""
 
     kind: Literal["comparison"] = "comparison"
     precision: Precision
@@ -284,7 +286,7 @@ class Job(Record):
 
 
 class Outcome(Record):
-    """The content of `outcome.json`: the worker's own verdict, which decides if it exists.
+    """The content of `outcome.json`: the worker's own verdict, which counts more than its exit code.
 
     `epoch` and `step` count from zero.
     """
@@ -311,17 +313,18 @@ class ExtractionSpeed(Record):
 
 
 class ExtractionTime(Record):
-    """A pass of an extraction: how many images went through the network, decoded and all, and in how many seconds."""
+    """A pass of an extraction: how many images went through the network, and in how many seconds, with decoding."""
 
     images: int
     seconds: float
 
 
 class Event(Record):
-    """One line of `events.jsonl`; one of the fields says what happened, and perhaps a message with it.
+    """One line of `events.jsonl`: the field that is set says what happened; a `message` may come with it.
 
-    `cut_off` counts the JPEGs that the attempt has used although their end is missing. `answered` is the number of the
-    request for predictions that is done, from one.
+    `oom` is one from which the worker recovered. `cut_off` counts the JPEGs that the attempt has used although their
+    end is missing. `kept_rows` is how many rows of features have just been written to the cache. `answered` is the
+    number of the request for predictions that is done, counted from one.
     """
 
     oom: OomEvent | None = None

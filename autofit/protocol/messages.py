@@ -1,7 +1,8 @@
-"""What crosses the boundary between the parent and its worker, each message a frozen record.
+"""The messages between the parent and its worker, each a frozen record.
 
-The parent writes `job.json`; the worker appends `progress.jsonl` and ends with `outcome.json`. While it lives, the
-parent sends it lines over the control pipe (`Request`); the end of that pipe means that the parent is gone.
+The parent writes `job.json`; the worker appends to `progress.jsonl` and `events.jsonl`, and ends with `outcome.json`.
+Meanwhile the parent sends it lines over the control pipe (`Request`); the end of that pipe means that the parent is
+gone.
 """
 
 from __future__ import annotations
@@ -50,27 +51,27 @@ class Phase(StrEnum):
 
 
 StageName = Literal["training", "head", "views", "fine-tune", "refit"]
-"""The stages of a training: a single one, or the head and then perhaps others. `views` solves the head once more, on
-augmented views; a refit is the fine-tuning once more, on training and validation images together."""
+"""The stages of a training: `training` alone, or `head` and perhaps others after it. `views` solves the head again, on
+augmented views; `refit` repeats the fine-tuning, on training and validation images together."""
 
 LATER_STAGES: Final[frozenset[StageName]] = frozenset({"views", "fine-tune", "refit"})
-"""The stages that may be left out or end early: there is a model already."""
+"""The stages that may be left out or end early, since there is a model before them."""
 
 FINE_TUNING: Final[frozenset[StageName]] = frozenset({"fine-tune", "refit"})
 """The stages in which layers of a pretrained backbone train."""
 
 
 Seconds = Annotated[float, Field(ge=0, le=1e10)]
-"""A span of time; a clock that has run for centuries is none: the record may come from a stranger."""
+"""A span of time. The bound, 300 years, is for records from untrusted sources."""
 
 
 class Progress(Record):
     """One line of `progress.jsonl`, at most four a second. Epochs and steps count from zero.
 
-    `step` and `steps` count batches, or in the pass that extracts features, before the first epoch, images. `time` is
-    the wall clock, in seconds since 1970, for people; spans are measured by `monotonic_seconds`, as in `TrainJob`.
-    `phase_seconds` and `first_steps_seconds` are where the time went until then: in each phase, and apart from them in
-    the first run of each step with each number of images, which traces and, on a GPU, tunes.
+    `step` and `steps` count batches or, where features are extracted before the first epoch, images; `counts` says
+    which. `time` is the wall clock, in seconds since 1970, for people; `monotonic_seconds`, as in `TrainJob`, is for
+    measuring spans. `phase_seconds` is the time so far in each phase, without `first_steps_seconds`: the time of the
+    first call of each compiled step with each batch size, which traces and, on a GPU, tunes.
     """
 
     time: float
@@ -91,9 +92,9 @@ class Progress(Record):
 
 
 class MemorySample(Record):
-    """Bytes in use just now: by tensors in the allocator, and resident in the worker and its children.
+    """Bytes in use now: by tensors in the allocator, and resident in the worker and its children.
 
-    `oom_kills` is the kernel's count of OOM kills in the worker's cgroup until now; None where nothing counts.
+    `oom_kills` is the kernel's count of OOM kills in the worker's cgroup so far; None if the system does not count.
     """
 
     device_bytes: int = 0
@@ -114,7 +115,7 @@ class OomEvent(Record):
 
 
 def describe_oom(event: OomEvent) -> str:
-    """The message about an out-of-memory error: what happened, and with how many images at once the run goes on."""
+    """The message about an out-of-memory error: at how many images at once, and with how many the run goes on."""
     before, after = event.micro_batch_size_before, event.micro_batch_size_after
     return f"out of memory with {before} images at once: continuing with {after}"
 
@@ -135,17 +136,18 @@ class StageRecord(Record):
     """One finished stage of a training, and how far its result can be trusted.
 
     Attributes:
-        name: what trained.
+        name: the stage's name.
         method: `solved`: to the optimum of a convex problem, on cached features; `epochs`: by gradient descent.
-        epochs: of the training; a solved head has one. Each is a row of the history, but for those of a refit.
-        seconds: of a solved head, how long it took, without the extraction.
-        l2: of a solved head, the strength of its penalty.
-        chosen_by: of a solved head, what its strength was chosen by, in a few words.
-        refitted: whether the model was fitted once more, on training and validation images together; the figures are
+        epochs: how many epochs were trained; one for a solved head. Each is a row of the history, except in a refit.
+        seconds: how long solving the head took, without the extraction; None for epochs.
+        l2: the strength of a solved head's penalty; None for epochs.
+        chosen_by: how that strength was chosen, in a few words.
+        refitted: whether the model was afterwards fitted to training and validation images together; the figures are
             those from before.
-        cross_validated_accuracy: of a solved head whose strength was chosen by cross-validation: the accuracy there.
-        cut_short: of what a time budget, or of a refit a callback, has ended, what was done, as "6 of 9 epochs"; empty
-            if nothing was left out.
+        cross_validated_accuracy: the accuracy in the cross-validation by which the strength was chosen; None if it was
+            chosen otherwise.
+        cut_short: how much was done before a time budget or, in a refit, a callback ended the stage, such as "6 of 9
+            epochs"; empty if all of it was done.
     """
 
     name: StageName
@@ -162,8 +164,8 @@ class StageRecord(Record):
 class EpochEnd(Record):
     """One finished epoch, counted from zero, and its metrics as `model.fit` would log them.
 
-    `solved` is given if the epoch is all of its stage, as where the head is solved. `is_best` says whether its model is
-    the best so far, by what the run monitors; None in records from before that was told.
+    `solved` is given where the head is solved: this one epoch is then all of its stage. `is_best` says whether its
+    model is the best so far, by the metric that the run monitors; None in records of versions that did not record it.
     """
 
     epoch: int
@@ -174,17 +176,21 @@ class EpochEnd(Record):
 
 
 LEAST_ALLOCATOR_BYTES = 32 * 2**20
-"""With less for tensors not even a small network's weights fit."""
+"""With less memory for tensors, not even the weights of a small network fit."""
 
 
 class MemoryBudget(Record):
     """What a worker may use.
 
-    On a CPU `limit_bytes` bounds the resident size of the worker and its children, and the allocator gets what
-    `non_allocator_bytes` and `buffer_bytes` leave. `buffer_bytes` is for image buffers; `non_allocator_bytes` is all
-    else outside the allocator, where it was measured (a training measures it together with the images loaded then). On
-    a GPU `limit_bytes` bounds device memory. `is_given` is false where the limit is only what the machine has; then
-    `threads_bytes` may be taken in addition, for threads of the loader that wait for a file.
+    Attributes:
+        device: what computes.
+        limit_bytes: on a CPU, the bound on the resident size of the worker and its children, of which the allocator
+            gets what `non_allocator_bytes` and `buffer_bytes` leave; on a GPU, the bound on device memory.
+        is_given: whether the user gave the limit; False if it is what the machine has.
+        non_allocator_bytes: on a CPU, all other memory outside the allocator, as it was measured (in a training
+            together with the images that were loaded then); None if it was not measured.
+        buffer_bytes: the memory for image buffers.
+        threads_bytes: what threads of the loader that wait for a file may take beyond a limit that is not given.
     """
 
     device: Literal["cpu", "gpu"]
@@ -196,7 +202,7 @@ class MemoryBudget(Record):
 
     @property
     def tensors_bytes(self) -> int:
-        """The bytes left for tensors, as far as the budget says."""
+        """The bytes left for tensors; what was not measured is counted as nothing."""
         if self.device == "gpu":
             return self.limit_bytes
         return self.limit_bytes - (self.non_allocator_bytes or 0) - self.buffer_bytes
@@ -208,26 +214,27 @@ class Trial(Record):
     Attributes:
         batch_size: images on the device at once.
         verdict: how it ended.
-        peak_bytes: the allocator's peak; on a GPU the steady one, without the first steps of the size.
+        peak_bytes: the allocator's peak; on a GPU only of the steps after the first ones of this size.
         first_step_peak_bytes: on a GPU, the peak of the first steps, in which cuDNN tries algorithms with workspaces of
-            some gigabytes and takes smaller ones where there is no room. 0 on a CPU.
-        arena_resident_bytes: on a CPU, how much of the allocator's arena was in use after the first step: the peak, and
-            what fragmentation adds to it. 0 where it is not known, as on a GPU.
+            some gigabytes, and smaller ones if there is no room. 0 on a CPU.
+        arena_resident_bytes: on a CPU, how much of the allocator's arena was resident after the first step: the peak,
+            and what fragmentation adds to it. 0 if unknown, as on a GPU.
         allocator_bytes: on a CPU, the size of the allocator's arena. 0 on a GPU.
-        spread_bytes: how far the peaks of its steps lay apart; on a GPU of the steady ones.
+        spread_bytes: the largest minus the smallest peak of its steps; on a GPU of the steps in `peak_bytes`.
         non_allocator_bytes: on a CPU, resident memory outside the allocator, with the image buffers. 0 on a GPU.
-        host_bytes: the process's resident size at the end, and its children's.
-        step_seconds: median time of a training step.
-        images_per_second: what that makes.
-        seconds: the whole trial in its worker; 0 where the worker did not live to say so.
-        first_steps_seconds: the first step of each kind, if it fits: tracing, tuning, and the step itself.
-        steady_steps_seconds: all further training steps together.
-        most_segments: into so many segments the network can be cut, 1 if not at all; 0 if that is not known.
-        other_processes_bytes: on a GPU, the memory that other processes were seen to hold at its end.
-        worker_stays: it ran out of memory on a GPU, and the allocator is whole again: the worker takes another size.
-        fresh: it was its worker's first, so nothing before it can have helped or hindered. Inline all workers are in
-            one process, and it is no more than that.
-        saved: it was not run now: it comes from a saved profile.
+        host_bytes: the resident size of the process and its children at the end.
+        step_seconds: the median time of a training step.
+        images_per_second: `batch_size / step_seconds`; 0 if it was not timed.
+        seconds: the time of the whole trial in its worker; 0 if the worker did not live to report it.
+        first_steps_seconds: the time of the first step of each kind, if the size fits: tracing, tuning, and the step.
+        steady_steps_seconds: the time of all further training steps together.
+        most_segments: the largest number of segments into which the network can be cut; 1 if it cannot, 0 if unknown.
+        other_processes_bytes: on a GPU, the memory that other processes were seen to hold at the end of the trial.
+        worker_stays: whether, after an out-of-memory on a GPU, the allocator is usable again, so that the same worker
+            takes the next size.
+        fresh: whether it was the first trial of its worker, so that no earlier trial has influenced it. Inline workers
+            share a process, which earlier ones may still have influenced.
+        saved: whether it comes from a saved profile and was not run now.
         cause: why it did not fit.
     """
 
@@ -254,9 +261,10 @@ class Trial(Record):
 
     @property
     def memory_bytes(self) -> int:
-        """What this size takes of the memory limit: device memory, on a CPU resident memory; 0 if unknown.
+        """The memory that this size takes: device memory, on a CPU resident memory; 0 if unknown.
 
-        On a CPU the resident arena counts, not the peak: a nearly full allocator hands out more than is touched.
+        On a CPU the resident part of the arena counts, and not the peak: some of what a nearly full allocator hands
+        out is never touched.
         """
         return (self.arena_resident_bytes or self.peak_bytes) + self.non_allocator_bytes if self.peak_bytes else 0
 
@@ -264,8 +272,8 @@ class Trial(Record):
 class PredictRequest(Record):
     """Predict the images that `paths_file` lists; their probabilities `(n, classes)` go to `rows_file`, a `.npy`.
 
-    The worker removes `paths_file` when it has read it. The probabilities are means over `views` of each image. For the
-    progress, `done` images of `total` were predicted before.
+    The worker removes `paths_file` when it has read it. The probabilities are means over `views` of each image. `done`
+    and `total` are for the display of progress: `done` images of `total` were predicted by earlier requests.
     """
 
     paths_file: str
@@ -276,11 +284,17 @@ class PredictRequest(Record):
 
 
 class Request(Record):
-    """One line from the parent to its worker: run a trial, predict, extract a `shard`, or `commit` and go on.
+    """One line from the parent to its worker, with one of the fields that ask for something.
 
-    With `leave` it commits and stops. `steps` is the least number of whole steps in the trial, and `partial_batch` says
-    whether it begins with a shorter batch, as the last of an epoch is. The first trial's `memory` is the process's
-    budget, which can be set only once.
+    Attributes:
+        trial: run a trial with this batch size.
+        steps: the least number of whole steps of the trial.
+        partial_batch: whether the trial begins with a shorter batch, as the last batch of an epoch may be.
+        memory: the budget of the process, given with its first trial, since it can be set only once.
+        predict: predict images.
+        shard: extract the shard of this number.
+        commit: save a checkpoint and go on.
+        leave: save a checkpoint and stop, with this verdict.
     """
 
     trial: int | None = None

@@ -1,4 +1,4 @@
-"""The jobs on a saved model: predicting with it for as long as it is asked to, and writing it in another format."""
+"""The jobs on a saved model: to answer requests for predictions, and to write the model in another format."""
 
 from __future__ import annotations
 
@@ -9,22 +9,23 @@ from pydantic import Field
 from autofit.storage.records import Record
 
 OutputKind = Literal["probabilities", "logits", "binary logits", "one probability", "one logit"]
-"""What a model gives: probabilities, or what a softmax or, each by itself, a sigmoid makes them of."""
+"""What a model's output holds: probabilities, or logits, which a softmax or (`binary logits`, for each class by itself)
+a sigmoid turns into probabilities; `one probability` and `one logit` are of a single output for two classes."""
 
 
 class PredictJob(Record):
     """Open a saved model and answer requests for predictions (`PredictRequest`), one after another.
 
     Attributes:
-        model_path: of the model.
+        model_path: the path of the model.
         image_size: (height, width) in pixels.
         batch_size: how many images are on the device at once, at most.
-        threads: that decode images.
-        idle_seconds: without a request for so long the worker ends.
-        flips: whether mirror images are among several views of an image.
-        value_ranges: those of the training.
-        outputs: what the model gives.
-        module: registers the user's layers when it is imported.
+        threads: how many threads decode images.
+        idle_seconds: the worker ends if no request comes for so long.
+        flips: whether some of several views of an image are mirrored.
+        value_ranges: as in the `TrainingPlan` of the model.
+        outputs: what the model's output holds.
+        module: a module to import, which registers the user's layers; None if there is none.
     """
 
     kind: Literal["predict"] = "predict"
@@ -43,10 +44,10 @@ ExportFormat = Literal["litert", "onnx", "savedmodel"]
 
 
 class ExportJob(Record):
-    """Write a saved model in another format, and let both predict the images in `paths_file`.
+    """Write a saved model in another format, and predict the images that `paths_file` lists with both.
 
     The probabilities of the saved model go to `before.npy` in the attempt's folder, those of the exported one to
-    `after.npy`. With `int8` the images in `calibration_file` set the scales of the integers.
+    `after.npy`. With `int8` the images that `calibration_file` lists set the scales of the integers.
     """
 
     kind: Literal["export"] = "export"

@@ -1,7 +1,7 @@
-"""Python values as JSON and arrays, and back into the objects that they came from: data, never code.
+"""Packs Python values as JSON and arrays, and puts them back into existing objects: data, never code.
 
-Containers, arrays and objects are filled in place, so that other holders of them see the values too. An object of a
-class of its own is never made: only the attributes of one that is there already are set.
+Containers, arrays and objects are filled in place, so that other references to them see the values too. An instance of
+a user's class is never created: only the attributes of an existing one are set.
 """
 
 from __future__ import annotations
@@ -15,23 +15,23 @@ PLAIN = (bool, int, float, str, type(None))
 SEQUENCES: Mapping[str, Any] = {"list": list, "tuple": tuple, "set": set, "frozenset": frozenset, "deque": deque}
 MOST_DEPTH = 12
 MOST_TEXT_BYTES = 4 * 2**20
-"""Of the values of one packer, as JSON."""
+"""The most JSON that one packer makes."""
 
 Arrays = dict[str, Any]
 
 
 class UnkeepableError(Exception):
-    """Raised for a value that is neither plain, nor an array, nor made of these; or too large."""
+    """Raised for a value that is neither plain, nor an array, nor a container or object of these; or is too large."""
 
 
 class Packer:
     """Packs values one after another.
 
     Args:
-        most_array_bytes: of all arrays together.
+        most_array_bytes: the bound on the size of all arrays together.
 
     Attributes:
-        arrays: what the packed values name, NumPy arrays by name.
+        arrays: the NumPy arrays of the packed values, by the names that these contain.
     """
 
     def __init__(self, most_array_bytes: int) -> None:
@@ -42,7 +42,7 @@ class Packer:
         """A value as JSON; its arrays are added to `arrays`.
 
         Raises:
-            UnkeepableError: it cannot be packed; nothing of it is.
+            UnkeepableError: the value cannot be packed; no part of it was.
         """
         before = dict(self.arrays), self._bytes_left
         try:
@@ -91,23 +91,23 @@ class Packer:
 
 
 def _is_plain_object(value: Any) -> bool:
-    """Whether an object of Python code is its attributes: not a function, an open file, or one of Keras's objects."""
+    """Whether the attributes of an object are its whole state: it is no function, open file or object of Keras."""
     root = type(value).__module__.partition(".")[0]
     stays = root in {"keras", "tensorflow", "threading", "logging", "io"} or callable(value) or hasattr(value, "fileno")
     return hasattr(value, "__dict__") and not stays
 
 
 def filled(existing: Any, packed: Any, arrays: Mapping[str, Any], used: set[int] | None = None) -> Any:
-    """A packed value: `existing` filled with it where that is a container, array or object of the kind, else a new one.
+    """Unpack a value: into `existing` if that is a container, array or object of the same kind, else as a new value.
 
     Args:
-        existing: what is there.
-        packed: by a `Packer`.
-        arrays: that it names.
-        used: the objects that have been filled already, by `id`: one that stands in two places is filled for the first.
+        existing: the value that is there now, or None.
+        packed: what a `Packer` made.
+        arrays: the arrays that `packed` names.
+        used: the `id` of each object that was filled already: one that occurs in two places is filled once.
 
     Raises:
-        ValueError: it holds an object of a class, and there is none to fill; or it is damaged.
+        ValueError: `packed` is damaged, or holds an object for which no existing one is there to be filled.
     """
     if not isinstance(packed, dict):
         return packed

@@ -11,11 +11,14 @@ from autofit.protocol.callback_state import as_new
 
 @dataclass(frozen=True, slots=True)
 class Payload:
-    """What crosses as Python objects, for as long as the parent lives: a model function and Keras callbacks.
+    """The Python objects that workers get by pickle. They are not saved: they last as long as the parent lives.
 
     Attributes:
+        model: the user's function that makes the network; None if there is none.
+        callbacks: the user's Keras callbacks.
         registered: classes and functions that the user has registered with Keras.
-        folder: what a relative path means in them, the caller's working folder; empty for that of the worker.
+        folder: the folder that relative paths in these objects refer to, the caller's working folder; empty for the
+            worker's own.
     """
 
     model: Callable[..., Any] | None = None
@@ -25,7 +28,7 @@ class Payload:
     folder: str = field(default="", compare=False)
 
     def __getstate__(self) -> tuple[Any, ...]:
-        """What is pickled, in the order of unpickling: what is registered may be needed to unpickle the others."""
+        """The pickled fields, in the order of unpickling: the registered classes first, which the others may need."""
         return self.registered, self.model, tuple(map(as_new, self.callbacks)), self.folder
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
@@ -36,11 +39,11 @@ class Payload:
 
 @dataclass(frozen=True, slots=True)
 class OwnCode:
-    """The user's code that opening a saved model needs.
+    """The user's code that is needed to open a saved model.
 
     Attributes:
-        payload: registered classes and functions; None without any.
-        module: to import, which registers them; None for none.
+        payload: registered classes and functions; None if there are none.
+        module: a module to import, which registers them; None if there is none.
         import_paths: the folders in which modules are looked for.
     """
 

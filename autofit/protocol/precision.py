@@ -1,4 +1,4 @@
-"""What float32 and 16 bits were measured to do with the same network, and which of the two was taken."""
+"""A comparison of float32 with a 16-bit precision on the same network, and which of the two was chosen."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from autofit.storage.records import Record
 
 
 class PrecisionComparison(Record):
-    """The same weights and images in float32 and in 16 bits.
+    """What was measured with the same weights and images in float32 and in another precision.
 
     Attributes:
-        precision: what was compared with float32.
+        precision: the precision that was compared with float32.
         batch_size: images at once.
-        images_per_second: in it: of an extraction where the backbone is frozen, else of training steps.
-        float32_images_per_second: the same in float32.
-        feature_difference: of the features of an image, the Euclidean distance between the two as a share of the length
-            in float32, the largest of all images; None if the network is the user's own.
-        loss_difference: of the losses of the batch before it trains, as a share of that in float32; None where only the
-            head trains.
+        images_per_second: the speed in `precision`: of an extraction if the backbone is frozen, else of training steps.
+        float32_images_per_second: the same speed in float32.
+        feature_difference: the Euclidean distance between the two feature vectors of an image, divided by the length of
+            the one in float32; the largest over all images. None if the network is the user's own.
+        loss_difference: the difference between the two losses of a batch before it trains, divided by the loss in
+            float32; None if only the head trains.
     """
 
     precision: Precision
@@ -31,12 +31,12 @@ class PrecisionComparison(Record):
 
 
 class PrecisionChoice(Record):
-    """What `precision="auto"` came to.
+    """How `precision="auto"` was decided.
 
     Attributes:
-        precision: in which the run computes.
-        why: in one line.
-        comparison: what was measured; None if nothing was.
+        precision: the precision in which the run computes.
+        why: the reason, in one line.
+        comparison: what was measured; None if the reason needed no measurement.
     """
 
     precision: Precision
