@@ -32,7 +32,7 @@ MANIFEST_LIMITS = JsonLimits(MAX_MANIFEST_BYTES, 1000, 1000)
 MANIFEST, STATE = "manifest.json", "state.json"
 
 _GROUP = re.compile(r"[a-z][a-z0-9_-]{0,63}")
-# errors that say nothing about the content: what cannot be read now may be good
+# after these errors the content may still be good: it cannot be read now
 _NO_DAMAGE = {
     *(errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE, errno.ENOMEM),
     *(errno.ESTALE, errno.ENOTCONN, errno.ENODEV, errno.ETIMEDOUT, errno.EHOSTDOWN, errno.ENAMETOOLONG),
@@ -74,8 +74,12 @@ def group_file_name(group: str) -> str:
 def pack_arrays(arrays: Mapping[str, np.ndarray[Any, Any]]) -> bytes:
     """The arrays in the safetensors format.
 
-    safetensors writes the memory behind an array as it lies, so a strided or Fortran-ordered one has to be laid out
-    first (`ascontiguousarray` would turn 0-d into 1-d); and it writes two things that it cannot read back.
+    safetensors writes an array's memory as it is, so a strided or Fortran-ordered array is made C-contiguous first
+    (`ascontiguousarray` would turn 0-d into 1-d).
+
+    Raises:
+        TypeError: safetensors could write an array, but not read it back: it has an unusual dtype, or is called
+            `__metadata__`.
     """
     import numpy as np  # noqa: PLC0415 — `autofit --help` imports this module
     from safetensors.numpy import save  # noqa: PLC0415
@@ -89,7 +93,7 @@ def pack_arrays(arrays: Mapping[str, np.ndarray[Any, Any]]) -> bytes:
 
 
 def write_file(path: Path, data: bytes) -> FileEntry:
-    """Write a new file to the disk, durable when it returns; returns its size and hash."""
+    """Write a new file, which is durable when this returns; returns its size and hash."""
     with path.open("xb") as stream:
         stream.write(data)
         stream.flush()
@@ -216,10 +220,10 @@ def _read(path: Path, limit_bytes: int) -> bytes:
 
 
 def require_content_at_fault(failures: Mapping[Path, DamagedError]) -> None:
-    """Check, where no generation is good, that no drive failed: with another try, or another drive, one may be.
+    """Check, if no generation could be loaded, that none failed for a drive's error: such a one may still be good.
 
     Raises:
-        StorageError: one did.
+        StorageError: the drive failed.
     """
     for folder, failure in failures.items():
         if isinstance(failure.__cause__, OSError) and failure.__cause__.errno == errno.EIO:

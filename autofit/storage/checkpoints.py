@@ -5,7 +5,7 @@
             model.safetensors   one file a group of arrays
             state.json          cursor, history, length of the audit log, ...
             manifest.json       size and SHA-256 of the others, written last
-        00000011/               the one before, for when the newest is damaged
+        00000011/               the one before, in case the newest is damaged
         00000010.damaged/       set aside: failed verification
         .saving-…, .removed-…   a save or a removal under way, or killed: removed by the next save
 
@@ -91,9 +91,9 @@ class CheckpointStore:
 
         Args:
             groups: arrays of any shape by name, by group; bool, integer and float dtypes.
-            state: what JSON can hold; tuples come back as lists.
-            unchanged: groups that are what they were in the newest generation. Their files are linked and not written;
-                their arrays may be left out of `groups`, where they would serve only if there is nothing to link to.
+            state: values that JSON can hold; tuples come back as lists.
+            unchanged: groups that are the same as in the newest generation. Their files are linked and not written.
+                Their arrays may be left out of `groups`; if they are given, they are written where linking fails.
 
         Raises:
             StorageError: it could not be written; the former generations are untouched.
@@ -112,7 +112,7 @@ class CheckpointStore:
         return generation
 
     def newest(self) -> Path | None:
-        """The folder of the newest generation, of which nothing is read; None where there is none.
+        """The folder of the newest generation, whose files are not read; None if there is none.
 
         Raises:
             StorageError: the folder may not be read.
@@ -122,10 +122,10 @@ class CheckpointStore:
     def latest(self, most_bytes: int | None = None) -> Checkpoint | None:
         """The newest generation of which every byte verifies; damaged newer ones are renamed out of the way.
 
-        For the writer alone. None where there is no good generation.
+        Only the writer may call it. None if there is no good generation.
 
         Args:
-            most_bytes: what all arrays of a generation may have together.
+            most_bytes: the size that all arrays of a generation may have together.
 
         Raises:
             StorageError: the folder or a file in it may not be read, the newest generation has more bytes, or none is
@@ -159,16 +159,16 @@ class CheckpointStore:
                     return read_state(folder, read_manifest(folder, generation))
                 except DamagedError as error:
                     failures[folder] = error
-            if seen == self._generations():  # else the writer has removed them meanwhile and there are newer ones
+            if seen == self._generations():  # else the writer has removed these meanwhile, and there are newer ones
                 require_content_at_fault(failures)
                 return None
 
     def latest_group(
         self, group: str, most_bytes: int | None = None
     ) -> tuple[dict[str, Any], dict[str, np.ndarray[Any, Any]]] | None:
-        """The state of the newest generation that verifies, and one group of its arrays; empty if it has not that one.
+        """The state of the newest generation that verifies, and one group of its arrays; empty if it lacks this group.
 
-        For when no writer is alive; renames nothing. The group may have `most_bytes`.
+        It may be called only while no writer is alive, and renames nothing. The group may have `most_bytes`.
 
         Raises:
             StorageError: the folder or a file in it may not be read, or the group has more bytes.
@@ -207,7 +207,7 @@ class CheckpointStore:
         return {int(match[1]) for match in map(_NUMBERED.fullmatch, names) if match and match[2]}
 
     def _make_ready(self) -> None:
-        """Make the folder, and free space in it: the remains of killed saves may fill the disk."""
+        """Make the folder, and remove the remains of killed saves, which may fill the disk."""
         with suppress(FileExistsError):
             self.folder.mkdir(parents=True)
             fsync_folder(self.folder.parent)
@@ -256,7 +256,7 @@ class CheckpointStore:
         return files
 
     def _newest_files(self) -> tuple[Path, dict[str, FileEntry]]:
-        """The newest generation's folder and what its manifest lists: nothing if it is damaged or missing."""
+        """The newest generation's folder, and the files that its manifest lists; none if it is damaged or missing."""
         for generation, folder in self._generations()[:1]:
             with suppress(DamagedError):
                 return folder, read_manifest(folder, generation).files
@@ -282,7 +282,7 @@ class CheckpointStore:
         return sorted(((int(name), self.folder / name) for name in names), reverse=True)
 
     def _numbers_taken(self) -> list[int]:
-        """All used numbers, also of generations set aside, so that a number never means two checkpoints."""
+        """All numbers in use, also those of damaged generations, so that no number is used for two checkpoints."""
         matches = (_NUMBERED.fullmatch(entry.name) for entry in self.folder.iterdir())
         return [int(match[1]) for match in matches if match]
 
@@ -290,10 +290,10 @@ class CheckpointStore:
 def _require_size(
     folder: Path, manifest: Manifest, most_bytes: int | None, names: Collection[str] | None = None
 ) -> None:
-    """Check how many bytes the arrays have that a manifest lists, before any of them is read.
+    """Check the size of the arrays that a manifest lists, before any of them is read.
 
     Raises:
-        StorageError: too many.
+        StorageError: they are too large.
     """
     listed = array_files(manifest) if names is None else [name for name in names if name in manifest.files]
     has = sum(manifest.files[name].bytes for name in listed)

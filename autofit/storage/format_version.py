@@ -1,4 +1,4 @@
-"""The number of a file's format: one that a newer autofit wrote is named as such, and never taken for a damaged one."""
+"""The version of a file's format: a file that a newer autofit wrote is refused as newer, and not taken for damaged."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import get_args
 from pydantic import BaseModel
 
 _NAMED_FIRST = re.compile(rb'\s*\{\s*"schema"\s*:\s*"(autofit/[a-z-]{1,40})/([0-9]{1,9})"')
-"""How each file begins that autofit has written."""
+"""The beginning of each file that autofit writes."""
 
 UPDATE = "update it: pip install --upgrade autofit-keras"
 

@@ -11,10 +11,10 @@ if TYPE_CHECKING:
     import h5py
 
 MOST_OBJECTS = 200_000
-"""Groups and arrays: a network of 1,000 layers has some 10,000, with its optimizer."""
+"""The most groups and arrays: a network of 1,000 layers has some 10,000, with its optimizer."""
 
 EXPANSION, PLUS_BYTES = 4, 64 * 2**20
-"""Content may take so many times the bytes of its file, and so many more: Keras compresses nothing."""
+"""The content may take `EXPANSION` times the bytes of its file, plus `PLUS_BYTES`: Keras compresses nothing."""
 
 
 class _NotPlainError(ValueError):
@@ -27,16 +27,16 @@ def most_content_bytes(file_bytes: int) -> int:
 
 
 def require_plain_hdf5(stream: BinaryIO, size_bytes: int, name: str) -> None:
-    """Check that an HDF5 file holds plain arrays only, which are not larger than such a file can hold.
+    """Check that an HDF5 file holds only plain arrays, and no larger ones than a file of its size can hold.
 
     Args:
         stream: the open file.
-        size_bytes: of the file.
-        name: of the file, for the message.
+        size_bytes: the size of the file.
+        name: the name of the file, for the message.
 
     Raises:
-        ValueError: one line: it is no HDF5 file, refers to other files or places, holds what is no number or text, or
-            declares more than it can hold.
+        ValueError: one line: it is no HDF5 file, has links or refers to other files, holds values that are neither
+            numbers nor text, or declares more data than it can hold.
     """
     import h5py  # noqa: PLC0415 - it takes a while, and most processes open no model
 
@@ -64,7 +64,7 @@ def _require_plain(file: h5py.File, left_bytes: int, name: str) -> None:
 
 
 def _objects(file: h5py.File, name: str) -> Iterator[tuple[str, Any]]:
-    """Every object that is reached, once: names may go round in a circle."""
+    """Every group and array, once each: several names may lead to the same object, also in a circle."""
     import h5py  # noqa: PLC0415
 
     seen: set[int] = set()

@@ -1,8 +1,8 @@
-"""A lock for drives that have none: a file with the holder's name, which exactly one process can create.
+"""A lock for drives that have none: a file that names its holder, and that exactly one process can create.
 
-It says host, process and when that was started. A holder of this host is looked up; one of another host, or of a
-container, shows that it lives by writing the file anew every few seconds. Both times that are compared are the drive's
-own, so that a wrong clock of a machine changes nothing.
+The file names the host, the process, and when that was started. Whether a holder on this host is alive is looked up
+among its processes. A holder on another host, or in a container, shows that it is alive by rewriting the file every few
+seconds. How old the file is, is measured by the drive's own clock, so that a wrong clock of a machine does no harm.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from autofit.storage.safe_files import create_plain, whole_file
 
 BEAT_SECONDS = 15.0
 SILENT_SECONDS = 120.0
-"""After so long without a sign a holder on another host is taken for gone; network drives may keep times for 60 s."""
+"""A holder on another host that has not rewritten its file for so long is taken for dead. It is more than 60 s, for
+which network drives may show an old time."""
 
 START_TOLERANCE_SECONDS = 2.0
 
@@ -45,7 +46,7 @@ class HolderFile:
     def __init__(self, folder: Path) -> None:
         self._folder, self._path = folder, folder / ".lock-holder"
         self._is_held = False
-        self._guard = threading.Lock()  # a sign of life that is written after the release would lock everybody out
+        self._guard = threading.Lock()  # a beat that is written after the release would lock everybody out
         self._done = threading.Event()
 
     def take(self) -> bool:
@@ -54,7 +55,7 @@ class HolderFile:
         Raises:
             OSError: the folder cannot be written.
         """
-        for _ in range(2):  # the second time after what a dead holder has left
+        for _ in range(2):  # the second time after a dead holder's file was removed
             if self._create():
                 self._is_held = True
                 threading.Thread(target=self._beat, name="autofit-holder", daemon=True).start()
@@ -76,7 +77,7 @@ class HolderFile:
         self._done.set()
         with self._guard:
             if self._is_held and self._is_ours():
-                with suppress(OSError):  # the drive is gone: the next holder finds that this process is
+                with suppress(OSError):  # the drive is gone: the next holder will find that this process is dead
                     self._path.unlink()
             self._is_held = False
 
@@ -99,7 +100,7 @@ class HolderFile:
         return self._silent_seconds() > SILENT_SECONDS
 
     def _remove_left_over(self) -> bool:
-        """Remove what a holder that is gone has left; False if another process was faster, or the holder lives."""
+        """Remove the file of a dead holder; False if the holder lives, or another process has taken the lock."""
         judged = self.holder()
         if not self._is_left_over():
             return False
@@ -134,7 +135,7 @@ class HolderFile:
                     self._path.write_bytes(this_process().to_json().encode())
 
     def _is_ours(self) -> bool:
-        """Whether the file still names this process: another one may have taken it for gone, and the lock over."""
+        """Whether the file still names this process: another one may have taken it for dead, and taken the lock."""
         return self.holder() == this_process()
 
 

@@ -1,7 +1,8 @@
-"""The size and the number of values that JSON from an untrusted source may have, checked before it is parsed.
+"""Bounds on the size and the number of values of JSON from an untrusted source, checked before it is parsed.
 
-A parser takes some hundred times the memory of a short text: a value has an object, and an unknown field an error. So
-the marks that begin a value are counted first; those inside of texts count as well, which only a bound can bear.
+A parser may take a hundred times the memory of the text, since it makes an object for each value and an error for each
+unknown field. So the characters that begin a value are counted first. Those inside of strings are counted too, so the
+counts are upper bounds.
 """
 
 from __future__ import annotations
@@ -10,21 +11,22 @@ import json
 from typing import Any, NamedTuple
 
 MAX_RECORD_BYTES = 64 * 2**20
-"""The size of a record; the longest are those of runs of many epochs, whose history has a number for each."""
+"""The most bytes of a record. The longest records are those of runs with many epochs, for their history."""
 
 MOST_DEPTH = 200
-"""Of values in each other, as Pydantic's parser has it; functions that call themselves come through 1,000."""
+"""How deeply values may be nested, as in Pydantic's parser. Recursive functions reach a depth of 1,000."""
 
 
 class JsonLimits(NamedTuple):
-    """What a text may have at most.
+    """What JSON may have at most.
 
-    The defaults are for what one call says: 100,000 classes, or that many fields. One unknown field takes 0.8 kB.
+    The defaults suffice for what a user gives in one call, with 100,000 classes or fields. An unknown field takes
+    0.8 kB of memory.
 
     Attributes:
-        size_bytes: of the whole.
-        keys: fields of all objects together, counted by their colons.
-        values: counted by commas and opening brackets.
+        size_bytes: the size of the text.
+        keys: the fields of all objects together, counted by their colons.
+        values: the values, counted by commas and opening brackets.
     """
 
     size_bytes: int = MAX_RECORD_BYTES
@@ -33,14 +35,14 @@ class JsonLimits(NamedTuple):
 
 
 LONG_RECORD = JsonLimits(keys=400_000, values=8_000_000)
-"""Of a record that grows with the run: 200,000 epochs of ten figures, and 100,000 unreadable images with reasons."""
+"""For a record that grows with the run: 200,000 epochs of ten figures, and 100,000 unreadable images with reasons."""
 
 LINE = JsonLimits(2**20, 10_000, 300_000)
-"""Of one line of a worker's events or its heartbeat; those of the audit log may be longer."""
+"""For one line of a worker's events or its heartbeat; lines of the audit log may be longer."""
 
 
 def require_bounded(data: bytes, name: str, limits: JsonLimits) -> None:
-    """Check that a text is within its limits.
+    """Check that JSON is within its limits.
 
     Raises:
         ValueError: it is not; the message names the file.
@@ -51,10 +53,10 @@ def require_bounded(data: bytes, name: str, limits: JsonLimits) -> None:
 
 
 def parsed(data: bytes, name: str, limits: JsonLimits | None = None) -> Any:
-    """The content of a text within its limits, by default those of a record.
+    """The parsed content of JSON within its limits, by default those of a record.
 
     Raises:
-        ValueError: it is beyond them, nested too deeply, or no JSON; the message names the file.
+        ValueError: it exceeds them, is nested too deeply, or is no JSON; the message names the file.
     """
     require_bounded(data, name, limits or JsonLimits())
     try:
@@ -68,7 +70,7 @@ def parsed(data: bytes, name: str, limits: JsonLimits | None = None) -> Any:
 
 
 def _require_flat(content: Any, name: str) -> None:
-    """Check the depth level by level: the C code of `json` comes through more levels than Python's functions do."""
+    """Check the depth, level by level and not recursively: `json`, in C, parses more levels than Python can recurse."""
     level = [content]
     for _ in range(MOST_DEPTH):
         parts = [one.values() if isinstance(one, dict) else one for one in level if isinstance(one, dict | list)]

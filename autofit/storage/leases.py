@@ -1,13 +1,14 @@
-"""Leases in a shared folder: each task is worked on by one process, and by another when that one is gone.
+"""Leases in a shared folder: each task is worked on by one process, and by another one if that process dies.
 
-A lease is a file named `<task>.<generation>`, which only its owner writes. The highest generation holds the task. To
-take a task over is to make the file of the next generation, which a file system lets one process do: O_EXCL, atomic
-on NFS since version 3 (https://man7.org/linux/man-pages/man2/open.2.html). Nothing is renamed or removed that another
-may have taken. The owner writes a new number into its file again and again. No clocks of machines are compared: a
-process that waits looks whether that number changes, for so long by its own clock.
+A lease is a file named `<task>.<generation>`, which only its owner writes. The highest generation holds the task. A
+process takes a task over by creating the file of the next generation with O_EXCL, in which only one process succeeds,
+also on NFS since version 3 (https://man7.org/linux/man-pages/man2/open.2.html). A file that another process may have
+taken is never renamed or removed. The owner renews its lease by writing a new number into the file. The clocks of
+different machines are never compared: a waiting process observes, for the time of a lease by its own clock, whether
+that number changes.
 
-A lease only saves work. That nothing is written twice is for the one that commits: two processes may believe for a
-moment that a task is theirs, when one was stopped for longer than its lease.
+A lease only saves duplicate work. If a process was stopped for longer than its lease, two may believe for a moment that
+they hold the same task. So the code that commits the result has to make sure that it is committed once.
 """
 
 from __future__ import annotations
@@ -24,10 +25,11 @@ from pathlib import Path
 from autofit.storage.safe_files import read_bounded
 
 LEASE_SECONDS = 120.0
-"""A network drive may show a file as it was up to a minute ago (`acregmax` of NFS: 60 s), so a lease is longer."""
+"""The time of a lease. A network drive may show a file as it was a minute ago (`acregmax` of NFS: 60 s), so it is
+longer than that."""
 
 RENEWALS = 4
-"""So often in the time of a lease its owner renews it."""
+"""How often an owner renews its lease in `LEASE_SECONDS`."""
 
 TASK = re.compile(r"[0-9a-z-]{1,64}")
 NAME = re.compile(r"([0-9a-z-]{1,64})\.([1-9][0-9]{0,8})")
@@ -44,27 +46,27 @@ class Sign:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """A sign, and when this observer saw it first, in seconds of its own clock."""
+    """A sign, and since when this observer has seen it unchanged, in seconds of its own clock."""
 
     sign: Sign
     since: float
 
 
 def observed(before: Seen | None, sign: Sign, now: float) -> Seen:
-    """What is known of a task after another look: an unchanged sign keeps the time when it was seen first."""
+    """What is known of a task after another look; for an unchanged sign, `since` stays as it was."""
     return before if before is not None and before.sign == sign else Seen(sign, now)
 
 
 def next_generation(seen: Seen | None, now: float, lease_seconds: float, owner: str) -> int | None:
-    """The generation with which a task may be claimed; None while its lease runs. Pure.
+    """The generation with which a task may be claimed; None while another owner's lease runs. Pure.
 
-    A lease that is signed by the claimer itself is what an earlier worker of it has left, which is dead.
+    A lease that the claiming owner itself has signed is left from its earlier worker, which is dead.
 
     Args:
-        seen: of the task; None if nobody has claimed it.
-        now: by the observer's clock, in seconds.
-        lease_seconds: for how long a sign has to stay the same.
-        owner: who claims.
+        seen: what was seen of the task; None if nobody has claimed it.
+        now: the time by the observer's clock, in seconds.
+        lease_seconds: how long a sign has to stay unchanged until the lease has run out.
+        owner: the owner that wants to claim the task.
     """
     if seen is None:
         return 1
@@ -83,7 +85,7 @@ class Lease:
     _renewals: int = 0
 
     def renew(self) -> bool:
-        """Show that the owner is alive; returns False if another process has taken the task over.
+        """Renew the lease; returns False if another process has taken the task over.
 
         Raises:
             OSError: the folder cannot be written.
@@ -93,7 +95,7 @@ class Lease:
         self._renewals += 1
         try:
             file = os.open(self.path, os.O_WRONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
-        except FileNotFoundError:  # the process that took it over has finished the task and cleared up
+        except FileNotFoundError:  # the process that took it over has finished the task and removed its leases
             return False
         try:
             os.pwrite(file, _text(self.owner, self._renewals).encode(), 0)
@@ -102,7 +104,7 @@ class Lease:
         return True
 
     def release(self) -> None:
-        """Let others take the task at once. Earlier generations go first, so that none of them counts again."""
+        """Let others take the task at once. Earlier generations are removed first, so that none of them counts."""
         for generation in range(1, self.generation + 1):
             with contextlib.suppress(OSError):
                 self.path.with_name(f"{self.task}.{generation}").unlink(missing_ok=True)
@@ -117,10 +119,11 @@ class LeaseFolder:
     """The leases in a folder, as one process sees them.
 
     Attributes:
-        folder: shared by all processes; made with the first lease.
-        lease_seconds: after which an owner that shows no sign is taken for gone.
-        clock: of this process, in seconds.
-        owner: what its leases are signed with. Workers that follow each other, never two at once, may share it.
+        folder: the folder that all processes share; made with the first lease.
+        lease_seconds: an owner that has not renewed its lease for so long is taken for dead.
+        clock: the clock of this process, in seconds.
+        owner: the signature of this process's leases. Workers that run one after another may share it, but never two
+            at the same time.
     """
 
     folder: Path
@@ -130,7 +133,7 @@ class LeaseFolder:
     _seen: dict[str, Seen] = field(default_factory=dict)
 
     def look(self) -> Mapping[str, Seen]:
-        """Look at all leases; returns those of each task that has one.
+        """Look at all leases; returns what is seen of each task that has one.
 
         Raises:
             OSError: the folder cannot be read.
@@ -152,9 +155,9 @@ class LeaseFolder:
         return ""
 
     def release_own(self) -> None:
-        """Let others take at once what workers of this owner had when they were killed.
+        """Release the leases of this owner's killed workers, so that others can take their tasks at once.
 
-        One that still lives learns with its next renewal that its lease is gone.
+        A worker that is still alive finds at its next renewal that it has lost its lease.
         """
         with contextlib.suppress(OSError):
             for task, seen in self.look().items():
@@ -163,13 +166,13 @@ class LeaseFolder:
                     Lease(self.folder / f"{task}.{generation}", task, generation, self.owner).release()
 
     def claim(self, task: str) -> Lease | None:
-        """Claim a task, as it was when `look` was called last; None if it is another's.
+        """Claim a task, judged by the last `look`; None if another process has it.
 
-        The caller has to look afterwards whether the task is done: its owner may have finished it meanwhile.
+        The caller has to check afterwards whether the task is done: its last owner may have finished it meanwhile.
 
         Raises:
             OSError: the folder cannot be written.
-            ValueError: the task has an impossible name.
+            ValueError: the task's name is not allowed.
         """
         if not TASK.fullmatch(task):
             raise ValueError(f"{task!r} cannot name a task")

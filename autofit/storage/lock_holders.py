@@ -1,4 +1,4 @@
-"""The processes that hold a run directory's lock: which they are, in words, and the end of workers without a parent."""
+"""The processes that hold a run directory's lock: finds and describes them, and ends workers whose parent is gone."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from autofit.errors import UserError
 
 POLL_SECONDS = 0.1
 LEAVES_SECONDS = 25.0
-"""A worker that is continued without a parent has 20 s to commit what it trained, and ends."""
+"""How long a worker without a parent is given to end: it has 20 s to commit what it trained."""
 
 DIES_SECONDS = 10.0
-"""What is killed and has not ended by then waits in the kernel for something that may never come."""
+"""How long a killed process is given to end. If it has not by then, it waits in the kernel, perhaps forever."""
 
 SHOWN = 4
 
@@ -30,7 +30,7 @@ class Holder:
     Attributes:
         pid: its number.
         state: what the system says of it, such as `sleeping` or `stopped`.
-        is_orphan: it is a worker, and its parent, which would hold the lock too, is gone.
+        is_orphan: whether it is a worker whose parent, which would hold the lock too, is gone.
     """
 
     pid: int
@@ -57,7 +57,7 @@ def holders_of(lock_file: Path) -> list[Holder]:
 
 
 def in_use_words(run_dir: Path, holders: list[Holder]) -> str:
-    """Why a run directory cannot be written now, and what to do; without the processes where none can be seen."""
+    """Why a run directory cannot be written now, and what to do, in one line; names the processes that can be seen."""
     orphans = [holder for holder in holders if holder.is_orphan]
     if orphans and len(orphans) == len(holders):
         (first, *_), since = orphans, _silent_since(run_dir)
@@ -70,12 +70,12 @@ def in_use_words(run_dir: Path, holders: list[Holder]) -> str:
 
 
 def end_orphans(lock_file: Path, leaves_seconds: float = LEAVES_SECONDS, dies_seconds: float = DIES_SECONDS) -> None:
-    """Let the workers without a parent that hold a lock commit and end; those that do not are killed.
+    """End the workers that hold a lock and whose parent is gone: they may commit first; then they are killed.
 
     A worker that was stopped (SIGSTOP) is continued: it then notices that its parent is gone.
 
     Raises:
-        UserError: one cannot be killed: it waits for a drive that does not answer, or is another user's.
+        UserError: a worker cannot be killed: it waits for a drive that does not answer, or is another user's.
     """
     for number, seconds in ((signal.SIGCONT, leaves_seconds), (signal.SIGKILL, dies_seconds)):
         orphans = _orphans(lock_file)
@@ -104,7 +104,7 @@ def _signal(pid: int, number: signal.Signals) -> None:
 
 
 def _silent_since(run_dir: Path) -> str:
-    """When the newest attempt was heard of last, in local time."""
+    """When a worker of the run last wrote to its heartbeat, in local time."""
     times = []
     for path in (run_dir / "attempts").glob("*/progress.jsonl"):
         with suppress(OSError):

@@ -15,7 +15,7 @@ from enum import StrEnum
 from pathlib import Path
 
 _NO_LOCKS_HERE = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL, errno.EIO}
-"""What file systems without locks answer. EIO is that of some FUSE mounts; a failing drive fails the next write too."""
+"""The errors of file systems without locks. Some FUSE mounts give EIO; a failing drive also fails the next write."""
 
 _POLL_SECONDS = 0.1
 
@@ -66,7 +66,7 @@ def wait_for_lock(
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Lock:
-    """Lock an open file exclusively; BUSY if another process still holds it after this time.
+    """Lock an open file exclusively; BUSY if another process still holds the lock after `patience_seconds`.
 
     Raises:
         OSError: it cannot be locked.

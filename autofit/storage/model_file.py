@@ -1,7 +1,7 @@
-"""Model files of Keras from untrusted sources: what they hold is checked before Keras opens them.
+"""Model files of Keras from untrusted sources: their content is checked before Keras opens them.
 
-Keras's safe mode runs no code of a file. What a file costs, where its parts would be written, and what they refer to is
-found out here, without TensorFlow.
+Keras's safe mode runs no code from a file. This module checks the rest, without TensorFlow: how much memory and disk a
+file would take, where its parts would be written, and which other files they refer to.
 """
 
 from __future__ import annotations
@@ -23,10 +23,11 @@ from autofit.storage.json_bounds import JsonLimits, parsed
 from autofit.storage.safe_files import open_plain
 
 MOST_FILE_BYTES = 16 * 2**30
-"""The largest network of Keras takes 1.4 GB; with an optimizer's two numbers for each weight three times that."""
+"""The largest network of `keras.applications` has 1.4 GB; with an optimizer's two values for each weight, three times
+that."""
 
 CONFIG_LIMITS = JsonLimits()
-"""Of a configuration; that of a network of 1,000 layers takes less than 2 MB."""
+"""The limits of a configuration; that of a network of 1,000 layers has less than 2 MB."""
 
 _CONFIG = "config.json"
 _MOST_PARTS, _MOST_DIRECTORY_BYTES = 10_000, 4 * 2**20
@@ -37,7 +38,7 @@ _DAMAGED = (OSError, KeyError, EOFError, RuntimeError, NotImplementedError, zlib
 
 
 def require_plain_model(path: Path) -> None:
-    """Check a `.keras` file, or a file of weights: that it costs no more than its size, and holds data only.
+    """Check that a `.keras` file, or a file of weights, unpacks to little more than its size and holds only data.
 
     Raises:
         ValueError: one line that names the file.
@@ -59,10 +60,10 @@ def require_plain_model(path: Path) -> None:
 
 
 def require_sound_model(path: Path) -> None:
-    """Check what is in the file of a run's saved model, before Keras opens it.
+    """Check the file of a run's saved model before Keras opens it.
 
     Raises:
-        UserError: it is damaged, or may be a trap.
+        UserError: it is damaged, or may be malicious.
     """
     try:
         require_plain_model(path)
@@ -97,14 +98,14 @@ def _name(path: Path) -> str:
 
 
 class _Directory(io.BufferedIOBase):
-    """A file of which the list of contents is not read where that is enormous: `zipfile` reads it in one piece."""
+    """A file of which at most `most_bytes` are read at once: `zipfile` reads the list of contents in one piece."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
         self.most_bytes: int | None = _MOST_DIRECTORY_BYTES
 
     def read(self, size: int | None = -1, /) -> bytes:
-        """Read at the current place; a `BadZipFile` is more than may be read at once."""
+        """Read at the current place; raises `BadZipFile` where that is more than `most_bytes`."""
         wanted = -1 if size is None else size
         if self.most_bytes is None:
             return self._stream.read(wanted)
@@ -131,10 +132,10 @@ class _Directory(io.BufferedIOBase):
 
 
 def _archive(stream: BinaryIO, name: str) -> zipfile.ZipFile:
-    """Open an archive whose parts are plain.
+    """Open a zip archive, and check its list of contents.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is damaged, or has a part that a model file may not have.
     """
     directory = _Directory(stream)
     try:
@@ -216,7 +217,7 @@ def _stored(stream: BinaryIO, entry: zipfile.ZipInfo) -> BinaryIO:
 
 
 _HEAD_BYTES = 30
-"""Of a part, before its name and its additional fields; the last four bytes are the lengths of both."""
+"""The size of a part's header, up to its name and its extra field; its last four bytes are the lengths of these two."""
 
 
 class _Window(io.RawIOBase):

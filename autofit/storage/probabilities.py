@@ -12,11 +12,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MOST_VALUES = 5_000_000
-"""Probabilities of more values than this (20 MB) are not kept: each checkpoint holds those of the validation."""
+"""An array with more values than this (20 MB) is not kept: each checkpoint holds the one of the validation images."""
 
 
 def write_probabilities(path: Path, probabilities: NDArray[np.float32] | None) -> None:
-    """Write probabilities (n, classes) so that a reader sees the old file or the new one; too many are not kept.
+    """Write probabilities (n, classes) so that a reader sees the old file or the new one; None, or too many, remove it.
 
     Raises:
         OSError: the file cannot be written.
@@ -31,9 +31,9 @@ def write_probabilities(path: Path, probabilities: NDArray[np.float32] | None) -
 
 
 def read_probabilities(path: Path, images: int, classes: int) -> NDArray[np.float32] | None:
-    """The probabilities in a file; None if there is none, or if it is not of so many images and classes.
+    """The probabilities (images, classes) in a file; None if there is no file, or if it has another shape or dtype.
 
-    The file may be a stranger's: nothing in it is executed, and no more is read than these values take.
+    The file may come from an untrusted source: nothing in it is executed, and not more than the expected size is read.
     """
     import numpy as np  # noqa: PLC0415 - kept out of `import autofit`
 
@@ -49,14 +49,14 @@ def read_probabilities(path: Path, images: int, classes: int) -> NDArray[np.floa
 
 _MAGIC = b"\x93NUMPY\x01\x00"
 _HEADER = "{{'descr': '<f4', 'fortran_order': False, 'shape': ({}, {}), }}"
-"""As NumPy writes it; its own reader takes it for Python, and raises whatever Python does for what is none.
+"""The header as NumPy writes it. NumPy's reader evaluates it as a Python literal, and may raise any error of that.
 
 https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html
 """
 
 
 def _header(file: BinaryIO) -> bytes:
-    """What a file says of its array, up to the first value."""
+    """The header of a file, up to the first value; empty if the file does not begin as NumPy's do."""
     if file.read(len(_MAGIC)) != _MAGIC:
         return b""
     return file.read(int.from_bytes(file.read(2), "little")).strip()

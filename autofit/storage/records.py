@@ -37,10 +37,10 @@ def _fail_fast(schema: Any) -> None:
 
 
 class Record(BaseModel):
-    """A frozen record; subclasses that are files of their own give it a `schema_` field, written as `"schema"`.
+    """A frozen record. A subclass that is saved as a file of its own has a field `schema_`, written as `"schema"`.
 
     Attributes:
-        limits: what its file may have at most.
+        limits: the bounds on its file.
     """
 
     limits: ClassVar[JsonLimits] = JsonLimits()
@@ -55,18 +55,18 @@ class Record(BaseModel):
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        """A list is refused at its first wrong item: the errors of millions of items would fill the memory."""
+        """Make the schema refuse a list at its first wrong item: errors for millions of items would fill the memory."""
         schema = handler(source)
         _fail_fast(schema)
         return schema
 
     @classmethod
     def of(cls, record: Record) -> Self:
-        """The content of a record of a class that this one extends by methods; it is not checked again."""
-        return cast("Self", cls.model_construct(**dict(record)))  # the plugin says Record
+        """Convert a record of a base class to this one, which adds only methods; it is not validated again."""
+        return cast("Self", cls.model_construct(**dict(record)))  # for the mypy plugin it is a Record
 
     def model_dump_json(self, *, indent: int | None = None, **kwargs: Any) -> str:
-        """The record as JSON; a name's bytes that are no UTF-8 are lone surrogates, and stay such."""
+        """The record as JSON. Bytes of a file name that are not UTF-8 are lone surrogates, and are written as such."""
         try:
             return super().model_dump_json(indent=indent, **kwargs)
         except PydanticSerializationError:
@@ -75,10 +75,10 @@ class Record(BaseModel):
 
     @classmethod
     def model_validate_json(cls, json_data: str | bytes | bytearray, **kwargs: Any) -> Self:
-        """Read it back, surrogates included.
+        """Read a record back, with lone surrogates, which Pydantic's parser refuses.
 
         Raises:
-            ValidationError: it is no such record.
+            ValidationError: it is not such a record.
         """
         try:
             return super().model_validate_json(json_data, **kwargs)
@@ -93,7 +93,7 @@ class Record(BaseModel):
             return cls.model_validate(content, **kwargs)
 
     def to_json(self) -> str:
-        """The record as indented JSON, aliases applied."""
+        """The record as indented JSON, with aliases as field names."""
         return self.model_dump_json(indent=2, by_alias=True) + "\n"
 
     def save(self, path: Path) -> None:
@@ -102,12 +102,12 @@ class Record(BaseModel):
 
     @classmethod
     def load(cls, path: Path, *, follow_links: bool = True) -> Self:
-        """Read a record back; without `follow_links`, a symbolic link is an OSError.
+        """Read a record back from a file.
 
         Raises:
-            OSError: the file cannot be read.
+            OSError: the file cannot be read, or is a symbolic link while `follow_links` is False.
             NewerFormatError: a newer autofit wrote it.
-            ValueError: one line: it is beyond its limits, no JSON, of another schema, or breaks a field's bounds.
+            ValueError: one line: it exceeds its limits, is no JSON, has another schema, or a field is invalid.
         """
         data = read_bounded(path, cls.limits.size_bytes, follow_links=follow_links)
         require_bounded(data, path.name, cls.limits)

@@ -17,13 +17,13 @@ from autofit.storage.system_errors import explained
 __all__ = ["AttemptDirectory", "RunDirectory", "writing_in"]
 
 _MOST_DIGITS = 8
-"""Of an attempt's number."""
+"""The most digits of an attempt's number."""
 
 RUNS_FOLDER = "runs"
-"""The folder, in the working one, of the runs that are given no run directory."""
+"""The folder, in the working folder, for runs to which the user gives no run directory."""
 
 OTHER_FEATURES = ("views", "fine-tune", "refit")
-"""The stages whose features are others than those of the head: of augmented views, or the activations at a cut."""
+"""The stages that have features of their own: those of augmented views, or the activations at a cut."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class RunDirectory:
 
     @property
     def samples(self) -> Path:
-        """The images in their order: index, path, label, split."""
+        """The images in their order, one row each: index, path, label, split."""
         return self.path / "samples.csv"
 
     @property
@@ -69,20 +69,20 @@ class RunDirectory:
 
     @property
     def features(self) -> Path:
-        """The cache entries that hold the features of the images, and how they were computed."""
+        """The record of the head's features: which cache entries hold them, and how they were computed."""
         return self.features_of("head")
 
     def features_of(self, stage: str) -> Path:
-        """The same of one stage."""
+        """The record of the features of a stage."""
         return self.path / (f"features-{stage}.json" if stage in OTHER_FEATURES else "features.json")
 
     def feature_records(self) -> tuple[Path, ...]:
-        """The same of all stages."""
+        """The records of the features of all stages."""
         return self.features, *map(self.features_of, OTHER_FEATURES)
 
     @property
     def history(self) -> Path:
-        """One row an epoch."""
+        """The figures of the epochs, one row each."""
         return self.path / "history.csv"
 
     @property
@@ -92,12 +92,12 @@ class RunDirectory:
 
     @property
     def validation(self) -> Path:
-        """What the best epoch's model says of the validation images; before a refit, which trains on them."""
+        """The best epoch's probabilities for the validation images; not those of a refit, which trains on them."""
         return self.path / "validation.npy"
 
     @property
     def test(self) -> Path:
-        """What the model that is handed over says of the test images."""
+        """The probabilities for the test images by the final model."""
         return self.path / "test.npy"
 
     @property
@@ -107,7 +107,7 @@ class RunDirectory:
 
     @property
     def doubts(self) -> Path:
-        """The training images in the order in which their labels are to be doubted, if that was asked for."""
+        """The training images, the most doubtful labels first, if the run looks for wrong labels."""
         return self.path / "doubts.npz"
 
     @property
@@ -155,13 +155,13 @@ class RunDirectory:
         return number, AttemptDirectory(path)
 
     def refuse_links_out(self) -> None:
-        """Refuse a directory in which something else than files and folders of its own would be read or written.
+        """Refuse a run directory with entries through which something outside of it would be read or written.
 
-        A link out of it, or a second name of the audit log, would let a file elsewhere be written or truncated; a named
-        pipe would be waited for.
+        Through a link that leads out of it, or a hard link to the audit log, another file would be written or
+        truncated; at a named pipe the process would wait.
 
         Raises:
-            UserError: there is such a thing, or the directory cannot be read.
+            UserError: there is such an entry, or the directory cannot be read.
         """
         try:
             entries = sorted(self.path.iterdir())
@@ -209,10 +209,10 @@ def _refuse_special(path: Path) -> None:
 
 @contextlib.contextmanager
 def writing_in(folder: Path) -> Iterator[None]:
-    """Write files of a run.
+    """Turn an OSError of the block, which writes files of a run, into a StorageError.
 
     Raises:
-        StorageError: it is not possible.
+        StorageError: a file could not be written.
     """
     try:
         yield

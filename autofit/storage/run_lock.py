@@ -18,13 +18,13 @@ NO_FLOCK = "this drive cannot lock files: a file .lock-holder there keeps other 
 
 
 class RunLock:
-    """An advisory lock on a run directory, inherited by the worker: it is held until parent and worker are both gone.
+    """An advisory lock on a run directory, which the worker inherits: it is held until parent and worker are both gone.
 
-    A worker that outlives its parent still holds it; see `locks`. Where the drive has no such locks, a file with the
-    holder's name takes their place.
+    A worker that outlives its parent still holds it; see `locks`. On a drive without such locks, a file that names the
+    holder takes their place.
 
     Attributes:
-        has_flock: False once the drive was found to have no locks.
+        has_flock: whether the drive has locks; False once it was found to have none.
     """
 
     def __init__(self, run_directory: RunDirectory) -> None:
@@ -61,7 +61,7 @@ class RunLock:
         return self
 
     def take_over(self) -> Self:
-        """End what is left of a run whose parent is gone, so that the lock can be acquired; what it trained is saved.
+        """End workers whose parent is gone, so that the lock can be acquired; they may save what they trained.
 
         Raises:
             UserError: a worker cannot be ended.

@@ -14,14 +14,14 @@ from pathlib import Path
 from typing import IO, Any, BinaryIO, Literal
 
 CANNOT_SYNC = frozenset({errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS, errno.ENOTTY})
-"""What a drive that cannot make a file durable on request answers; what was written there is as safe as it gets.
+"""The errors of a drive that has no fsync: nothing more can be done to make a file durable there.
 
 https://man7.org/linux/man-pages/man2/fsync.2.html
 """
 
 _UNFINISHED = re.compile(r"\.[\w.-]+\.(json|csv|npy|npz)\.[a-z0-9_]{8}")
-"""The name of a file of `whole_file` until it is complete, of those that only the one writer of a run directory makes:
-another process may be writing its page."""
+"""The temporary names in `whole_file` of those files that only the writer of a run directory writes. The HTML page is
+not among them: another process may be writing it."""
 
 
 class NotRegularFileError(OSError):
@@ -29,11 +29,11 @@ class NotRegularFileError(OSError):
 
 
 def open_plain(path: Path, *, follow_links: bool = True) -> BinaryIO:
-    """Open a regular file for reading, without blocking at a named pipe; a device might never end.
+    """Open a regular file for reading. A named pipe does not block, and a device, which might never end, is refused.
 
     Args:
         path: the file.
-        follow_links: False refuses a symbolic link in place of the file: it could point out of the folder.
+        follow_links: False refuses a symbolic link, which could point out of the folder.
 
     Raises:
         NotRegularFileError: it is not a regular file.
@@ -61,10 +61,10 @@ def read_bounded(path: Path, most_bytes: int, *, follow_links: bool = False) -> 
 def bounded_lines(
     path: Path, most_line_bytes: int, most_bytes: int, *, follow_links: bool = False, all_of_them: bool = False
 ) -> Iterator[bytes]:
-    """The complete lines of a regular file, one at a time; longer ones are left out, and what follows `most_bytes`.
+    """The complete lines of a regular file, one at a time, without too long ones and without what follows `most_bytes`.
 
     Raises:
-        ValueError: with `all_of_them`, if one is left out or incomplete.
+        ValueError: with `all_of_them`, if a line is too long or incomplete.
         OSError: it cannot be opened or read, is no regular file, or is a link that is not followed.
     """
     with open_plain(path, follow_links=follow_links) as stream:
@@ -80,7 +80,7 @@ def bounded_lines(
 
 
 def open_plain_unbuffered(path: Path, mode: Literal["rb", "ab", "a+b"]) -> FileIO:
-    """Open a regular file without a buffer, to read or append. It follows no link, and does not block at a pipe.
+    """Open a regular file without a buffer, to read or append; follows no link, and does not block at a pipe.
 
     Raises:
         NotRegularFileError: it is not a regular file.
@@ -92,9 +92,9 @@ def open_plain_unbuffered(path: Path, mode: Literal["rb", "ab", "a+b"]) -> FileI
 
 
 def cut_file(file: IO[Any] | FileIO, size_bytes: int) -> None:
-    """Cut an open file off after so many bytes, or lengthen it.
+    """Truncate an open file to this size, or lengthen it.
 
-    By `os.ftruncate`, which Python repeats where a signal interrupts it (PEP 475); a file's own `truncate` it does not.
+    `os.ftruncate` is repeated by Python if a signal interrupts it (PEP 475); the method `truncate` of a file is not.
 
     Raises:
         OSError: the file cannot be cut.
@@ -104,7 +104,7 @@ def cut_file(file: IO[Any] | FileIO, size_bytes: int) -> None:
 
 
 def cut_path(path: Path, size_bytes: int) -> None:
-    """Do the same with a file that is not open, which has to be a regular one.
+    """Truncate a regular file, which is not open, to this size, or lengthen it.
 
     Raises:
         NotRegularFileError: it is not a regular file.
@@ -116,10 +116,10 @@ def cut_path(path: Path, size_bytes: int) -> None:
 
 
 def create_plain(path: Path) -> BinaryIO:
-    """Create a file for writing, in which nothing was before.
+    """Create a new file for writing.
 
     Raises:
-        OSError: it cannot be created, or there is something of this name.
+        OSError: it cannot be created, or something of this name exists.
     """
     return open(path, "xb", opener=_open_without_links)
 
@@ -150,8 +150,8 @@ def write_atomically(path: Path, data: bytes) -> None:
 def whole_file(path: Path) -> Iterator[BinaryIO]:
     """Write a file under a temporary name in the same folder; it gets its own name when it is complete.
 
-    At the end of the block: fsync, rename, fsync the folder. After an error in it, the old file is unchanged. Others
-    may read it as far as the user's umask lets them.
+    At the end of the block: fsync, rename, fsync the folder. After an error in the block, the old file is unchanged.
+    Other users may read the file if the user's umask lets them.
     """
     handle, temporary = _new_beside(path)
     try:
@@ -167,7 +167,7 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
 
 
 def _new_beside(path: Path) -> tuple[int, Path]:
-    """A new file in the folder of another one, open for writing, and its name."""
+    """Make a new file in the folder of `path`; returns its descriptor, open for writing, and its temporary name."""
     while True:
         temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
         with contextlib.suppress(FileExistsError):
@@ -177,9 +177,10 @@ def _new_beside(path: Path) -> tuple[int, Path]:
 
 @contextlib.contextmanager
 def file_of_user(path: Path) -> Iterator[BinaryIO]:
-    """Write a file that a user named: as `whole_file`, at the end of its links; a pipe or a device is written as it is.
+    """Write a file that a user named, as `whole_file` does, following links.
 
-    To replace `/dev/null` by a file would harm the whole machine. So is a file in a folder that takes no new ones.
+    A pipe or a device is opened and written as it is: replacing `/dev/null` by a file would harm the whole machine. The
+    same goes for an existing file in a folder in which no new file can be made.
     """
     plain = plain_target(path)
     if plain is not None and plain.exists() and not os.access(plain.parent, os.W_OK):
@@ -189,9 +190,9 @@ def file_of_user(path: Path) -> Iterator[BinaryIO]:
 
 
 def plain_target(path: Path) -> Path | None:
-    """The file at the end of a path's links, there or not yet; None where that is a pipe or a device.
+    """The file that a path leads to over its links, whether it exists or not; None if it is a pipe or a device.
 
-    What a link to a pipe says of its target (`/dev/stdout`) is no path.
+    A link to a pipe (`/dev/stdout`) has a target that is not a path.
     """
     return path.resolve() if path.is_file() or not path.exists() else None
 
@@ -214,7 +215,7 @@ def write_for_user(path: Path, data: bytes) -> None:
 
 
 def remove_unfinished(folder: Path) -> None:
-    """Remove the unfinished files of killed writers from a folder to which no process is writing."""
+    """Remove the temporary files of killed writers from a folder; its lock is held, so no process is writing there."""
     with contextlib.suppress(OSError):  # on a read-only disk they stay: nothing reads them
         for entry in folder.iterdir():
             if _UNFINISHED.fullmatch(entry.name):
@@ -248,9 +249,9 @@ def fsync_file(file: int) -> None:
 
 
 def let_others_read(path: Path, mode: int) -> None:
-    """Give a path of ours the permissions of a run directory, which others read too, where its drive has any.
+    """Set the mode of a path that autofit has made, as of a run directory, which others may read too.
 
-    FAT, SMB and some FUSE mounts refuse each change.
+    FAT, SMB and some FUSE mounts refuse every change of a mode; that does no harm.
     """
     with contextlib.suppress(OSError):
         path.chmod(mode)

@@ -1,7 +1,7 @@
-"""Temporary folders that the next process clears away where the last one was killed.
+"""Temporary folders, which the next process removes if the one that made them was killed.
 
-A process holds a lock on its folder, which ends with it however it ends. A mark in the folder says that it was made
-here: a folder of the user's may have a name that begins in the same way, above all in the working folder.
+A process holds a lock on its folder, which is released however the process ends. A marker file shows that a folder was
+made by this module: a user's folder may have a name with the same beginning, most likely in the working folder.
 """
 
 from __future__ import annotations
@@ -19,24 +19,24 @@ from pathlib import Path
 from autofit.storage.locks import Lock, try_lock
 
 LEAST_FREE_BYTES = 64 * 10**6
-"""The room that a drive needs for a temporary folder: a worker's heartbeat and log, a list of images, their answers."""
+"""The free space that a temporary folder needs: for a worker's heartbeat and log, a list of images, and predictions."""
 
 OTHER_PLACES = ("/var/tmp", "/tmp", ".")  # noqa: S108 - mkdtemp makes a folder there that only this user reads
 """Where a temporary folder is made if the usual place has no room."""
 
 MARK = ".autofit-scratch"
-"""The file that is in each folder that is made here; no other folder is ever removed."""
+"""The marker file in each folder that this module makes; no folder without it is ever removed."""
 
 YOUNG_SECONDS = 60.0
-"""A folder that is younger may be one that its process has not locked yet."""
+"""A folder younger than this is not removed: its process may not have locked it yet."""
 
 
 @contextlib.contextmanager
 def scratch_folder(prefix: str) -> Iterator[Path]:
-    """Make a temporary folder for the block, and remove those of this user and prefix that a kill has left.
+    """Make a temporary folder for the block; before that, remove those that killed processes of this user have left.
 
     Args:
-        prefix: of its name.
+        prefix: the beginning of the folder's name, and of the names of those that are removed.
 
     Raises:
         OSError: it cannot be made, or no place has room for it.
@@ -52,7 +52,7 @@ def scratch_folder(prefix: str) -> Iterator[Path]:
 
 
 def remove_abandoned(prefix: str, young_seconds: float = YOUNG_SECONDS) -> None:
-    """Remove the folders of `scratch_folder` whose processes are gone; what cannot be removed stays."""
+    """Remove the folders of `scratch_folder` whose processes are gone, except those that cannot be removed."""
     for place in _places():
         with contextlib.suppress(OSError), os.scandir(place) as entries:
             for entry in entries:

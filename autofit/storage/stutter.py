@@ -1,4 +1,4 @@
-"""Errors of a drive that may pass: a network drive that was cut off, a disk that tries a sector again."""
+"""Errors of a drive that may pass, such as those of a network drive that was cut off for a moment."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ STUTTERS = frozenset({errno.EIO, errno.ESTALE, errno.ENOTCONN, errno.ETIMEDOUT, 
 
 
 def is_stutter(error: BaseException) -> bool:
-    """Whether what failed may succeed if it is tried again later."""
+    """Whether an access to a drive that failed may succeed if it is repeated later."""
     return isinstance(error, OSError) and error.errno in STUTTERS

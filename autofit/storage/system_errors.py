@@ -53,7 +53,7 @@ OF_STORAGE = frozenset(
         errno.ESTALE, errno.ENOTCONN, errno.ENODEV, errno.EMFILE, errno.ENFILE, errno.EXDEV, errno.ETIMEDOUT,
     }
 )  # fmt: skip
-"""Errors of a drive, or of a limit on files, that a second try on the same machine does not mend."""
+"""Errors of a drive, or of a limit on files, for which it does not help to repeat the attempt on the same machine."""
 
 
 def reason(error: OSError) -> str:
@@ -72,19 +72,19 @@ def explained(error: OSError, what: str) -> str:
     """One line: what could not be done, why, and what to do.
 
     Args:
-        error: of the system.
-        what: such as "/runs/a cannot be written".
+        error: the error of the system.
+        what: what could not be done, such as "/runs/a cannot be written".
     """
     return f"{what} ({reason(error)}): {remedy(error)}"
 
 
 def said_of(error: Exception, what: str, otherwise: str) -> str:
-    """As `explained` for an error of the drive; one of the content, of the path, or of autofit's has other advice.
+    """One line, as by `explained` for an error of the drive, and with other advice for any other error.
 
     Args:
-        error: an OSError, or another one whose text is one line.
+        error: an OSError, or another error whose text is one line.
         what: as in `explained`.
-        otherwise: what to do where the system is not the cause.
+        otherwise: what to do if the content, the path, or a check of autofit is the cause, and not the drive.
     """
     if isinstance(error, OSError) and _is_of_the_drive(error):
         return explained(error, what)
@@ -94,10 +94,10 @@ def said_of(error: Exception, what: str, otherwise: str) -> str:
 
 @contextmanager
 def naming_system_errors() -> Iterator[None]:
-    """Put an error of the system into words that nobody else has; a caller in Python has no use for its traceback.
+    """Turn an OSError that no other code has explained into a StorageError, so that the user sees no traceback.
 
     Raises:
-        StorageError: there was one.
+        StorageError: there was an OSError in the block.
     """
     try:
         yield
@@ -106,7 +106,7 @@ def naming_system_errors() -> Iterator[None]:
 
 
 def described(error: OSError) -> str:
-    """One line about an error that nobody has put into words: the file, why, and what to do."""
+    """One line about an error that no other code has explained: the file, why, and what to do."""
     what = f"{printable(os.fsdecode(error.filename))} cannot be used" if isinstance(error.filename, str | bytes) else ""
     if error.errno == errno.ENOENT and not what and not _has_working_folder():
         return "the working folder was removed: go to another one (cd), and begin again"
@@ -122,7 +122,7 @@ def _has_working_folder() -> bool:
 
 
 def _is_of_the_drive(error: OSError) -> bool:
-    """Whether the system has failed, and not the path been wrong, nor an error been made by autofit itself."""
+    """Whether the drive failed: the path is not wrong, and the error is not one that autofit itself has raised."""
     code = error.errno or 0
     return code not in {0, errno.ENOENT, errno.ENOTDIR, errno.EISDIR} and error.strerror == os.strerror(code)
 

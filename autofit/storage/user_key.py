@@ -1,4 +1,4 @@
-"""Who has written a file: a key that only this user can read, owners and modes, and drives that keep no modes."""
+"""Tells whether this user has written a file: by a key that only this user can read, by its owner and by its mode."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ def read_key(path: Path) -> bytes | None:
 
 
 def new_key(path: Path) -> bytes | None:
-    """Create a key that no other user can read; of two processes at once, the first one's key is used.
+    """Create a key that no other user can read; returns None if it cannot be stored.
 
-    None if it cannot be stored.
+    If two processes create one at once, both get the key of the first.
     """
     temporary = path.with_name(f".key.{secrets.token_hex(8)}")
     try:
@@ -49,14 +49,14 @@ def new_key(path: Path) -> bytes | None:
 
 
 def is_of_this_user(file: int, *, mode_counts: bool = True) -> bool:
-    """Whether an open file or folder belongs to this user, and, if its mode counts, no other may write it."""
+    """Whether an open file or folder belongs to this user and, with `mode_counts`, no other user may write it."""
     about = os.fstat(file)
     is_closed = not mode_counts or not about.st_mode & _WRITTEN_BY_OTHERS
     return about.st_uid == os.geteuid() and is_closed
 
 
 def forces_modes(folder: Path) -> bool:
-    """Whether the drive of a folder gives every new file to everybody, as FAT, SMB and some FUSE drives do.
+    """Whether every new file on the drive of a folder can be written by everybody, as on FAT, SMB and some FUSE drives.
 
     False if nothing can be written there.
     """

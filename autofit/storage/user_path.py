@@ -7,8 +7,8 @@ from pathlib import Path
 
 
 def user_path(path: str | os.PathLike[str]) -> Path:
-    """The path with `~` and `~name` expanded; where there is no such user it stays as it is, and may be a file's name.
+    """The path with `~` and `~name` expanded. If there is no such user it is unchanged, and may be the name of a file.
 
-    `Path.expanduser` raises a RuntimeError there.
+    `Path.expanduser` would raise a RuntimeError.
     """
     return Path(os.path.expanduser(path))  # noqa: PTH111 - it raises nothing
