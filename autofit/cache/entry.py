@@ -1,4 +1,4 @@
-"""Opens an entry of the cache, for reading or for writing, and locks it meanwhile."""
+"""Opens an entry of the cache, for reading or for writing, and locks it while it is open."""
 
 from __future__ import annotations
 
@@ -24,22 +24,23 @@ from autofit.storage.user_key import is_of_this_user, new_key, read_key
 Numbers = NDArray[np.int64]
 
 MAPPED_BYTES = 2**28
-"""Of so much that was read of an entry's rows the pages stay mapped. They count as memory of the process and of its
-cgroup, though the kernel could take them back: with an entry larger than that, a worker would seem to run short."""
+"""After so many bytes of an entry's rows were read, their mapped pages are given back to the kernel. They count as
+memory of the process and of its cgroup, though the kernel could reclaim them: with a larger entry, a worker would seem
+to run short of memory."""
 COMPARED_BYTES = 2**26
-"""So many bytes of rows are compared with their checksums at once."""
+"""How many bytes of rows are compared with their checksums at once."""
 
 
 KEY_FILE = ".key"
-"""Beside the entries: the key of the user who has written them. It stays with a cache that is kept on a drive."""
+"""The file beside the entries with the key of the user who has written them. It moves with a cache on a drive."""
 
 
 class OthersError(OSError):
-    """The entry belongs to another user, or others may write it: its rows could be anything."""
+    """The entry belongs to another user, or others may write it, so its rows cannot be trusted."""
 
 
 def require_own(folder: Path, *, mode_counts: bool = True) -> None:
-    """Check that an entry and its files belong to this user, and, where modes count, that no other may write them.
+    """Check that an entry and its files belong to this user and, with `mode_counts`, that no other user may write them.
 
     Raises:
         OthersError: they do not.
@@ -81,7 +82,7 @@ def lock(file: FileIO, *, exclusive: bool) -> None:
 class Entry:
     """An entry that is open for reading. Until `close`, no other process removes or writes it.
 
-    Unless `mode_counts`, others may be able to write it: the drive gives all files to everybody.
+    `mode_counts` is False where the drive lets everybody write all files, so that a file's mode says nothing.
 
     Raises:
         OSError, ValueError: it is damaged.
@@ -120,12 +121,12 @@ class Entry:
             return np.frombuffer(self._mapping, self.record.dtype).reshape(shape)
 
     def _have_read(self, rows: int) -> None:
-        """Note that so many rows were read, and give their pages back when they are many."""
+        """Count rows that were read; after `MAPPED_BYTES` of them, give their pages back to the kernel."""
         self._touched_bytes += rows * self.record.row_bytes
         if self._touched_bytes > MAPPED_BYTES and self._mapping is not None:
             self._touched_bytes = 0
-            with contextlib.suppress(OSError):  # a drive that cannot: they stay
-                self._mapping.madvise(mmap.MADV_DONTNEED)  # of a file: they are read again where they are wanted
+            with contextlib.suppress(OSError):  # the drive does not support it: the pages stay
+                self._mapping.madvise(mmap.MADV_DONTNEED)  # pages of a file are read again when they are needed
 
     def __len__(self) -> int:
         return len(self._index)
@@ -133,7 +134,8 @@ class Entry:
     def find(self, images: Identities, *, verified: bool = True) -> Numbers:
         """The row of each image, int64 (n,); -1 if there is none, or only damaged ones.
 
-        If not `verified`, no row is read: of several, the last one is returned, and its reader has to check its CRC-32.
+        Without `verified`, no row is read: if an image has several rows, the last one is returned, and its reader has
+        to check the CRC-32.
         """
         rows = np.full(len(images), -1, np.int64)
         places = np.searchsorted(self._sorted, images[:, 0])
@@ -143,11 +145,11 @@ class Entry:
             good = self._are_good(candidates, images[asked]) if verified else self._are_of(candidates, images[asked])
             rows[asked[good]] = candidates[good]
             asked = asked[~good] if verified else asked
-            places[asked] += 1  # a damaged row is computed again, and its successor is further back
+            places[asked] += 1  # the row that replaced a damaged one was appended later
         return rows
 
     def _begin_alike(self, places: Numbers, images: Identities) -> NDArray[np.bool_]:
-        """Whether there is an image at each place that has the first half of the identity."""
+        """Whether the image at each place has the same first half of its identity; bool (n,)."""
         inside = places < len(self)
         inside[inside] = self._sorted[places[inside]] == images[inside, 0]
         return inside
@@ -167,7 +169,7 @@ class Entry:
         return good
 
     def lines(self) -> NDArray[np.void]:
-        """The index."""
+        """The lines of the index, one for each row."""
         return self._index
 
     def rows(self, numbers: Numbers) -> Rows:
@@ -177,14 +179,14 @@ class Entry:
         return rows
 
     def slices(self, numbers: Numbers) -> Numbers:
-        """Which of these rows were computed together, int64 (n,): these have the same number."""
+        """The slice of each of these rows, int64 (n,): rows that were computed together have the same number."""
         return self._index["slice"][numbers].astype(np.int64)
 
     def used(self) -> None:
-        """Note that the entry is used now."""
+        """Record that the entry is used now, so that others are removed before it."""
         try:
             os.utime(self.folder / "entry.json")
-        except OSError:  # on a read-only drive nothing is removed either
+        except OSError:  # on a read-only drive no entry is removed anyway
             return
 
     def close(self) -> None:
@@ -193,9 +195,9 @@ class Entry:
 
 
 class RowReader:
-    """Reads rows of an entry, one at a time, into given arrays; in any number of threads at once.
+    """Reads rows of an entry, one at a time, into given arrays; any number of threads may use it at once.
 
-    What is read in this way does not count as memory of this process; pages of a mapped file do.
+    Unlike the pages of a mapped file, what is read in this way does not count as memory of this process.
 
     Raises:
         OSError: the entry's rows cannot be opened.
@@ -206,12 +208,12 @@ class RowReader:
         self._file = open_plain_unbuffered(folder / "rows.bin", "rb")
 
     def read_into(self, row: int, line: NDArray[np.void], out: Rows) -> bool:
-        """Read a row into `out`, C-contiguous; returns whether it is undamaged.
+        """Read a row into `out`; returns whether it is undamaged.
 
         Args:
-            row: its number.
-            line: its line of the index, (1,).
-            out: shape `row_shape`; its content is meaningless if the row is damaged.
+            row: the row's number.
+            line: the row's line of the index, (1,).
+            out: a C-contiguous array of shape `row_shape`; its content is meaningless if the row is damaged.
         """
         try:
             count = os.preadv(self._file.fileno(), [out.data.cast("B")], row * self._record.row_bytes)
@@ -225,7 +227,7 @@ class RowReader:
 
 
 class EntryWriter:
-    """Appends to an entry, a new one or one whose writer was interrupted. Until `close`, no other process opens it.
+    """Appends to an entry, a new or an existing one. Until `close`, no other process can open it.
 
     Raises:
         OSError: it cannot be written.
@@ -274,10 +276,10 @@ class EntryWriter:
         Args:
             images: the identities of the rows' images, uint64 (n, 2).
             rows: `(n, *row_shape)`.
-            slices: int64 (n,), rising from 0: rows that were computed together have the same number.
+            slices: int64 (n,), ascending from 0: rows that were computed together have the same number.
 
         Raises:
-            OSError: there is no room, or the disk fails; the entry is as before.
+            OSError: there is no room, or the disk fails; the entry is as it was before.
         """
         if not len(rows):
             return np.empty(0, INDEX)
@@ -308,9 +310,9 @@ class EntryWriter:
         fsync_file(self._index.fileno())
 
     def share(self) -> None:
-        """Let others read the entry, but not remove or write it, until this writer is closed; it appends no more.
+        """Let others read the entry, but not remove or write it, until this writer is closed; nothing more is appended.
 
-        The change of the lock is not atomic: another process that locks the entry in between may remove it.
+        The lock is not changed atomically: a process that locks the entry in between may remove it.
         """
         with contextlib.suppress(EntryInUseError):
             lock(self._index, exclusive=False)

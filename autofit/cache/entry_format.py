@@ -1,13 +1,13 @@
 """The files of a cache entry: rows of one shape in one file, and an index that says which image each row belongs to.
 
-    entry.json    the record of the entry; its time of change is when the entry was last used
+    entry.json    the record of the entry; its modification time is when the entry was last used
     rows.bin      the rows, one after another
     index.bin     for each row: the image's identity, its slice, a CRC-32, and how many rows of its block follow
 
 Rows are appended in blocks, and a block is valid once its index is written: after a kill, the next writer cuts off
-what follows the last complete block. A row is used only if the CRC-32 in the index is that of the entry's seal, the
-image, the slice and the row: neither damage nor files that were mixed up make it the row of another image or network.
-The seal is made of the entry's key and of a key of the user: who does not know that cannot make rows that are used.
+what follows the last complete block. A row is used only if its CRC-32 in the index matches the entry's seal, the image,
+the slice and the row. So neither damaged nor exchanged files make it the row of another image or network. The seal is
+computed from the entry's key and from a secret key of the user; nobody who does not know that can make valid rows.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ HEAD = np.dtype([("image", "<u8", (2,)), ("slice", "<u4")])
 INDEX = np.dtype([*HEAD.descr, ("crc", "<u4"), ("follow", "<u4")])
 
 MAX_ROWS = 2**24
-"""The index of so many rows has half a gigabyte, and is read into memory."""
+"""The most rows of an entry. The index of so many has half a gigabyte, and is read into memory."""
 
 MAX_ROW_VALUES = 2**31
 MAX_SIDES = 4
@@ -45,11 +45,11 @@ class EntryRecord(Record):
 
     Attributes:
         kind: what the rows are.
-        key: SHA-256 (hex) of all that the rows depend on besides their images.
-        about: the most important of that in a form for users.
-        dtype: type of a row's values.
-        row_shape: shape of a row.
-        created: when it was made, in seconds since 1970, UTC.
+        key: SHA-256 (hex) of everything that the rows depend on besides their images.
+        about: the most important parts of that, in a form for users.
+        dtype: the type of a row's values.
+        row_shape: the shape of a row.
+        created: when the entry was made, in seconds since 1970, UTC.
     """
 
     limits: ClassVar[JsonLimits] = JsonLimits(2**16, 1000, 1000)
@@ -96,23 +96,23 @@ def whole_blocks(index: NDArray[np.void]) -> NDArray[np.void]:
 
 
 def lines_with_rows(index: NDArray[np.void], rows: FileIO, record: EntryRecord) -> NDArray[np.void]:
-    """The blocks whose rows are complete: at a power failure, the index may have reached the disk before the rows.
+    """The lines of the blocks whose rows are complete: before a power failure, the index may have been written first.
 
-    Readers use the same rule as the next writer, which cuts off the rest: a row that was found once is not lost later.
+    Readers and writers use the same rule, so a row that a reader has found is not cut off by the next writer.
     """
     return whole_blocks(index[: os.fstat(rows.fileno()).st_size // record.row_bytes])
 
 
 def seal_of(record: EntryRecord, user_key: bytes) -> int:
-    """What the checksum of each row of an entry begins with: nobody who has not the user's key knows it.
+    """The initial value of the checksum of each row of an entry; it cannot be computed without the user's key.
 
-    Without a key, where none can be stored, it guards against damage only.
+    If no key can be stored, `user_key` is empty: the checksums then protect against damage only.
     """
     text = f"{record.key} {record.dtype} {record.row_shape}".encode()
     return zlib.crc32(hmac.digest(user_key, text, "sha256") if user_key else text)
 
 
 def checksums(seal: int, index: NDArray[np.void], rows: Iterable[Rows]) -> list[int]:
-    """The CRC-32 of each row, preceded by the entry's seal (`seal_of`) and the head of its line in the index."""
+    """The CRC-32 of each row, which covers the entry's seal (`seal_of`), the head of its index line, and the row."""
     heads = index.view(np.uint8).reshape(len(index), INDEX.itemsize)[:, : HEAD.itemsize]
     return [zlib.crc32(row.tobytes(), zlib.crc32(head.tobytes(), seal)) for head, row in zip(heads, rows, strict=True)]

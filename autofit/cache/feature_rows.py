@@ -19,14 +19,14 @@ Features = NDArray[np.floating]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FeatureRows:
-    """A row of features for each view whose image can be read: in which entry, and where in it.
+    """Where the features of images, or of views of images, are stored: for each, the entry and the row in it.
 
-    No other process removes or changes the entries until `close`.
+    No other process can remove or change the entries until `close`.
 
     Attributes:
         entries: the entries, opened and locked.
-        entry_of: int32 (n,), a place in `entries`; -1 where there is no row.
-        row_of: int64 (n,), a row of that entry.
+        entry_of: int32 (n,), an index into `entries`; -1 if there is no row, as for an image that cannot be read.
+        row_of: int64 (n,), the row in that entry.
     """
 
     entries: Sequence[Entry]
@@ -34,11 +34,11 @@ class FeatureRows:
     row_of: Numbers
 
     def known(self) -> NDArray[np.bool_]:
-        """Which rows there are, bool (n,)."""
+        """Which of the n have a row, bool (n,)."""
         return self.entry_of >= 0
 
     def gather(self, numbers: Numbers) -> Features:
-        """The features of these rows, `(k, *row_shape)` of the entries' type."""
+        """The features of these k numbers, `(k, *row_shape)`, in the dtype of the entries."""
         places = self.entry_of[numbers]
         if len(self.entries) == 1:
             return cast("Features", self.entries[0].rows(self.row_of[numbers]))
@@ -50,7 +50,7 @@ class FeatureRows:
         return features
 
     def slices(self) -> list[tuple[int, int]]:
-        """The `(start, stop)` of the rows that were computed together and are neighbours."""
+        """The `(start, stop)` of each run of neighbouring rows that were computed together."""
         known = np.flatnonzero(self.known())
         if not len(known):
             return []
@@ -70,7 +70,7 @@ class FeatureRows:
 
 
 def look_up(entries: Sequence[Entry], identities: Identities) -> FeatureRows:
-    """Find each row in the first entry that has it."""
+    """Find the row of each image in the first entry that has one."""
     entry_of, row_of = np.full(len(identities), -1, np.int32), np.full(len(identities), -1, np.int64)
     for place, entry in enumerate(entries):
         missing = np.flatnonzero(entry_of < 0)
@@ -85,7 +85,7 @@ def look_up(entries: Sequence[Entry], identities: Identities) -> FeatureRows:
 
 @dataclass(frozen=True, slots=True)
 class CachedRows:
-    """Rows of the cache as an array that is read in parts: the source that heads are solved on."""
+    """Rows of the cache as an array (n, d) that is read in parts, on which heads are solved."""
 
     rows: FeatureRows
 

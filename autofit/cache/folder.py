@@ -1,4 +1,4 @@
-"""The folder of all caches. It imports nothing heavy: the doctor asks for it too."""
+"""The folder of all caches. This module imports nothing heavy, since the doctor uses it too."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def default_folder() -> Path:
     """The user's cache folder: the one in `AUTOFIT_CACHE`, else `autofit` in the user's folder of caches.
 
     Raises:
-        UserError: the variable is not a possible path, or a path that JSON cannot hold.
+        UserError: the variable is not a valid path, or is a path that JSON cannot hold.
     """
     given = os.environ.get(FOLDER_VARIABLE, "").strip()
     if not given:

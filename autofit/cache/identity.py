@@ -1,7 +1,7 @@
-"""The identity of an image file: is it the same image as last time?
+"""The identity of an image file, by which the cache recognizes an image.
 
-Name, size and time of change can be equal for two files: archives give their files round times, and one unpacked over
-another keeps the names. So an identity always holds bytes of the file.
+Two files can have the same name, size and modification time: archives give their files round times, and files unpacked
+over others keep the names. So an identity always depends on content of the file.
 """
 
 from __future__ import annotations
@@ -30,22 +30,22 @@ ResultOf = Callable[[Future[bytes], str], bytes]
 IDENTITY_BYTES = 16
 
 RECIPE = 2
-"""The version of the identities, a part of each entry's key: entries with identities of another are not used.
+"""The version of the identities, a part of each entry's key: entries with identities of another version are not used.
 
-1 was made of path, size and time of change alone.
+Version 1 was made of path, size and modification time alone.
 """
 
 WHOLE_BYTES = 2**18
-"""Files up to this size are known by all their bytes: reading them costs less than decoding them, by far."""
+"""Files up to this size are identified by all of their content: reading them takes far less time than decoding."""
 
 SAMPLE_BYTES = 2**14
-"""Larger files are sampled by so many bytes at their beginning, in the middle and at the end."""
+"""Of a larger file, so many bytes at its beginning, in its middle and at its end are read."""
 
 THREADS = 8
-"""On a mounted drive each file has to be waited for."""
+"""Files are identified in several threads, since each access to a mounted drive takes a while."""
 
 WAITS_SECONDS = (0.1, 0.3, 0.9, 0.0)
-"""After so many seconds the identity of a file whose drive failed is tried again."""
+"""The wait after each failed attempt to read a file from a drive that may recover; the last one gives up."""
 
 _GROUP = 4096
 _CHUNK_BYTES = 2**20
@@ -62,16 +62,16 @@ def identities_of(
     """Identify each file.
 
     Args:
-        paths: absolute.
+        paths: absolute paths.
         by: "content" reads the whole file, so that a copy, or the same archive unpacked again, has the same identity.
-            "stat" does so up to `WHOLE_BYTES`; for a larger file it takes samples of the content, with path, size, time
-            of change, time of change of the status, and inode. Where a drive changes the last two by itself, as network
-            drives may, the file counts as another one.
+            "stat" does so up to `WHOLE_BYTES`; for a larger file it uses samples of the content, the path, size,
+            modification time, status change time, and inode number. If a drive changes the last two by itself, as
+            network drives may, the file counts as another one.
         on_image: called after each image, in the calling thread.
-        result_of: waits for the identity of a path; it may raise.
+        result_of: waits for the identity of a path; it may raise an error, which is passed on.
 
     Returns:
-        uint64 (n, 2); zeros for a path that is not a readable file, which is never cached.
+        uint64 (n, 2); zeros for a path that is not a readable file, whose features are never cached.
     """
     digests = bytearray()
     for digest in _in_threads(paths, WHOLE_BYTES if by == "stat" else None, result_of):
@@ -81,7 +81,7 @@ def identities_of(
 
 
 def _in_threads(paths: Iterable[str], most_whole_bytes: int | None, result_of: ResultOf) -> Iterator[bytes]:
-    """The digest of each path, in their order; of a million paths only a group is queued at once."""
+    """The identity of each path, in order; only `_GROUP` paths are queued at once."""
     remaining = iter(paths)
     pool = ThreadPoolExecutor(THREADS, "autofit-identity")
     try:
@@ -93,7 +93,7 @@ def _in_threads(paths: Iterable[str], most_whole_bytes: int | None, result_of: R
 
 
 def _identity(path: str, most_whole_bytes: int | None) -> bytes:
-    """The identity; where the drive fails it is tried again, a few times: images are tried longer."""
+    """The identity of a file, with a few attempts if the drive fails; decoding an image makes more attempts."""
     for wait_seconds in WAITS_SECONDS:
         try:
             return _read_identity(path, most_whole_bytes)
@@ -124,10 +124,10 @@ def _read_identity(path: str, most_whole_bytes: int | None) -> bytes:
 
 
 def _open_regular(path: str) -> int:
-    """Open a regular file; a pipe is neither waited for nor touched.
+    """Open a regular file; a pipe is not opened.
 
     Raises:
-        OSError: it is none, or cannot be opened.
+        OSError: it is no regular file, or cannot be opened.
         ValueError: the path cannot be one of a file.
     """
     if not stat.S_ISREG(os.stat(path).st_mode):  # noqa: PTH116 - a Path for each of a million images takes longer

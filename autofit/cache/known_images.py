@@ -1,4 +1,4 @@
-"""Which images have rows in a cache, as a file: for a machine that cannot see the cache."""
+"""A file that lists the images with rows in a cache, for a machine that has no access to that cache."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _WHOLE = np.dtype([("first", "<u8"), ("second", "<u8")])
 
 
 def images_with_features(store: CacheStore, about: Mapping[str, str]) -> Known:
-    """The images that have undamaged rows of features, of networks that are described so.
+    """The images with undamaged rows of features, from entries whose description contains `about`.
 
     Args:
         store: the cache.
-        about: what the description of an entry has to contain. Entries of other weights may have the same: their keys
-            tell them apart.
+        about: what the description of an entry (`EntryRecord.about`) has to contain. Networks with other weights may
+            have the same description; their entries have other keys.
     """
     found: dict[str, list[Identities]] = {}
     records = [record for record in store.records() if record.kind == "features"]
@@ -37,7 +37,7 @@ def images_with_features(store: CacheStore, about: Mapping[str, str]) -> Known:
 
 
 def write_known(path: Path, known: Known) -> None:
-    """Write them to a file that `known_of` reads.
+    """Write the identities to a file that `known_of` reads.
 
     Raises:
         OSError: it cannot be written.
@@ -48,7 +48,7 @@ def write_known(path: Path, known: Known) -> None:
 
 
 def known_of(path: Path, key: str, images: Identities) -> NDArray[np.bool_]:
-    """Which of these images have rows of this key by the file, bool (n,).
+    """Which of these images have rows with this key, according to the file; bool (n,).
 
     Raises:
         OSError, ValueError: it cannot be read.

@@ -1,7 +1,7 @@
-"""The entry of a shard on its way to the cache of another machine: in pieces, each a whole number of blocks.
+"""Sends the entry of a shard to the cache of another machine, in pieces of a whole number of blocks.
 
-The checksums of an entry have the key of its cache in them, so the receiver appends the rows to an entry of its own, in
-the same blocks: it has the bytes that the rows would have if they had been extracted there.
+The checksums of an entry depend on the key of its cache, so it cannot be copied as a file. The receiver appends the
+rows to an entry of its own, in the same blocks: the entry is the same as if the rows had been extracted there.
 """
 
 from __future__ import annotations
@@ -24,23 +24,23 @@ from autofit.cache.store import KEY_DIGITS, NAME, CacheStore
 from autofit.storage.records import Record
 
 PIECE_BYTES = 2**26
-"""Of rows in a piece, about: so much is in memory at once, here and there."""
+"""About how many bytes of rows a piece has: so much is in memory at once, on both machines."""
 
 
 class DamagedPieceError(Exception):
-    """A piece is not what was sent, or one before it is missing."""
+    """A piece is not what was sent, or the piece before it is missing."""
 
 
 class PieceHead(Record):
-    """What comes with some blocks of an entry: their lines of the index, and behind these the rows, as bytes.
+    """Describes a piece: some blocks of an entry, as the bytes of their index lines followed by those of their rows.
 
     Attributes:
         entry: the name of the entry.
-        record: of the entry.
-        start: the number of rows before these.
-        rows: the number of these rows.
-        total: the number of rows of the whole entry.
-        digest: a hash of all this and of the bytes.
+        record: the record of the entry.
+        start: how many rows of the entry come before this piece.
+        rows: how many rows this piece has.
+        total: how many rows the whole entry has.
+        digest: a hash of the other fields and of the bytes.
     """
 
     entry: str
@@ -51,7 +51,7 @@ class PieceHead(Record):
     digest: str = ""
 
     def sealed(self, data: bytes) -> PieceHead:
-        """The same with the hash for these bytes."""
+        """This head with the digest for these bytes."""
         return self.model_copy(update={"digest": self._digest(data)})
 
     def is_of(self, data: bytes) -> bool:
@@ -65,7 +65,7 @@ class PieceHead(Record):
 
 
 def pieces_of(folder: Path, piece_bytes: int = PIECE_BYTES) -> Iterator[tuple[PieceHead, bytes]]:
-    """The pieces of a committed entry, in their order; one without rows if it has none.
+    """The pieces of a committed entry, in order; a single piece without rows if the entry has none.
 
     Raises:
         OSError, ValueError, EntryInUseError: it cannot be opened.
@@ -82,7 +82,7 @@ def pieces_of(folder: Path, piece_bytes: int = PIECE_BYTES) -> Iterator[tuple[Pi
 
 
 def _bounds(lines: NDArray[np.void], most: int) -> Iterator[tuple[int, int]]:
-    """Where pieces of at most so many rows begin and end: behind the last line of a block. A larger block is one."""
+    """The `(start, stop)` of pieces of whole blocks with at most `most` rows; a larger block is a piece by itself."""
     ends = (np.flatnonzero(lines["follow"] == 0) + 1).tolist()
     start, stop = 0, 0
     for end in ends:
@@ -95,10 +95,10 @@ def _bounds(lines: NDArray[np.void], most: int) -> Iterator[tuple[int, int]]:
 
 
 class ShardReceiver:
-    """Puts the pieces of any number of shards together. Use it as a context manager: what is not whole is removed.
+    """Assembles the pieces of any number of shards. Use it as a context manager: incomplete shards are removed.
 
     Args:
-        store: the cache into which they come.
+        store: the cache that receives them.
     """
 
     def __init__(self, store: CacheStore) -> None:
@@ -107,12 +107,12 @@ class ShardReceiver:
         self._stack = contextlib.ExitStack()
 
     def accept(self, head: PieceHead, data: bytes) -> bool | None:
-        """Append a piece; returns None while its shard is not whole, then whether it was committed here first.
+        """Append a piece; returns None while its shard is incomplete, and then whether this has committed the shard.
 
-        A piece that has come before is left out.
+        It is False if another process has committed the shard before. A piece that has come before is ignored.
 
         Raises:
-            DamagedPieceError: it is not what was sent, or one before it is missing.
+            DamagedPieceError: the piece is not what was sent, or the one before it is missing.
             NoRoomError: there is no room for the shard.
             OSError: it cannot be written.
         """
@@ -142,7 +142,7 @@ class ShardReceiver:
 
 
 def _append(writer: EntryWriter, head: PieceHead, data: bytes) -> None:
-    """Append the blocks of a piece as their extraction has appended them."""
+    """Append the blocks of a piece, in the same blocks as their extraction did."""
     lines = np.frombuffer(data, INDEX, head.rows)
     rows = np.frombuffer(data, head.record.dtype, offset=lines.nbytes).reshape(head.rows, *head.record.row_shape)
     start = 0

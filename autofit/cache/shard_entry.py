@@ -1,8 +1,8 @@
-"""Writes the entry of a shard: hidden until it is whole, then there at once, and once only.
+"""Writes the entry of a shard under a hidden name, and commits it at once, and once only.
 
-The entry's name follows from the shard. To commit is to rename a hidden folder to that name, which fails where an
-entry of the name exists: of two processes that have extracted the same shard, the second throws its rows away. But for
-an entry of which no row can be used, as where the key of the cache was lost: that one is replaced.
+The entry's name follows from the shard. To commit is to rename the hidden folder to that name, which fails if an entry
+of that name exists: if two processes have extracted the same shard, the second one discards its rows. Only an entry
+without a usable row, such as one whose cache has lost its key, is replaced.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ class ShardEntry:
 
     Args:
         store: the cache.
-        record: of the entry.
+        record: the record of the entry.
         shard: the shard's name.
-        expected_bytes: of its rows.
+        expected_bytes: the size that its rows will have.
 
     Raises:
         NoRoomError: there is no room for it.
@@ -58,7 +58,7 @@ class ShardEntry:
         return (store.folder / ShardEntry.name_of(key, shard) / "entry.json").exists()
 
     def commit(self) -> bool:
-        """Commit what was written; returns False if another process has committed this shard before.
+        """Commit the entry; returns False if another process has committed this shard before.
 
         Raises:
             OSError: the disk fails; nothing is committed.
@@ -90,21 +90,22 @@ class ShardEntry:
 
 
 def is_of_use(store: CacheStore, folder: Path) -> bool:
-    """Whether a committed entry has a row that can be used, or none at all, as one of images that cannot be read.
+    """Whether a committed entry has a usable row, or has no rows, as that of images which all cannot be read.
 
-    No row can where the key of the cache was lost, as by a copy without hidden files, or another user has made it.
+    No row is usable if the key of the cache was lost, for example in a copy without hidden files, or if another user
+    has written the entry.
     """
     try:
         with contextlib.closing(store.opened(folder)) as entry:
             images = np.ascontiguousarray(entry.lines()["image"])
             return not len(images) or bool((entry.find(images) >= 0).any())
-    except EntryInUseError:  # its writer has just committed it
+    except EntryInUseError:  # its writer has only just committed it
         return True
     except (OSError, ValueError):
         return False
 
 
 def _remove(folder: Path) -> None:
-    """Remove what was not committed; after a commit there is nothing of that name."""
+    """Remove an entry that was not committed; after a commit there is none of that name."""
     if folder.exists():
         shutil.rmtree(folder)

@@ -1,7 +1,8 @@
-"""Images cut into shards by their identities, so that many processes can share an extraction. Pure.
+"""Divides images into shards by their identities, so that many processes can share an extraction. Pure.
 
-An identity is a hash of content: its first bits are spread evenly, and those of an image stay as they are when others
-are added. So a shard of more images is the old one and some new ones, whose rows alone are missing then.
+An identity is a hash, so its first bits are evenly distributed, and an image keeps them when other images are added.
+When the data grows, a shard therefore consists of its old images and some new ones, and only the rows of the new ones
+are missing.
 """
 
 from __future__ import annotations
@@ -17,12 +18,12 @@ from autofit.cache.identity import Identities
 from autofit.config.shard_choice import SHARD_IMAGES
 
 LEASES = "leases"
-"""The folder of the shards' leases in that of the cache."""
+"""The folder of the shards' leases, in the folder of the cache."""
 
 Numbers = NDArray[np.int64]
 
 MOST_SHARDS = 256
-"""A training keeps each entry open, and a process may have 1,024 open files by default."""
+"""A training keeps the entry of every shard open, and by default a process may have 1,024 open files."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -30,9 +31,9 @@ class Shard:
     """Some images of an extraction.
 
     Attributes:
-        number: from 0.
-        rows: their numbers in the data, int64 (n,), sorted by identity, each identity once.
-        name: follows from the shard's number and its images.
+        number: the number of the shard, counted from 0.
+        rows: the indices of its images in the data, int64 (n,), sorted by identity, each identity once.
+        name: a name that follows from the shard's number and its images.
     """
 
     number: int
@@ -41,25 +42,25 @@ class Shard:
 
 
 def shard_count(images: int, shard_images: int = SHARD_IMAGES) -> int:
-    """Into how many shards so many images are cut: a power of two, so that a shard that grows is cut in halves."""
+    """The number of shards for so many images: a power of two, so that a shard that grows too large is halved."""
     wanted = -(-images // shard_images)
     return min(MOST_SHARDS, 1 << max(0, wanted - 1).bit_length())
 
 
 def of_part(identities: Identities, part: int, parts: int) -> NDArray[np.bool_]:
-    """Which images are of part `part` of `parts`, bool (n,): by content, from 1 as in `--shard 1/8`."""
+    """Which images belong to part `part` of `parts`, bool (n,), by content; parts count from 1, as in `--shard 1/8`."""
     return np.asarray(identities[:, 1] % np.uint64(parts) == np.uint64(part - 1))
 
 
 def shards_of(identities: Identities, wanted: NDArray[np.bool_], count: int) -> Iterator[Shard]:
-    """Cut the wanted images into `count` shards, a power of two; empty ones are left out.
+    """Divide the wanted images into `count` shards, a power of two; empty shards are left out.
 
-    Equal images have one row, and images without an identity, which cannot be read, have none.
+    Equal images are taken once, and images without an identity, which cannot be read, are left out.
 
     Args:
         identities: of all images, uint64 (n, 2).
-        wanted: which of them, bool (n,).
-        count: of the shards.
+        wanted: which of the images are divided, bool (n,).
+        count: the number of shards.
     """
     wanted_rows = np.flatnonzero(wanted & identities.any(axis=1))
     order = np.lexsort((identities[wanted_rows, 1], identities[wanted_rows, 0]))

@@ -1,4 +1,4 @@
-"""The folder of all cache entries: finds those of a key, makes room for a new one, evicts the least recently used."""
+"""The folder of all cache entries: finds those of a key, and makes room by evicting the least recently used ones."""
 
 from __future__ import annotations
 
@@ -29,16 +29,17 @@ from autofit.storage.user_key import forces_modes
 LIMIT_VARIABLE = "AUTOFIT_CACHE_LIMIT"
 DEFAULT_LIMIT_BYTES = 20 * 10**9
 LEAST_FREE_BYTES = 10**9
-"""So much of the disk stays free, for checkpoints and the model."""
+"""The space on the disk that is left free, for checkpoints and the model."""
 
 KEY_DIGITS = 16
 NAME = re.compile(r"[0-9a-f]{16}-[0-9a-f]{1,16}-[0-9a-f]{8}")
-"""The name of an entry's folder: the first digits of its key, the time when it was made, and random digits."""
+"""The name of an entry's folder: the first digits of its key, the time when it was made, and random digits. In the
+name of a shard's entry, the shard's number and a hash of its images take the place of the last two."""
 
 FILE_NAME = re.compile(r"entry\.json|rows\.bin|index\.bin|\.entry\.json\.\w+")
 REMOVING = ".removing-"
 WRITING = ".writing-"
-"""Before the name of an entry that is not committed yet, or whose writer was killed: nobody reads it."""
+"""The prefix of an entry that is not committed yet, or whose writer was killed; such an entry is never read."""
 
 
 def default_limit_bytes() -> int:
@@ -80,7 +81,7 @@ class NoRoomError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """A folder of ours in the cache store: an entry, or the rest of one."""
+    """A folder that autofit has made in the cache: an entry, or what is left of one."""
 
     path: Path
     size_bytes: int
@@ -91,13 +92,13 @@ class CacheStore:
     """The entries in a folder.
 
     Args:
-        folder: created with the first entry.
-        limit_bytes: for the size of all entries; the least recently used are evicted.
+        folder: the folder; it is created with the first entry.
+        limit_bytes: the limit on the size of all entries; the least recently used ones are evicted.
 
     Attributes:
-        others: how many entries were asked for and not used, since another user owns them or may write them.
-        open_to_all: how many were used, though the drive lets everybody write them, as it does all files.
-        trouble: the first error of the system that kept an entry from being looked at or removed; None without one.
+        others: how many matching entries were not used, since another user owns them or may write them.
+        open_to_all: how many entries were used although everybody may write them, as all files on that drive.
+        trouble: the first error of the system that kept an entry from being read or removed; None if there was none.
     """
 
     def __init__(self, folder: Path, limit_bytes: int) -> None:
@@ -115,7 +116,7 @@ class CacheStore:
             named = sorted(self.folder.glob(f"{key[:KEY_DIGITS]}-*"))
         for path in named:
             with contextlib.suppress(OSError, ValueError, EntryInUseError):
-                if path.is_symlink():  # autofit makes no links: it leads to a folder that is not ours
+                if path.is_symlink():  # autofit makes no links: this one leads to a folder of somebody else
                     continue
                 try:
                     entry = self.opened(path)
@@ -148,7 +149,7 @@ class CacheStore:
             require_own(path, mode_counts=False)
 
     def others_words(self) -> str:
-        """What is said of entries that are not this user's alone; empty if there was none."""
+        """One line about entries that others own or may write; empty if there are none."""
         if self.others:
             where = f"{self.others} entries of the cache in {self.folder}"
             return f"{where} belong to another user, or others may write them: not used"
@@ -160,12 +161,12 @@ class CacheStore:
         return ""
 
     def trouble_words(self) -> str:
-        """One line on the first entry that could not be looked at or removed; empty if there was none."""
+        """One line about the first error that kept an entry from being read or removed; empty if there was none."""
         return explained(self.trouble, f"the cache in {self.folder} cannot be used wholly") if self.trouble else ""
 
     @contextlib.contextmanager
     def _noted(self) -> Iterator[None]:
-        """Go on after an error of the system, and note the first that is not the work of another process."""
+        """Suppress an error of the system, and record the first one, unless another process is the cause."""
         try:
             yield
         except (FileNotFoundError, OthersError):
@@ -186,7 +187,7 @@ class CacheStore:
             raise NoRoomError(f"{self.folder} cannot be written: {error.strerror or error}") from error
 
     def writer(self, record: EntryRecord, name: str | None, expected_bytes: int) -> EntryWriter:
-        """Open an entry to write: the one of this name, if it still exists and has such rows, else a new one.
+        """Open an entry for writing: the one of this name, if it exists and has the same key and rows, else a new one.
 
         Raises:
             NoRoomError: there is no room for the expected size, or the folder cannot be written.
@@ -221,9 +222,8 @@ class CacheStore:
         """Remove the least recently used entries until there is room; none if even all of them would not be enough."""
         places = sorted(self._places(), key=lambda place: place.last_used)
         taken = sum(place.size_bytes for place in places)
-        removable = [
-            place for place in places if place.path != reopened
-        ]  # a drive without locks would let it be removed
+        # without the one that is open, which could be removed on a drive without locks
+        removable = [place for place in places if place.path != reopened]
         self._require_room(expected_bytes, taken - sum(place.size_bytes for place in removable))
         self._require_room_on_disk(expected_bytes, sum(place.size_bytes for place in removable))
         for place in removable:
@@ -255,7 +255,7 @@ class CacheStore:
         try:
             there = next(path for path in (self.folder, *self.folder.parents) if path.exists())
             return shutil.disk_usage(there).free  # the folder is created with the first entry
-        except OSError:  # the drive does not say: a write that finds no room ends the cache, not the run
+        except OSError:  # the drive does not tell: a write that finds no room ends the caching, not the run
             return sys.maxsize
 
     def listing(self) -> CacheList:
@@ -282,7 +282,7 @@ class CacheStore:
         return NAME.fullmatch(name) is not None and self._remove(self.folder / name)
 
     def _places(self) -> list[_Place]:
-        """The folders in the cache store that are ours: entries, and what an interrupted removal has left."""
+        """The folders in the cache that autofit has made: entries, and what interrupted removals have left."""
         places = []
         with self._noted():
             for path in self.folder.iterdir():
@@ -308,9 +308,8 @@ class CacheStore:
     def _remove(self, path: Path) -> bool:
         """Remove an entry unless a process uses it; returns whether it was removed."""
         with contextlib.ExitStack() as open_files, contextlib.suppress(EntryInUseError), self._noted():
-            index = open_files.enter_context(
-                open_plain_unbuffered(path / "index.bin", "a+b")
-            )  # created if it is missing, as a writer is about to do
+            # the index is created if it is missing, as a writer would do
+            index = open_files.enter_context(open_plain_unbuffered(path / "index.bin", "a+b"))
             lock(index, exclusive=True)
             if not path.name.startswith(REMOVING):
                 hidden = path.with_name(f"{REMOVING}{path.name.removeprefix(WRITING)}")
@@ -326,7 +325,7 @@ def _new_name(key: str) -> str:
 
 
 def _is_ours(path: Path) -> bool:
-    """Whether name and content of a folder are autofit's: the user may have chosen a folder that holds other things."""
+    """Whether a folder is an entry by its name and its files: the cache's folder may hold the user's own things."""
     is_named = NAME.fullmatch(path.name.removeprefix(REMOVING).removeprefix(WRITING))
     return is_named is not None and stat.S_ISDIR(path.lstat().st_mode) and all(map(_is_our_file, path.iterdir()))
 
