@@ -1,4 +1,4 @@
-"""This machine: what it is, and how much of its memory a worker may take. Neither TensorFlow nor CUDA is started.
+"""Describes this machine, and how much of its memory a worker may take. Nothing here starts TensorFlow or CUDA.
 
 hardware.py       detects the machine; its fingerprint
 cgroups.py        the memory and processor limits of the cgroups of this process
@@ -7,6 +7,6 @@ memory_policy.py  how much memory a worker may take, and the free memory below w
 process_limits.py the limits that a shell or a batch system has set
 keras_settings.py the backend that a user's own programs get from Keras
 host_others.py    programs that have taken the host's memory
-gpu_others.py     memory of a GPU that others hold; tensorflow_build.py what TensorFlow was compiled for
-cards.py          GPUs by name, for an estimate of one that is not there
+gpu_others.py     memory of a GPU that other processes hold; tensorflow_build.py what TensorFlow was compiled for
+cards.py          GPUs by name, for estimates of a GPU that this machine does not have
 """

@@ -1,7 +1,8 @@
-"""GPUs by the names that people have for them: their memory and generation, for an estimate of one that is not there.
+"""GPUs by their usual names, with memory and generation, for estimates of a GPU that this machine does not have.
 
-Memory is what the driver is known to say of such a card, less than on its data sheet; none was read here. TensorFlow
-leaves a part of it to the system, by generation (`MinSystemMemory` in TensorFlow's gpu_device.cc).
+The memory is what the driver reports for such a card, according to published figures; it is less than the data sheet
+says. Of it TensorFlow leaves a part to the system, which depends on the generation (`MinSystemMemory` in TensorFlow's
+gpu_device.cc).
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ MIB = 2**20
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """A GPU: its name here, its name in words, its memory, and the first figure of its compute capability."""
+    """A GPU: its name as an option, its name in words, its memory, and the major version of its compute capability."""
 
     name: str
     words: str
@@ -41,11 +42,11 @@ CARDS = {
 
 SMALL_BYTES, LEFT_OF_SMALL_BYTES = 2 * 2**30, 225 * MIB
 LEFT_BYTES = {6: 500 * MIB, 7: 1050 * MIB, 8: 1536 * MIB, 9: 1800 * MIB}
-"""What TensorFlow leaves to the system of a card's free memory, by generation."""
+"""How much of a card's free memory TensorFlow leaves to the system, by the major version of the compute capability."""
 
 
 def left_to_system_bytes(memory_bytes: int, compute_major: int | None) -> tuple[int, int]:
-    """The least and the most that TensorFlow leaves to the system; they differ if the generation is not known."""
+    """The least and the most memory that TensorFlow leaves to the system; they differ if the generation is unknown."""
     if memory_bytes < SMALL_BYTES:
         return LEFT_OF_SMALL_BYTES, LEFT_OF_SMALL_BYTES
     if compute_major is None:

@@ -1,7 +1,7 @@
 """The memory and processor limits of the cgroups that this process is in, versions 1 and 2.
 
-psutil reports the whole host. In a container, a batch job or a notebook service, the limit at which the kernel kills
-is the smallest one along the process's own cgroup path.
+psutil reports the whole host. In a container, a batch job or a notebook service, the limit at which the kernel kills a
+process is the smallest one along the process's own cgroup path.
 """
 
 from __future__ import annotations
@@ -20,23 +20,23 @@ from autofit.storage.system_errors import explained
 PROC = Path("/proc")
 CGROUP_ROOT = Path("/sys/fs/cgroup")
 HOST_MEMORY = "host memory"
-"""What limits a process that no cgroup does, in words."""
+"""The words for the limit of a process whose memory no cgroup limits."""
 
 
 @dataclass(frozen=True, slots=True)
 class MemoryLeft:
-    """The memory that this process can still get before the kernel kills it; `of` names the machine or cgroup."""
+    """The memory that this process can still get before the kernel kills it; `of` names the limit that is nearest."""
 
     bytes: int
     of: str
 
 
 def memory_left_reader(*, proc: Path = PROC, cgroup_root: Path = CGROUP_ROOT) -> Callable[[], MemoryLeft]:
-    """Make a function that reads how much host memory is left: the least of the machine's and of each cgroup's.
+    """Make a function that reads how much host memory is left: the minimum over the machine and each cgroup.
 
-    It is called several times a second, so the cgroups are found once; limits, which may change, are read each time. A
-    call takes 0.1 ms if no cgroup has a limit, and 0.1 ms more for each that has one. Swap does not count: a
-    training that swaps is slower than a smaller one.
+    The function is called several times a second, so the cgroups are found once; their limits, which may change, are
+    read each time. A call takes 0.1 ms if no cgroup has a limit, and 0.1 ms more for each that has one. Swap does not
+    count: a training that swaps is slower than one with smaller batches.
     """
     cgroups = list(cgroups_of_process(proc, cgroup_root, "memory"))
 
@@ -48,17 +48,18 @@ def memory_left_reader(*, proc: Path = PROC, cgroup_root: Path = CGROUP_ROOT) ->
 
 
 def oom_kills(*, proc: Path = PROC, cgroup_root: Path = CGROUP_ROOT) -> int | None:
-    """How often the kernel's OOM killer has killed in this process's cgroup; None if it is not counted."""
+    """How often the kernel's OOM killer has killed a process in this process's cgroup; None if that is not counted."""
     return oom_kill_counter(proc=proc, cgroup_root=cgroup_root)()
 
 
 def oom_kill_counter(
     pid: int | None = None, *, proc: Path = PROC, cgroup_root: Path = CGROUP_ROOT
 ) -> Callable[[], int | None]:
-    """Make a function that reads how often the kernel's OOM killer has killed in the cgroup of a process; or None.
+    """Make a function that reads how often the kernel's OOM killer has killed in the cgroup of process `pid`.
 
-    The kernel counts in the victim's own cgroup whichever limit was hit, and in version 2 in those above it as well.
-    The cgroup is found now, and is read also after the process has ended. `pid` None is this process.
+    The function returns None if the kernel does not count. The kernel counts a kill in the victim's own cgroup,
+    whichever cgroup's limit was hit, and in version 2 in the cgroups above it as well. The cgroup is found now, so that
+    it can be read after the process has ended. Without `pid`, it is that of this process.
     """
     for cgroup in cgroups_of_process(proc, cgroup_root, "memory", "self" if pid is None else str(pid)):
         counts = cgroup.folder / ("memory.events" if cgroup.v2 else "memory.oom_control")
@@ -78,7 +79,7 @@ class Cgroup:
 
 @dataclass(frozen=True, slots=True)
 class MemoryBounds:
-    """A memory limit, how much is left below it, and what it belongs to."""
+    """A memory limit, how much is left below it, and the machine or cgroup whose limit it is, in words."""
 
     limit_bytes: int
     left_bytes: int
@@ -86,7 +87,11 @@ class MemoryBounds:
 
 
 def memory_bounds(cgroups: Iterable[Cgroup]) -> Iterator[MemoryBounds]:
-    """The bounds of the machine's memory, then of each cgroup with a lower limit."""
+    """The bounds of the machine's memory, then of each cgroup with a lower limit.
+
+    "No limit" is `max` in version 2, and a number beyond any machine's memory in version 1. `memory.high` is not read:
+    it only slows a process down.
+    """
     memory = _machine_memory()
     yield MemoryBounds(memory.total, memory.available, HOST_MEMORY)
     for cgroup in cgroups:
@@ -99,7 +104,7 @@ def _machine_memory() -> Any:
     """The machine's memory, as `psutil.virtual_memory` gives it.
 
     Raises:
-        UserError: the system does not say.
+        UserError: the system does not tell.
     """
     try:
         return psutil.virtual_memory()
@@ -108,11 +113,10 @@ def _machine_memory() -> Any:
 
 
 def _used_bytes(cgroup: Cgroup) -> int:
-    """The memory that a cgroup uses, in bytes, without the file cache that the kernel drops before it kills.
+    """The memory that a cgroup uses, in bytes, without the file cache that the kernel drops before it kills a process.
 
-    That is all of the cache but mapped files, such as the code of libraries: a machine that drops these and reads them
-    again, over and over, makes no progress. `memory.high` only slows a process down. "No limit" is `max` in version 2
-    and a number beyond any machine's memory in version 1.
+    Mapped files, such as the code of libraries, are counted as used although they are part of the file cache: a machine
+    that drops these and reads them again, over and over, makes no progress.
     https://docs.kernel.org/admin-guide/cgroup-v2.html#memory-interface-files
     """
     if cgroup.v2:
@@ -125,7 +129,7 @@ def _used_bytes(cgroup: Cgroup) -> int:
 
 
 def cpu_quota(cgroup: Cgroup) -> float | None:
-    """The cores a cgroup may use on average; None if it has no quota: `max` in version 2, -1 in version 1."""
+    """How many cores a cgroup may use on average; None if it has no quota (`max` in version 2, -1 in version 1)."""
     if cgroup.v2:
         quota, _, period = read_text(cgroup.folder / "cpu.max").partition(" ")
     else:
@@ -136,10 +140,10 @@ def cpu_quota(cgroup: Cgroup) -> float | None:
 
 
 def cgroups_of_process(proc: Path, cgroup_root: Path, controller: str, pid: str = "self") -> Iterator[Cgroup]:
-    """The cgroups that bind a process, its own first, in every hierarchy that has the controller or may have it.
+    """The cgroups that a process is in, its own first, in every hierarchy that has the controller or may have it.
 
-    In a container the path can be the host's, of which nothing is mounted, or lead above the root (`/../..`): what
-    exists counts, and nothing outside the root is read.
+    In a container the path can be the host's, which is not mounted there, or lead above the root (`/../..`): only
+    folders that exist are taken, and nothing outside the root is read.
     """
     for line in read_text(proc / pid / "cgroup").splitlines():
         _, _, rest = line.partition(":")
@@ -159,7 +163,7 @@ def cgroups_of_process(proc: Path, cgroup_root: Path, controller: str, pid: str 
 
 
 def _is_folder(path: Path) -> bool:
-    """Whether there is such a folder, as far as this process may see."""
+    """Whether there is such a folder, as far as this process may see it."""
     with suppress(OSError):
         return path.is_dir()
     return False

@@ -1,4 +1,4 @@
-"""How much of a GPU's memory other processes hold, read again and again while something is measured."""
+"""How much of a GPU's memory other processes hold, which is read repeatedly during a measurement."""
 
 from __future__ import annotations
 
@@ -11,15 +11,16 @@ from autofit.machine.nvml import GpuProcess, gpu_processes
 
 
 def bytes_of_others(processes: Sequence[GpuProcess], own: Collection[int], known: Collection[int]) -> int:
-    """The bytes that others hold.
+    """The bytes that other processes hold.
 
-    In a container the driver may number processes as the host does. Only if it names one of our own by the number that
-    we know are all the rest others; else those are that were there before ours began.
+    In a container the driver may report process ids of the host, in which this process cannot recognize its own. Only
+    if the driver reports one of `own`, all other ids are those of other processes. Otherwise only the processes in
+    `known` count.
 
     Args:
-        processes: all on the GPU.
-        own: the numbers of this process and its descendants.
-        known: the numbers of the others, as the driver gave them before any of ours used the GPU.
+        processes: all processes on the GPU, as the driver reports them.
+        own: the ids of this process and its descendants.
+        known: the ids of the other processes, as the driver reported them before this process used the GPU.
     """
     same_numbers = any(process.pid in own for process in processes)
     others = [p for p in processes if (p.pid not in own if same_numbers else p.pid in known)]
@@ -27,11 +28,11 @@ def bytes_of_others(processes: Sequence[GpuProcess], own: Collection[int], known
 
 
 def others_reader(known: Sequence[GpuProcess]) -> Callable[[], int]:
-    """A function that asks the driver how much memory others hold now, in bytes; 0 where it does not say."""
+    """Make a function that asks the driver how many bytes other processes hold now; 0 if it does not tell."""
     pids = {process.pid for process in known}
     return lambda: bytes_of_others(gpu_processes(), own_pids(), pids)
 
 
 def own_pids() -> set[int]:
-    """The numbers of this process and its descendants."""
+    """The ids of this process and its descendants."""
     return {os.getpid(), *(child.pid for child in psutil.Process().children(recursive=True))}

@@ -1,7 +1,7 @@
 """Detects this machine and the memory limit that applies: by NVML for the GPU, by cgroups and psutil for the host.
 
-psutil reports the whole host. In a container, a batch job or a notebook service the limit that kills is a cgroup's:
-the smallest along the process's own path, in version 1, 2 or both. Nothing here imports TensorFlow or starts CUDA.
+psutil reports the whole host; in a container, a batch job or a notebook service a cgroup's limit applies
+(`autofit.machine.cgroups`). Nothing here imports TensorFlow or starts CUDA.
 """
 
 from __future__ import annotations
@@ -23,20 +23,23 @@ from autofit.machine.nvml import GpuProcess, first_visible_gpu
 from autofit.storage.records import Record
 
 MEMORY_STEP_BYTES = 2**28
-"""Memory is compared in steps of this size: what firmware and kernel reserve differs between equal machines."""
+"""Memory is rounded to multiples of this, since firmware and kernel reserve slightly different amounts of it on equal
+machines."""
 
 LOGICAL_CPUS_VARIABLE = "AUTOFIT_LOGICAL_CPUS"
-"""For tests: so many devices a training on several makes of the CPU. They share its cores and its allocator."""
+"""For tests: into how many logical devices a training on several devices divides the CPU. They share its cores and its
+allocator."""
 
 BFLOAT16_FLAGS = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
-"""In `/proc/cpuinfo`; the last is ARM's (https://docs.kernel.org/arch/arm64/elf_hwcaps.html)."""
+"""Flags in `/proc/cpuinfo`; the last one is ARM's (https://docs.kernel.org/arch/arm64/elf_hwcaps.html)."""
 
 
 class Hardware(Record):
-    """One machine as one process sees it. `device_…` is the first visible GPU, or else the CPU, without memory.
+    """One machine as one process sees it.
 
-    `bfloat16_units` says whether the CPU has instructions for sums of products of bfloat16. `devices` are the visible
-    GPUs, or else the one CPU.
+    The fields `device_…` are about the first visible GPU, or else about the CPU, whose memory is None there.
+    `bfloat16_units` says whether the CPU has instructions for sums of products of bfloat16. `devices` is the number of
+    visible GPUs, or else 1 for the CPU.
     """
 
     device: Literal["cpu", "gpu"]
@@ -103,9 +106,9 @@ def device_count(asked: int | str, machine: Hardware) -> int:
 
 
 def fingerprint(hardware: Hardware) -> str:
-    """Sixteen hexadecimal digits that two machines share if they are alike in speed and memory.
+    """Sixteen hexadecimal digits that are the same for two machines with the same speed and memory.
 
-    Memory counts in steps of 256 MiB: what the firmware and the kernel reserve differs a little between equal machines.
+    Memory is rounded to `MEMORY_STEP_BYTES`.
     """
     step = MEMORY_STEP_BYTES
     decisive = [
@@ -130,7 +133,7 @@ def installed_version(distribution: str) -> str | None:
     """The version of a distribution, by its name on PyPI; None if it is not installed."""
     try:
         return metadata.version(distribution)
-    except (metadata.PackageNotFoundError, OSError):  # a folder of Python's path that may not be read
+    except (metadata.PackageNotFoundError, OSError):  # OSError: a folder of Python's path may not be read
         return None
 
 
@@ -171,7 +174,7 @@ def _cores(proc: Path, cgroup_root: Path) -> int:
 
 
 def _has_bfloat16_units(proc: Path) -> bool:
-    """Whether the kernel lists such instructions: AVX512_BF16 or AMX-BF16 on x86, BFMMLA and the like on ARM."""
+    """Whether the kernel lists bfloat16 instructions: AVX512_BF16 or AMX-BF16 on x86, BFMMLA and others on ARM."""
     for line in read_text(proc / "cpuinfo").splitlines():
         key, _, value = line.partition(":")
         if key.strip() in {"flags", "Features"}:

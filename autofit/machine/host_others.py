@@ -1,4 +1,4 @@
-"""Which other programs have taken the host's memory since a moment: those that began after it and are large."""
+"""Other programs that may have taken the host's memory: large ones that were started after a given moment."""
 
 from __future__ import annotations
 
@@ -22,14 +22,15 @@ class HostProcess:
 
 
 def begun_since(known: Collection[int], least_bytes: int, *, in_our_group: bool = False) -> list[HostProcess]:
-    """The processes of at least so many bytes that have begun since, the largest first; none of our own.
+    """The large processes that were started since a given moment, the largest first, without our own.
 
-    A container shows its own processes only.
+    In a container only its own processes can be seen.
 
     Args:
-        known: the numbers of all processes at that moment (`psutil.pids()`).
-        least_bytes: of resident memory.
-        in_our_group: only those in the cgroups of this process: no other can have taken what a cgroup limits.
+        known: the ids of all processes at that moment (`psutil.pids()`).
+        least_bytes: the resident memory from which a process counts as large.
+        in_our_group: whether only processes in this process's cgroups count: no others take memory that a cgroup
+            limits.
     """
     found: list[HostProcess] = []
     ours = read_text(PROC / "self" / "cgroup")
@@ -39,7 +40,7 @@ def begun_since(known: Collection[int], least_bytes: int, *, in_our_group: bool 
         try:
             process = psutil.Process(pid)
             one = HostProcess(pid, one_line(process.name()), process.memory_info().rss)
-        except (psutil.Error, OSError):  # it has ended, or is not ours to look at
+        except (psutil.Error, OSError):  # it has ended, or this user may not see it
             continue
         if one.resident_bytes >= least_bytes:
             found.append(one)

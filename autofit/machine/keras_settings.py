@@ -1,6 +1,6 @@
-"""What a user's own programs have Keras compute with: the variable `KERAS_BACKEND`, else the user's `keras.json`.
+"""The backend that Keras has in a user's own programs: that of the variable `KERAS_BACKEND`, else of `keras.json`.
 
-Keras reads both when it is imported (`keras/src/backend/config.py`); autofit's workers have TensorFlow in any case.
+Keras reads both when it is imported (`keras/src/backend/config.py`). autofit's workers always use TensorFlow.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ BACKEND_VARIABLE = "KERAS_BACKEND"
 BACKEND = "tensorflow"
 
 MOST_SHOWN = 40
-"""Characters of a backend's name."""
+"""How many characters of a backend's name are shown."""
 
 
 def settings_file(environ: Mapping[str, str] = os.environ) -> Path:
-    """The `keras.json` that Keras reads: in `KERAS_HOME`, else in `.keras` of a writable home, else of `/tmp`."""
+    """The `keras.json` that Keras reads: in `KERAS_HOME`, else in `.keras` in the home folder or `/tmp`."""
     if "KERAS_HOME" in environ:
         return Path(os.path.expanduser(environ["KERAS_HOME"])) / "keras.json"  # noqa: PTH111 - raises nothing
     home = Path(os.path.expanduser("~"))  # noqa: PTH111 - raises nothing where there is no home
@@ -30,9 +30,9 @@ def settings_file(environ: Mapping[str, str] = os.environ) -> Path:
 
 
 def other_backend(environ: Mapping[str, str] = os.environ) -> str:
-    """The backend that a program of the user's gets, if it is not TensorFlow, and what says so; else nothing.
+    """The backend of a user's own programs and where it is set, if it is not TensorFlow; else empty.
 
-    Such as `KERAS_BACKEND is jax` or `keras.json says torch`.
+    For example `KERAS_BACKEND is jax` or `keras.json says torch`.
     """
     if named := environ.get(BACKEND_VARIABLE):
         return "" if named == BACKEND else f"{BACKEND_VARIABLE} is {_shown(named)}"

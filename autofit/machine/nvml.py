@@ -23,7 +23,7 @@ MIG_ENABLED = 1
 
 
 class GpuProcess(Record):
-    """Another process on the GPU. `bytes` is None if the driver does not say, as in many containers."""
+    """A process on the GPU. `bytes` is None if the driver does not report its memory, as in many containers."""
 
     pid: int
     name: str
@@ -31,7 +31,7 @@ class GpuProcess(Record):
 
 
 def gpu_processes(*, nvml: ModuleType | None = None) -> list[GpuProcess]:
-    """All processes on the first visible GPU, this one included; none if there is no GPU or the driver does not say."""
+    """All processes on the first visible GPU, also this one; empty without a GPU, or if the driver does not tell."""
     visible = _visible()
     if visible is None:
         return []
@@ -39,12 +39,12 @@ def gpu_processes(*, nvml: ModuleType | None = None) -> list[GpuProcess]:
 
 
 def gpu_count(*, nvml: ModuleType | None = None) -> int | None:
-    """How many GPUs the driver knows, hidden ones included; None if NVML cannot be used."""
+    """How many GPUs the driver knows, also hidden ones; None if NVML cannot be used."""
     return _with_nvml(nvml, lambda nvml: int(nvml.nvmlDeviceGetCount()))
 
 
 def cards(*, nvml: ModuleType | None = None) -> list[Card]:
-    """All GPUs that the driver knows, hidden ones included, in the order of the PCI bus; none without NVML."""
+    """All GPUs that the driver knows, also hidden ones, in PCI order; empty if NVML cannot be used."""
     return _with_nvml(nvml, lambda nvml: [_card(nvml, number) for number in range(nvml.nvmlDeviceGetCount())]) or []
 
 
@@ -65,7 +65,7 @@ def gpu_error(*, nvml: ModuleType | None = None) -> str:
 
 
 def cuda_of_driver(*, nvml: ModuleType | None = None) -> str | None:
-    """The newest CUDA that the driver supports, such as `12.4`; None if it does not say."""
+    """The newest CUDA version that the driver supports, such as `12.4`; None if it does not tell."""
     number = _with_nvml(nvml, lambda nvml: int(nvml.nvmlSystemGetCudaDriverVersion()))
     return None if not number else f"{number // 1000}.{number % 1000 // 10}"
 
@@ -74,7 +74,7 @@ def cuda_of_driver(*, nvml: ModuleType | None = None) -> str | None:
 
 
 class Card(Record):
-    """A GPU of this machine; `memory_bytes` is 0 if the driver does not say."""
+    """A GPU of this machine; `memory_bytes` is 0 if the driver does not tell."""
 
     name: str
     memory_bytes: int
@@ -110,9 +110,9 @@ def _visible() -> str | None:
 
 
 def _visible_count(nvml: ModuleType) -> int:
-    """How many GPUs CUDA would show this process: those named before the first that is not there, or all.
+    """How many GPUs CUDA shows this process: those in `CUDA_VISIBLE_DEVICES` before the first invalid one, or all.
 
-    Of GPUs that are divided (MIG) it shows one part.
+    If GPUs are divided (MIG), CUDA shows a single part.
     """
     named = os.environ.get("CUDA_VISIBLE_DEVICES")
     known = range(nvml.nvmlDeviceGetCount())
@@ -137,10 +137,14 @@ def _with_nvml(nvml: ModuleType | None, ask: Callable[[ModuleType], T]) -> T | N
 
 
 def _handle(nvml: ModuleType, visible: str) -> object:
-    """NVML counts in PCI order; CUDA does with `CUDA_DEVICE_ORDER=PCI_BUS_ID`, and takes a UUID's first digits too.
+    """NVML's handle of a device as `CUDA_VISIBLE_DEVICES` names it: by its number or by the first digits of its UUID.
 
-    Of a GPU that is divided (MIG), CUDA shows a process the first part, or the one whose UUID is given; older drivers
-    name that `MIG-GPU-UUID/INSTANCE/PART`, which only NVML itself understands.
+    NVML numbers devices in PCI order, as CUDA does with `CUDA_DEVICE_ORDER=PCI_BUS_ID`. Of a GPU that is divided (MIG),
+    CUDA shows a process the first part, or the one whose UUID is given. Older drivers name a part
+    `MIG-GPU-UUID/INSTANCE/PART`, which NVML resolves.
+
+    Raises:
+        Exception: NVML's errors, or StopIteration, if there is no such device.
     """
     if visible.isdecimal():
         return _first_part(nvml, nvml.nvmlDeviceGetHandleByIndex(int(visible)))
@@ -192,7 +196,7 @@ def _describe(nvml: ModuleType, handle: object, *, inline: bool) -> Gpu:
 
 
 def _capability(nvml: ModuleType, handle: object) -> tuple[int, int] | None:
-    """The compute capability (major, minor); a part of a divided GPU may not say, but its GPU does."""
+    """The compute capability (major, minor); if a part of a divided GPU does not tell it, its GPU is asked."""
     found = _or_none(partial(nvml.nvmlDeviceGetCudaComputeCapability, handle))
     whole = getattr(nvml, "nvmlDeviceGetDeviceHandleFromMigDeviceHandle", None)
     if found is None and whole is not None:
@@ -202,9 +206,9 @@ def _capability(nvml: ModuleType, handle: object) -> tuple[int, int] | None:
 
 
 def _processes(nvml: ModuleType, handle: object) -> dict[int, GpuProcess]:
-    """All processes on the GPU, by process id; none if the driver does not say."""
+    """All processes on the GPU, by process id; empty if the driver does not tell."""
     found: dict[int, GpuProcess] = {}
-    for kind in ("Graphics", "Compute"):  # one that does both is in both lists, with the same total
+    for kind in ("Graphics", "Compute"):  # a process that does both is in both lists, with the same total
         listing = getattr(nvml, f"nvmlDeviceGet{kind}RunningProcesses")
         for process in _or_none(partial(listing, handle)) or []:
             name = _or_none(partial(nvml.nvmlSystemGetProcessName, process.pid)) or "unknown"

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class ProcessLimits:
-    """What a process may take: the soft limits of `getrlimit(2)`, and None where there is none.
+    """The soft limits of a process by `getrlimit(2)`; None where there is no limit.
 
     Attributes:
-        address_space_bytes: `ulimit -v`; also what is reserved counts, of which TensorFlow uses a part.
-        data_bytes: `ulimit -d`; all private memory that can be written, since Linux 4.7.
-        cpu_seconds: `ulimit -t`; of each process by itself.
-        stack_bytes: `ulimit -s`; also of each thread that native code starts.
+        address_space_bytes: `ulimit -v`; reserved address space counts too, of which TensorFlow uses only a part.
+        data_bytes: `ulimit -d`; since Linux 4.7, all private memory that can be written.
+        cpu_seconds: `ulimit -t`; it applies to each process by itself.
+        stack_bytes: `ulimit -s`; it is also the stack size of each thread that native code starts.
         file_bytes: `ulimit -f`; the largest file that can be written.
         processes: `ulimit -u`; processes and threads of this user together.
     """
@@ -31,7 +31,7 @@ NO_LIMITS = ProcessLimits()
 
 
 def process_limits() -> ProcessLimits:
-    """The limits of this process, and of those that it starts."""
+    """The limits of this process, which those that it starts inherit."""
     return ProcessLimits(
         address_space_bytes=_soft(resource.RLIMIT_AS),
         cpu_seconds=_soft(resource.RLIMIT_CPU),
@@ -43,9 +43,9 @@ def process_limits() -> ProcessLimits:
 
 
 def end_by_a_signal_that_tells() -> None:
-    """Put the soft limit of processor time below the hard one: the kernel then sends SIGXCPU, and not SIGKILL.
+    """Put the soft limit of processor time below the hard one, so that the kernel sends SIGXCPU and not SIGKILL.
 
-    `ulimit -t` sets both, and at the hard limit it kills without a word.
+    `ulimit -t` sets both limits to the same value, and at the hard limit the kernel sends SIGKILL, which has no cause.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_CPU)
     if hard != resource.RLIM_INFINITY and soft == hard:

@@ -1,4 +1,4 @@
-"""What the installed TensorFlow was compiled for, read from its files: it is not imported."""
+"""What the installed TensorFlow was compiled for, read from its files without importing it."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ CUDA = re.compile(r"'cuda_version', '(\d+\.\d+)")
 
 
 def cuda_targets() -> tuple[str, ...]:
-    """What its CUDA kernels were compiled for, such as `sm_80` (machine code), `compute_90` (PTX); empty if unknown."""
+    """The targets of its CUDA kernels, such as `sm_80` (machine code) or `compute_90` (PTX); empty if unknown."""
     found = CAPABILITIES.search(_build_info())
     return tuple(re.findall(r"'(\w+)'", found[1])) if found else ()
 
 
 def cuda_version() -> str | None:
-    """The CUDA that it was built with, such as `12.5`; None if it has none or that is unknown."""
+    """The CUDA version that it was built with, such as `12.5`; None if it was built without CUDA, or if unknown."""
     found = CUDA.search(_build_info())
     return found[1] if found else None
 
 
 def _build_info() -> str:
-    """The text of the file in which each package describes its build; empty if there is none."""
+    """The text of `build_info.py`, in which a TensorFlow package describes its build; empty if there is none."""
     try:
         spec = util.find_spec("tensorflow")
         if spec is None or not spec.origin:
@@ -38,9 +38,9 @@ def _build_info() -> str:
 
 
 def has_machine_code(capability: str | None, targets: Sequence[str]) -> bool:
-    """Whether a GPU of this compute capability finds machine code; else its first start compiles PTX. True if unknown.
+    """Whether there is machine code for a GPU of this compute capability; if not, its first start compiles PTX.
 
-    Machine code runs on the same major version, and the same minor version or a higher one:
+    True if it is unknown. Machine code runs on GPUs of the same major version and the same or a higher minor version:
     https://docs.nvidia.com/cuda/cuda-c-programming-guide/index.html#binary-compatibility
     """
     if capability is None or not targets or not re.fullmatch(r"\d+\.\d+", capability):
