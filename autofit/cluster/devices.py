@@ -12,10 +12,10 @@ class Devices(NamedTuple):
     """The devices of a cluster that take part.
 
     Attributes:
-        number: of them; one actor for each.
-        nodes: the machines that have them.
-        kind: `GPU`, or `CPU`: all cores of a machine are one device.
-        resources: what an actor asks Ray for.
+        number: the number of devices; each has one actor.
+        nodes: the number of machines that have them.
+        kind: `GPU`; or `CPU`, where all cores of a machine are one device.
+        resources: the resources that an actor requests from Ray.
     """
 
     number: int
@@ -25,7 +25,7 @@ class Devices(NamedTuple):
 
 
 def devices_of(nodes: Sequence[Mapping[str, Any]]) -> Devices:
-    """The devices of the nodes that are alive, as `ray.nodes()` lists them: their GPUs; without any, the nodes. Pure.
+    """The devices of a cluster, by the output of `ray.nodes()`: the GPUs of living nodes, or else their CPUs. Pure.
 
     Raises:
         UserError: there are none.

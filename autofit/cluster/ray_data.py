@@ -1,6 +1,6 @@
-"""Tasks on a Ray cluster: Ray Data with one actor for each device; a task of a lost node is done by another.
+"""Runs tasks on a Ray cluster by Ray Data, with one actor for each device; Ray repeats the tasks of a lost node.
 
-The only module that imports Ray (`pip install 'autofit-keras[ray]'`).
+This is the only module that imports Ray (`pip install 'autofit-keras[ray]'`).
 https://docs.ray.io/en/latest/data/transforming-data.html#stateful-transforms
 """
 
@@ -24,10 +24,10 @@ from autofit.printable import last_line
 Row = dict[str, Any]
 
 LOG_LEVEL = "RAY_BACKEND_LOG_LEVEL"
-"""The variable with the least severity that Ray's C++ writes."""
+"""The variable for the lowest severity of messages that Ray's C++ code logs."""
 
 SCHEMA = pa.schema([("task", pa.int64()), ("text", pa.large_string()), ("data", pa.large_binary())])
-"""Of what a task returns: any number of rows, each a text and some bytes."""
+"""The schema of what a task returns: any number of rows, each a text and some bytes."""
 
 
 class Answer(NamedTuple):
@@ -42,14 +42,14 @@ class Doer(Protocol):
     """Does tasks on a node, one after another."""
 
     def __call__(self, task: int, /) -> Iterator[tuple[str, bytes]]:
-        """Do a task: the same again if Ray has lost the node that did it before."""
+        """Do a task; another doer repeats it if Ray loses this node."""
 
     def close(self) -> None:
         """End what it has started."""
 
 
 class _Actor:
-    """The class of the actors of Ray Data: it makes a `Doer` in its own process, which does the tasks."""
+    """The actor class for Ray Data: in its process it makes a `Doer`, which does the tasks."""
 
     def __init__(self, begin: Any) -> None:
         self._doer: Doer = ray.get(begin)()
@@ -60,13 +60,13 @@ class _Actor:
                 yield pa.table({"task": [task], "text": [text], "data": [data]}, SCHEMA)
 
     def __del__(self) -> None:
-        with contextlib.suppress(AttributeError):  # it did not begin
+        with contextlib.suppress(AttributeError):  # the doer could not be made
             self._doer.close()
 
 
 @contextlib.contextmanager
 def connected() -> Iterator[Devices]:
-    """Be a driver of the cluster that `RAY_ADDRESS` or this machine has; else of one on this machine alone.
+    """Connect to the cluster of `RAY_ADDRESS`, or to the one on this machine; if there is none, start one here.
 
     Raises:
         UserError: the cluster cannot be reached or started, or has no device.
@@ -76,7 +76,7 @@ def connected() -> Iterator[Devices]:
         if is_ours:
             with _without_false_alarm():
                 ray.init(logging_level=logging.ERROR, log_to_driver=False)
-    except Exception as error:  # Ray raises a bare one where a node does not start in time
+    except Exception as error:  # Ray raises a plain Exception if a node does not start in time
         why = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise UserError(f"the Ray cluster cannot be reached ({why}): look at RAY_ADDRESS and `ray status`") from error
     try:
@@ -89,10 +89,10 @@ def connected() -> Iterator[Devices]:
 
 @contextlib.contextmanager
 def _without_false_alarm() -> Iterator[None]:
-    """Keep Ray's C++ from printing an error that is none, for each extraction: that an actor may not restart.
+    """Keep Ray's C++ code from printing, for each extraction, that an actor cannot restart, which is no error.
 
-    It is said of every actor of Ray Data (https://github.com/ray-project/ray/issues/57733). The variable is read when
-    Ray is started; what the user has set stays.
+    Ray prints it for every actor of Ray Data (https://github.com/ray-project/ray/issues/57733). It reads the variable
+    when it starts; a value that the user has set stays.
     """
     is_ours = LOG_LEVEL not in os.environ
     os.environ.setdefault(LOG_LEVEL, "fatal")
@@ -105,7 +105,7 @@ def _without_false_alarm() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Let Ray Data show no bars of its own and print nothing but errors meanwhile."""
+    """Keep Ray Data, during the block, from showing its progress bars and from logging anything but errors."""
     context, logger = DataContext.get_current(), logging.getLogger("ray.data")
     bars, level = context.enable_progress_bars, logger.level
     context.enable_progress_bars = False
@@ -118,12 +118,12 @@ def _quiet() -> Iterator[None]:
 
 
 def done_by(devices: Devices, begin: Callable[[], Doer], tasks: Sequence[int]) -> Generator[Answer, None, None]:
-    """Do tasks on all devices; yields what they return as it comes, the rows of a task in their order.
+    """Do tasks on all devices; yields the rows that they return as they come, those of a task in order.
 
     Args:
-        devices: of the cluster that this process is connected to.
-        begin: makes a doer in the process of an actor; sent by value, once.
-        tasks: their numbers.
+        devices: the devices of the cluster that this process is connected to.
+        begin: makes a doer in the process of an actor; it is sent by value, once.
+        tasks: the numbers of the tasks.
 
     Raises:
         TrainingFailedError: Ray gave up.

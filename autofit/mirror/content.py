@@ -43,7 +43,7 @@ Stamp = tuple[int, int, int]
 
 
 class NotOursError(OSError):
-    """The folder of the mirror holds something else than this run: nothing is written there."""
+    """The mirror's folder holds something else than this run, so nothing is written there."""
 
     def __init__(self, what: str) -> None:
         super().__init__(errno.EEXIST, what)
@@ -53,9 +53,9 @@ class MirrorContent:
     """The part of a run that its mirror holds.
 
     Args:
-        files: the run.
-        mirror: its mirror, whose folder exists.
-        beat: called as the work advances.
+        files: the files of the run.
+        mirror: the files of its mirror, whose folder exists.
+        beat: called whenever the work advances.
         copy: copies one file; see `copy_file`.
     """
 
@@ -68,7 +68,7 @@ class MirrorContent:
         self._seen: object = None
 
     def bring_up_to_date(self, *, everything: bool = False) -> None:
-        """Copy what has changed since the last time, if there is a new checkpoint or `everything` is asked for.
+        """Copy what has changed since the last call, if there is a new checkpoint or `everything` is True.
 
         Raises:
             NotOursError: there is another run in the mirror, or something else.
@@ -91,12 +91,12 @@ class MirrorContent:
         self._seen = news
 
     def _news(self) -> object:
-        """A value that changes with each commit, and if the request is written again."""
+        """A value that changes with each commit, and whenever `run.json` is written."""
         newest = self._here.manifests()[:1]
         return [manifest for _, manifest in newest], _stamp(self._files.run.stat())
 
     def _is_complete(self) -> bool:
-        """Whether the mirror holds a finished run up to the last file, which is the result."""
+        """Whether the mirror holds all of a finished run: the result is copied last, so comparing it is enough."""
         try:
             ours, theirs = (read_plain(one.result, MAX_RECORD_BYTES) for one in (self._files, self._mirror))
         except OSError:
@@ -108,12 +108,13 @@ class MirrorContent:
             require_held(self._files, self._mirror)
         else:
             require_empty(self._mirror)
-            self._stamps, self._ours = {}, None  # also where all that was there has been deleted
+            self._stamps, self._ours = {}, None  # also if somebody has deleted what was there
 
     def _bring(self, result: IO[bytes] | None) -> None:
-        """The request first, then what a checkpoint needs, then checkpoints, and last the result as it was before.
+        """Copy the request first, then what a checkpoint needs, then the checkpoint, and last the result.
 
-        A result that is written meanwhile belongs to a checkpoint that may not have been there.
+        `result` was opened before the checkpoint was chosen: a result that is written during the copy may belong to a
+        later checkpoint.
         """
         if self._seen is None:
             self._sweep_parts()
@@ -133,7 +134,7 @@ class MirrorContent:
         for path in (files.history, files.model, files.labels, files.validation, files.test, files.report):
             self._file(path, self._mirror.path / path.name)
         for path in (files.validation, files.test):
-            if not path.exists():  # of a model that is no longer the best
+            if not path.exists():  # the copy is that of a model that is no longer the best
                 (self._mirror.path / path.name).unlink(missing_ok=True)
                 self._stamps.pop(self._mirror.path / path.name, None)
         if result:
@@ -162,7 +163,7 @@ class MirrorContent:
             self._stamps[target] = stamp
 
     def _attempt(self, attempt: AttemptDirectory) -> None:
-        """Copy the files from which a result describes an attempt; of its heartbeat only the first and last line."""
+        """Copy those files of an attempt that a result is made from; of its heartbeat only the first and last line."""
         there = AttemptDirectory(self._mirror.path / "attempts" / attempt.path.name)
         make_folder(there.path.parent)
         make_folder(there.path)
@@ -175,7 +176,7 @@ class MirrorContent:
     # Checkpoints -------------------------------------------------------------------------------------------------
 
     def _checkpoint(self) -> None:
-        """Copy the newest good generation; an older one that is removed meanwhile is no loss, there is a newer one."""
+        """Copy the newest good generation; if it is removed meanwhile, a newer one is there and is copied instead."""
         make_folder(self._mirror.checkpoints)
         while True:
             sweep(self._mirror.checkpoints)
@@ -186,7 +187,7 @@ class MirrorContent:
             self._beat()
 
     def _newest_is_there(self) -> bool:
-        """Copy the newest good generation unless the mirror has it; whether there is one."""
+        """Copy the newest good generation unless the mirror has it; returns whether there is one."""
         here = self._here.manifests()
         if self._ours is None:
             known = [manifest for _, manifest in here]
@@ -203,7 +204,7 @@ class MirrorContent:
         return False
 
     def _generation(self, folder: Path, manifest: Manifest) -> None:
-        """Copy one generation, with the part of the audit log that belongs to it; it gets its name last."""
+        """Copy one generation, and the part of the audit log that belongs to it; the generation gets its name last."""
         staged = stage_generation(folder, manifest, self._mirror.checkpoints, self._copy, self._beat)
         if size_bytes := audit_log_bytes_of(staged):
             self._audit_log(size_bytes, manifest.generation)
@@ -212,8 +213,9 @@ class MirrorContent:
     def _audit_log(self, size_bytes: int, generation: int) -> None:
         """Copy the part of the audit log that belongs to a generation.
 
-        A worker that went back to an older generation rewrites the log from there on. If it was copied meanwhile, the
-        copy may mix two histories; and generations of the old history do not belong to the new one.
+        A worker that went back to an older generation rewrites the log from there on. A copy that was made during that
+        may mix both histories, so it is compared afterwards. Generations in the mirror that belong to the old history
+        are removed.
         """
 
         def copy_unchanged(source: IO[bytes], target: Path, size_bytes: int, beat: Beat) -> str:
@@ -235,7 +237,7 @@ class MirrorContent:
                 remove_generation(folder)
 
     def _remove_others(self) -> None:
-        """Keep the newest ones; those of an earlier history are removed once a newer generation is safe."""
+        """Keep the newest `KEEP` generations, and remove all others: also those of an earlier history."""
         ours = self._ours or {}
         newest = sorted(ours.keys() - self._here.set_aside(), reverse=True)[:KEEP]
         self._ours = {generation: ours[generation] for generation in newest}
@@ -283,7 +285,7 @@ def require_empty(mirror: RunDirectory) -> None:
 
 
 def _is_there(path: Path) -> bool:
-    """Whether a path exists, links included. `os.path.lexists` would take a drive that fails for one that is empty."""
+    """Whether a path exists, also as a link. `os.path.lexists` would be False for an error of the drive."""
     try:
         path.lstat()
     except FileNotFoundError:
@@ -296,7 +298,7 @@ def _stamp(about: os.stat_result) -> Stamp:
 
 
 def _first_and_last_line(stream: IO[bytes]) -> bytes:
-    """The first and the last whole line of a file that grows."""
+    """The first and the last complete line of a growing file."""
     first = stream.readline(PROGRESS_TAIL_BYTES)
     size_bytes = stream.seek(0, io.SEEK_END)
     stream.seek(max(len(first), size_bytes - PROGRESS_TAIL_BYTES))

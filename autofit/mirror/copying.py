@@ -1,7 +1,7 @@
-"""Copying files and checkpoint generations between a run directory and its mirror, whole and verified or not at all.
+"""Copies files and checkpoint generations between a run directory and its mirror, whole and verified or not at all.
 
-Either side may be a slow drive, or a folder from an untrusted source: a link is never followed, neither to read nor to
-write, and only files of known names are touched.
+Either side may be a slow drive, or a folder from an untrusted source: links are never followed, neither for reading nor
+for writing, and only files with known names are touched.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from autofit.storage.safe_files import create_plain, fsync_file, fsync_folder, l
 
 CHUNK_BYTES = 2**18
 SYNC_EVERY_BYTES = 2**24
-"""The most that is written between two syncs: one sync of a whole gigabyte would look like a drive that hangs."""
+"""The most bytes that are written between two syncs: a sync of a whole gigabyte would look as if the drive hung."""
 
 SAVING, REMOVED = ".saving-", ".removed-"
-"""As in `storage/checkpoints.py`, whose next save removes what a killed copy has left."""
+"""Prefixes as in `storage/checkpoints.py`, whose next save removes what a killed copy has left."""
 
 Beat = Callable[[], None]
 Copy = Callable[[IO[bytes], Path, int, Beat], str]
@@ -35,7 +35,7 @@ Copy = Callable[[IO[bytes], Path, int, Beat], str]
 
 
 class UnreadableError(OSError):
-    """The source, not the target, cannot be read."""
+    """The source cannot be read; the target is not at fault."""
 
 
 class VanishedError(Exception):
@@ -43,7 +43,7 @@ class VanishedError(Exception):
 
 
 def open_if_there(path: Path) -> IO[bytes] | None:
-    """Open a regular file to read it; None if there is no such file. A link is not followed, and a pipe not opened."""
+    """Open a regular file for reading; None if there is no such file. Links are not followed, and pipes not opened."""
     try:
         return open_plain(path, follow_links=False)
     except FileNotFoundError:
@@ -54,7 +54,7 @@ def read_plain(path: Path, limit_bytes: int) -> bytes:
     """The content of a regular file.
 
     Raises:
-        OSError: it is none, cannot be read, or is larger.
+        OSError: it is no regular file, cannot be read, or has more than `limit_bytes`.
     """
     with open_plain(path, follow_links=False) as stream:
         data = stream.read(limit_bytes + 1)
@@ -85,10 +85,10 @@ def require_folder(path: Path) -> None:
 
 
 def copy_file(source: IO[bytes], target: Path, size_bytes: int, beat: Beat) -> str:
-    """Copy the next bytes of a stream into a new file, make it durable, and read it back; returns its SHA-256.
+    """Copy the next `size_bytes` of a stream into a new file, make it durable, and read it back; returns its SHA-256.
 
     Raises:
-        UnreadableError: the source cannot be read, or ends before.
+        UnreadableError: the source cannot be read, or ends before that.
         OSError: the target cannot be written, or does not read back as it was written.
     """
     digest, left_bytes, unsynced_bytes = hashlib.sha256(), size_bytes, 0
@@ -124,7 +124,7 @@ def _sync(stream: IO[bytes]) -> None:
 
 
 def sha256_of(path: Path, size_bytes: int, beat: Beat) -> str:
-    """SHA-256 of a file's first bytes, or of all if it is shorter.
+    """SHA-256 of a file's first `size_bytes`, or of the whole file if it is shorter.
 
     Raises:
         OSError: it cannot be read.
@@ -139,7 +139,7 @@ def sha256_of(path: Path, size_bytes: int, beat: Beat) -> str:
 
 
 def replace_file(source: IO[bytes], target: Path, size_bytes: int, copy: Copy, beat: Beat) -> str:
-    """Copy so that a reader of `target` sees the old file or the new one; a link there is replaced, not followed.
+    """Copy so that a reader of `target` sees the old file or the new one; a link in its place is replaced.
 
     Returns:
         SHA-256 of what was copied.
@@ -166,8 +166,8 @@ def stage_generation(source: Path, manifest: Manifest, folder: Path, copy: Copy,
     All its files are opened before the first is copied, so that a writer may remove the generation meanwhile.
 
     Raises:
-        VanishedError: it was removed before that.
-        DamagedError: it is not what its manifest says.
+        VanishedError: the generation was removed before that.
+        DamagedError: its files do not match the manifest.
         OSError: it cannot be copied.
     """
     with ExitStack() as open_files:
@@ -197,13 +197,17 @@ def _open_listed(path: Path) -> IO[bytes]:
 
 
 def _copy_listed(stream: IO[bytes], target: Path, size_bytes: int, sha256: str, copy: Copy, beat: Beat) -> None:
-    """Copy what a manifest lists; what it does not list was damaged before it came here."""
+    """Copy a file that a manifest lists.
+
+    Raises:
+        DamagedError: its size or hash is not the listed one: it was damaged before it was copied.
+    """
     if os.fstat(stream.fileno()).st_size != size_bytes or copy(stream, target, size_bytes, beat) != sha256:
         raise DamagedError
 
 
 def place_generation(staged: Path, generation: int) -> None:
-    """Rename a staged generation to its number; an older one of that number is removed.
+    """Rename a staged generation to its number; an existing generation of that number is removed.
 
     Raises:
         OSError: it cannot be renamed.
@@ -216,7 +220,7 @@ def place_generation(staged: Path, generation: int) -> None:
 
 
 def remove_generation(folder: Path) -> None:
-    """Remove a generation: it is renamed first, so that a half-deleted one never passes for a good one.
+    """Remove a generation, which is renamed first, so that a half-deleted one is never taken for a good one.
 
     Raises:
         OSError: it cannot be removed.
@@ -229,9 +233,10 @@ def remove_generation(folder: Path) -> None:
 
 
 def remove_folder(folder: Path) -> None:
-    """Remove a folder; its files are emptied first.
+    """Remove a folder, after truncating its files.
 
-    Google Drive keeps what is deleted for 30 days, and counts it: https://support.google.com/drive/answer/2375102
+    Google Drive keeps deleted files for 30 days, and they count towards the quota:
+    https://support.google.com/drive/answer/2375102
 
     Raises:
         OSError: it cannot be removed.
@@ -239,9 +244,8 @@ def remove_folder(folder: Path) -> None:
     for path in folder.iterdir() if not folder.is_symlink() else ():
         with suppress(OSError):
             about = path.lstat()
-            if (
-                stat.S_ISREG(about.st_mode) and about.st_nlink == 1
-            ):  # further names may be hard links in a good generation
+            # a file with another name may be a hard link in a good generation
+            if stat.S_ISREG(about.st_mode) and about.st_nlink == 1:
                 os.close(os.open(path, os.O_WRONLY | os.O_TRUNC | os.O_NOFOLLOW))
     if folder.is_symlink():
         folder.unlink()
@@ -253,7 +257,7 @@ def sweep(folder: Path) -> None:
     """Remove the hidden folders that killed copies have left among the generations.
 
     Raises:
-        OSError: it cannot be removed.
+        OSError: one cannot be removed.
     """
     for path in folder.iterdir():
         if path.name.startswith((SAVING, REMOVED)):
@@ -261,10 +265,10 @@ def sweep(folder: Path) -> None:
 
 
 def audit_log_bytes_of(generation: Path) -> int:
-    """How many bytes of the audit log belong to a generation; 0 without one.
+    """How many bytes of the audit log belong to a generation; 0 if the run has no audit log.
 
     Raises:
-        DamagedError: the state of the generation does not say.
+        DamagedError: the state of the generation cannot be read, or has an impossible number.
     """
     try:
         data = read_plain(generation / STATE, MAX_RECORD_BYTES)

@@ -1,7 +1,7 @@
 """The mirror of a run: its thread, its lock, its retries, its messages, and the wait for its last copy.
 
-Only this thread, and those of `run_with_watchdog`, access the drive. The supervising thread reads the state that they
-record.
+Only the mirror's thread, and those of `run_with_watchdog`, access the drive. The supervising thread reads the state
+that they record.
 """
 
 from __future__ import annotations
@@ -30,24 +30,26 @@ from autofit.storage.run_lock import NO_FLOCK, RunLock
 from autofit.storage.system_errors import said_of
 
 COLAB_DRIVE = Path("/content/drive")
-"""Where Colab's own instructions mount Google Drive. Once anything is written there, it can be mounted no more."""
+"""Where Colab's instructions mount Google Drive. Nothing may be written there before: it could no longer be mounted."""
 REPEAT_SECONDS = 600.0
-"""The same cause is shown again only after this time: a drive may come and go all night."""
+"""The same trouble is shown again only after this time: a drive may come and go all night."""
 
 
 class Mirror:
     """The mirror of one run, from its lock to the last copy; a context manager around the run.
 
     Args:
-        files: the run, whose lock is held.
+        files: the files of the run, whose lock is held.
         folder: the folder of the mirror.
-        show: shows a message; called in the thread that calls the other methods.
-        must_hold_it: write only if the folder holds this very run already: a `run.json` that names its mirror may come
-            from an untrusted source, and the user of this machine has not named that folder.
+        show: shows a message; it is called in the thread that calls the methods.
+        must_hold_it: whether to write only if the folder holds this very run already. It is True if the user has not
+            named the folder: a `run.json` that names its mirror may come from an untrusted source.
+        patience: the time limits.
         copy: copies one file; see `copy_file`.
+        clock: gives the time in seconds.
 
     Raises:
-        UserError: on entering; another run has this mirror.
+        UserError: on entering: another run is using this mirror.
     """
 
     def __init__(
@@ -96,13 +98,13 @@ class Mirror:
     # Before the run ------------------------------------------------------------------------------------------------
 
     def restore(self, check: Callable[[RunRecord], None]) -> bool:
-        """Copy the mirror's run into the run directory if it is further than the run there; whether it was.
+        """Copy the mirror's run into the run directory if it is further than the run there; returns whether it was.
 
         Args:
             check: raises a `UserError` if the run in the mirror is not the requested one.
 
         Raises:
-            UserError: the mirror holds another run; or nothing is in the run directory, and the mirror cannot be used.
+            UserError: the mirror holds another run; or it cannot be used while the run directory holds no run.
             StorageError: the run cannot be copied.
         """
         here = self._held_here()
@@ -128,10 +130,10 @@ class Mirror:
             raise UserError(said_of(error, f"{self._files.path} cannot be read", "give another run_dir")) from None
 
     def _held_there(self, *, is_needed: bool) -> Held | None:
-        """The run in the mirror. Unless it is needed, a drive that cannot be read is no reason to stop.
+        """The run in the mirror; None if there is none, or if it cannot be read and is not needed.
 
         Raises:
-            UserError: it is needed, and cannot be read or written.
+            UserError: it is needed, and the mirror cannot be read or written.
         """
         try:
             there = run_with_watchdog(lambda _: self._look(), self._patience.answer, self._clock)
@@ -184,12 +186,12 @@ class Mirror:
         return None
 
     def sleep(self, seconds: float) -> None:
-        """Sleep in the supervising thread, after showing news of the mirror: views are called from one thread."""
+        """Sleep in the supervising thread, after showing messages of the mirror: a view is called from one thread."""
         self._report()
         time.sleep(seconds)
 
     def _copy_until_closed(self) -> None:
-        """The thread's work: copy, wait, and copy once more when the run has ended."""
+        """Copy, wait, and repeat; copy once more when the run has ended. This is what the thread runs."""
         failures, is_last = 0, False
         while not is_last:
             is_last = self._closing.is_set()
@@ -217,10 +219,10 @@ class Mirror:
         self._content.bring_up_to_date(everything=everything)
 
     def _require_drive(self) -> None:
-        """Check that the drive is mounted: an unmounted one leaves an empty folder. A new mount needs a new lock.
+        """Check that the drive is mounted: after an unmount the folder is empty. After a new mount, release the lock.
 
         Raises:
-            OSError: the drive is not there.
+            OSError: the drive is not mounted.
         """
         if self._device is None or self._device == _device_of(self.folder):
             return
@@ -264,7 +266,7 @@ class Mirror:
     # Messages -------------------------------------------------------------------------------------------------------
 
     def _report(self) -> None:
-        """Show a problem, once for each cause, and its end."""
+        """Show trouble with the mirror, at most once in `REPEAT_SECONDS` for each cause, and its end."""
         if self._is_flock_missed:
             self._is_flock_missed = False
             self._show(f"the mirror {self.folder}: {NO_FLOCK}")
@@ -288,11 +290,11 @@ class Mirror:
     # The end -------------------------------------------------------------------------------------------------------
 
     def hurry(self) -> None:
-        """Wait for the last copy for one second at most."""
+        """Limit the wait for the last copy, after an interruption, to one second."""
         self._leave_seconds = min(1.0, self._leave_seconds)
 
     def close(self, *, in_a_hurry: bool = False) -> None:
-        """Copy what is missing, wait for that a while, and show a message if the mirror stays behind."""
+        """Let the thread copy what is missing, wait a while for it, and show a message if the mirror stays behind."""
         if self._thread is None:
             self._release()
             return
@@ -333,7 +335,7 @@ def words_of(error: Exception) -> str:
 
 
 def _cause_of(error: Exception) -> Exception:
-    """The error of the system behind one of storage; else the error itself."""
+    """The OSError behind a StorageError; else the error itself."""
     cause = error.__cause__
     return cause if isinstance(error, StorageError) and isinstance(cause, OSError) else error
 

@@ -11,10 +11,10 @@ from autofit.mirror.watchdog import run_with_watchdog
 
 
 def refuse_overlap(run_dir: Path, folder: Path) -> None:
-    """Check that the mirror is not the run directory, is not in it, and does not hold it.
+    """Check that the mirror is not the run directory, is not inside it, and does not contain it.
 
     Raises:
-        UserError: one of these is the case.
+        UserError: they overlap.
     """
     run, mirror = run_dir, folder
     with suppress(OSError):

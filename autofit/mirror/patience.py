@@ -10,15 +10,16 @@ class MirrorPatience:
     """Time limits of the mirror, in seconds.
 
     Attributes:
-        look: the pause between two looks for a new checkpoint; after a copy that took longer, as long as that took.
-        retry: the longest pause after a copy that failed; the first is `look`, each the double of the one before.
-        answer: how long a drive may not advance while the run waits for it.
-        silence: how long a drive may not advance before a message says so, while nothing waits for it.
+        look: the pause between two looks for a new checkpoint. After a copy that took longer, the pause is as long as
+            the copy, but not longer than `retry`.
+        retry: the longest pause after a copy that failed. The first such pause is `look`, and each is twice the last.
+        answer: while the run waits for the drive, how long a copy may make no progress until it is given up.
+        silence: while the run does not wait, how long a copy may make no progress until a message says so.
         lock: how long to wait for the lock of a mirror that another run uses.
         last: how long the last copy may take after a run that has ended by itself.
-        leave: how long the last copy may take after Ctrl-C or `max_minutes`; with `Patience.stop_seconds`, less than
-            half a minute.
-        quiet: how long the last copy may take before a message says that the run waits for it.
+        leave: how long the last copy may take after Ctrl-C or `max_minutes`; together with `Patience.stop_seconds` this
+            is less than 30 s.
+        quiet: how long the last copy may take until a message says that the run waits for it.
     """
 
     look: float = 5.0

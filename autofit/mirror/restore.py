@@ -1,4 +1,4 @@
-"""Restoring a run from its mirror into its run directory; and how far the run in a folder is."""
+"""Restores a run from its mirror into its run directory; tells how far the run in a folder is."""
 
 from __future__ import annotations
 
@@ -33,14 +33,17 @@ from autofit.storage.run_directory import AttemptDirectory, RunDirectory
 from autofit.storage.safe_files import fsync_folder
 
 STAGED = ".restoring"
-"""The folder in the run directory to which the mirror is copied first; the name is that of earlier versions."""
+"""The folder in the run directory to which the mirror is copied first. Earlier versions use the same name."""
 
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """The run in a folder, and how far it is: the committed epoch and position, and then whether it is finished.
+    """The run in a folder.
 
-    A finished run may train on, when more epochs are asked for: then it is further than it was at that end.
+    Attributes:
+        record: the run's request and plan.
+        progress: how far the run is, for comparisons: the committed epoch and position in it, and whether the run is
+            finished. These come in this order, since a finished run may train on when more epochs are asked for.
     """
 
     record: RunRecord
@@ -66,10 +69,10 @@ def held_by(files: RunDirectory) -> Held | None:
 
 
 def stage(mirror: RunDirectory, files: RunDirectory, beat: Beat, copy: Copy = copy_file) -> list[str]:
-    """Copy the run in a mirror into a folder of its own in the run directory; return the names of damaged checkpoints.
+    """Copy the run in a mirror into the folder `STAGED` of the run directory; returns the names of damaged checkpoints.
 
     Raises:
-        OSError, StorageError: it cannot be read or written; what is in the run directory is untouched.
+        OSError, StorageError: the run cannot be read or written; the other files of the run directory are untouched.
     """
     staged = RunDirectory(files.path / STAGED)
     discard(files)
@@ -85,10 +88,11 @@ def stage(mirror: RunDirectory, files: RunDirectory, beat: Beat, copy: Copy = co
 def put_in_place(files: RunDirectory) -> None:
     """Move the staged files to their places, the checkpoints last.
 
-    Until then the run directory has none and is behind the mirror: after a kill here, the next call restores again.
+    Until then the run directory has no checkpoints, so it is behind the mirror: after a kill, the next call restores
+    the run again.
 
     Raises:
-        OSError: it cannot be renamed.
+        OSError: a file cannot be renamed.
     """
     staged = RunDirectory(files.path / STAGED)
     if os.path.lexists(files.checkpoints):
@@ -116,7 +120,7 @@ def discard(files: RunDirectory) -> None:
 
 
 def _single_files(files: RunDirectory) -> list[Path]:
-    """The request first, the result last."""
+    """The files directly in a run directory that a mirror holds: the request first, the result last."""
     first = [files.run, files.samples, files.probe, files.fine_tune_probe, *files.feature_records(), files.equal_images]
     predicted = files.validation, files.test
     return [*first, files.audit, files.history, files.model, files.labels, *predicted, files.report, files.result]
@@ -143,7 +147,11 @@ def _copy_if_there(source: Path, target: Path, copy: Copy, beat: Beat) -> None:
 
 
 def _stage_checkpoints(mirror: RunDirectory, staged: RunDirectory, copy: Copy, beat: Beat) -> list[str]:
-    """Copy the good generations; raise if none can be read just now: the run must not start from the beginning then."""
+    """Copy the good generations; returns the names of the damaged ones.
+
+    Raises:
+        UnreadableError: none can be read at the moment. The run must not start from the beginning then.
+    """
     make_folder(staged.checkpoints)
     damaged: list[str] = []
     unreadable: UnreadableError | None = None

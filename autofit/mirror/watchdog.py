@@ -1,4 +1,4 @@
-"""Running what may hang, such as a look at a mounted drive, on a thread that can be abandoned."""
+"""Runs work that may hang, such as reading a mounted drive, on a thread that can be abandoned."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class AbandonedError(Exception):
 
 
 class Pulse:
-    """The sign of life of a piece of work: the work calls it as it advances, and the waiting thread reads it."""
+    """Shows whether a piece of work advances: the work calls it again and again, and the waiting thread reads it."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -30,7 +30,7 @@ class Pulse:
         """Note that the work has advanced.
 
         Raises:
-            AbandonedError: the work is to stop.
+            AbandonedError: the work has been abandoned and should stop.
         """
         self._last = self._clock()
         if self._abandoned:
@@ -38,7 +38,7 @@ class Pulse:
 
     @property
     def silence_seconds(self) -> float:
-        """How long the work has not advanced."""
+        """The time since the work has last advanced."""
         return self._clock() - self._last
 
     def abandon(self) -> None:
@@ -49,10 +49,11 @@ class Pulse:
 def run_with_watchdog(
     work: Callable[[Pulse], T], silence_seconds: float, clock: Callable[[], float] = time.monotonic
 ) -> T:
-    """Run a piece of work on its own thread, and wait for it as long as it advances; Ctrl-C ends the wait at once.
+    """Run a piece of work on a thread of its own, and wait for it as long as it advances; Ctrl-C ends the wait at once.
 
     Raises:
-        TimeoutError: it has not advanced for `silence_seconds`. Its thread is abandoned, and stops at its next beat.
+        TimeoutError: the work has not advanced for `silence_seconds`. Its thread is abandoned: it stops at its next
+            beat.
     """
     pulse = Pulse(clock)
     future: Future[T] = Future()
