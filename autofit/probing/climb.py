@@ -1,4 +1,4 @@
-"""Climb the ladder: probe one rung after another, as the ladder says, and report the one to train on."""
+"""Climbs the ladder: probes one rung after another, as `ladder.py` decides, and reports the one to train on."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ class Climb:
 
     Attributes:
         goal: what the probe is for.
-        known: what an earlier probe found on a rung, under the same limit; None if there was none.
-        probe: probes a rung now, beginning as the rungs before it allow.
+        known: gives what an earlier probe found on a rung under the same limit; None if there was no such probe.
+        probe: probes a rung now, with what the rungs before it have shown.
         say: shows a message.
     """
 
@@ -30,7 +30,7 @@ class Climb:
     _reports: dict[Rung, ProbeReport] = field(default_factory=dict)
 
     def run(self) -> ProbeReport:
-        """The report of the rung to train on, which was probed now; with the others beside it, if any was tried.
+        """The report of the rung to train on, which was probed now; it lists the other rungs, if any were tried.
 
         Raises:
             UserError: the model cannot be built as asked.
@@ -46,7 +46,10 @@ class Climb:
         return report.model_copy(update={"rungs": with_prices(list(self._tried.values()))})
 
     def _next(self) -> Rung | None:
-        """The rung to probe now: the ladder's next that no earlier probe knows, then the best if that was earlier."""
+        """The rung to probe now; None if the climb is done.
+
+        That is the next rung for which no earlier probe is known; after these the best one, unless it was probed now.
+        """
         while (rung := next_rung(self.goal, list(self._tried.values()))) is not None:
             found = self.known(rung)
             if found is None:
@@ -56,7 +59,7 @@ class Climb:
         return None if best in self._reports else best
 
     def _try(self, rung: Rung) -> None:
-        """Probe a rung. One that fails for another reason than memory is left out, if something fits without it."""
+        """Probe a rung. If a trial fails for another reason than memory, the rung is dropped if another one fits."""
         if rung.segments and rung != self.goal.rungs[0] and rung not in self._tried:
             self.say(f"{self._why()}: trying to compute activations again, in {rung.segments} segments")
         others = {tried: record for tried, record in self._tried.items() if tried != rung}

@@ -1,12 +1,14 @@
-"""What fits a machine that is not there, estimated from small sizes that ran on this one. Pure.
+"""Estimates what fits another machine, from small sizes that ran on this one. Pure.
 
-Small sizes of the real network run on this machine's CPU, with the allocator that a GPU has, and say what its tensors
-take: a line. On a CPU the rest of the process is in it. On a GPU three things are added, none of which a CPU shows, so
-that the answer is two sizes: the one to count on, and the most that is conceivable.
+Small batches of the real network run on this machine's CPU, with the same allocator as on a GPU. They give the memory
+of the network's tensors as a line over the batch size. For a CPU, that line includes the rest of the process. For a
+GPU, three amounts are added that a CPU cannot show. Each is known only within bounds, so the answer is two sizes: one
+that can be relied on, and the largest that is conceivable.
 
-- what TensorFlow leaves to the system: by generation, in its source (`autofit/machine/cards.py`);
-- the CUDA context: an assumption (`CONTEXT_BYTES`);
-- cuDNN's workspaces: elastic, so none in the best case; else what the search for GPUs was simulated with (0029).
+- The memory that TensorFlow leaves to the system: from its source, by GPU generation (`autofit/machine/cards.py`).
+- The CUDA context: an assumption (`CONTEXT_BYTES`).
+- cuDNN's workspaces: none at best, since cuDNN does without if there is no room; else as much as in the simulations of
+  the search for GPUs (docs/decisions/0029).
 """
 
 from __future__ import annotations
@@ -27,17 +29,17 @@ from autofit.protocol.messages import Trial, Verdict
 from autofit.storage.records import Record
 
 CONTEXT_BYTES = (300 * 10**6, 700 * 10**6)
-"""What a CUDA context with its modules takes of a card, at least and at most: assumed, not measured."""
+"""The least and the most memory that a CUDA context with its modules takes: assumed, not measured."""
 
 WORKSPACE_SHARE, LEAST_WORKSPACE_BYTES = 0.05, 300 * 10**6
-"""What steady steps may keep for cuDNN's workspaces: a share of what the images take, and at least the smallest
-workspace that was seen on a card: an H100. The largest was 4 GB, in first steps, which do without where there is no
-room."""
+"""What steady steps may keep for cuDNN's workspaces: a share of what the images take, but at least the smallest
+workspace that was seen on a card, an H100. The largest was 4 GB, in first steps; if there is no room for that, cuDNN
+takes less."""
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A machine to estimate for: `cpu`, or a GPU; without a card, one of which only the memory is known."""
+    """A machine to estimate for: `cpu`, or a GPU. Without a card, only the GPU's memory is known."""
 
     name: str
     memory_bytes: int
@@ -60,19 +62,19 @@ class MeasuredLine(Record):
 
 
 class Estimate(Record):
-    """What fits one machine, as far as can be said without it.
+    """What is estimated to fit one machine.
 
     Attributes:
         workload: the network and its training.
         device: `cpu`, `gpu`, or a card's name.
         memory_bytes: the memory of that device; on a CPU the limit on the process.
-        largest_batch: the largest batch to count on; 0 if not even one image is sure to fit.
-        largest_batch_at_most: the largest that is conceivable.
-        base_bytes: what is taken whatever the batch; on a CPU with the process, on a GPU tensors only.
-        bytes_per_image: what one more image takes.
-        max_relative_error: by how much the line misses a size that ran, at most.
-        other_bytes: on a GPU what no tensor can have, the least and the most: what is left to the system, the CUDA
-            context, and cuDNN's workspaces. On a CPU 0, and the headroom that the probe would leave.
+        largest_batch: the largest batch that can be relied on; 0 if not even one image is sure to fit.
+        largest_batch_at_most: the largest batch that is conceivable.
+        base_bytes: the memory that does not depend on the batch: of tensors, and on a CPU of the rest of the process.
+        bytes_per_image: the memory for one more image.
+        max_relative_error: the largest relative error of the line over the sizes that ran.
+        other_bytes: on a GPU, the least and the most memory that tensors cannot have: what is left to the system, the
+            CUDA context, and cuDNN's workspaces. On a CPU, 0 and the headroom that the probe would leave.
     """
 
     workload: Workload
@@ -86,13 +88,13 @@ class Estimate(Record):
     other_bytes: tuple[int, int]
 
     def memory_of(self, batch: int) -> tuple[int, int]:
-        """The bytes that a batch takes of the device, the least and the most."""
+        """The least and the most bytes that a batch takes on the device."""
         images = self.base_bytes + self.bytes_per_image * batch
         return round(images + self.other_bytes[0]), round(images + self.other_bytes[1])
 
 
 class EstimateReport(Record):
-    """What `autofit estimate` writes: all networks on all devices. No figure of it was seen on such a device."""
+    """What `autofit estimate` writes: all networks on all devices. None of the figures was measured on such a device."""
 
     schema_: Literal["autofit/estimate/1"] = Field("autofit/estimate/1", alias="schema")
     is_estimate: Literal[True] = True
@@ -103,12 +105,12 @@ class EstimateReport(Record):
 
 
 def sizes_that_ran(trials: Sequence[Trial]) -> int:
-    """How many sizes ran, so that there is something to estimate from; a line needs two."""
+    """How many different sizes ran and fitted; a line needs two."""
     return len({trial.batch_size for trial in trials if trial.verdict is Verdict.FITS and trial.peak_bytes > 0})
 
 
 def estimated(measured: MeasuredLine, target: Target) -> Estimate:
-    """What fits a machine, from the sizes that ran here.
+    """Estimate what fits a machine, from the sizes that ran here.
 
     Raises:
         ValueError: no size ran.
@@ -117,7 +119,7 @@ def estimated(measured: MeasuredLine, target: Target) -> Estimate:
 
 
 def _on_cpu(measured: MeasuredLine, target: Target) -> Estimate:
-    """As the probe predicts its first candidate: the limit of the process, less the headroom for so far a jump."""
+    """Estimate for a CPU as the probe predicts its first candidate: the limit, less the headroom at that size."""
     evidence = _evidence(measured, measured.trials)
     line = _under_limit(_line(evidence), measured.limit_bytes, target.memory_bytes)
     at_most = line.largest_batch(target.memory_bytes)
@@ -127,7 +129,7 @@ def _on_cpu(measured: MeasuredLine, target: Target) -> Estimate:
 
 
 def _on_gpu(measured: MeasuredLine, target: Target) -> Estimate:
-    """Tensors alone; the gaps that they leave in a CPU's arena count for the size to count on."""
+    """Estimate for a GPU by the memory of tensors; the gaps seen in a CPU's arena count only for the smaller size."""
     evidence = _evidence(measured, [t.model_copy(update={"non_allocator_bytes": 0}) for t in measured.trials])
     line, gaps = _line(evidence), evidence.fragmentation
     system = left_to_system_bytes(target.memory_bytes, target.card.compute_major if target.card else None)
@@ -143,7 +145,7 @@ def _on_gpu(measured: MeasuredLine, target: Target) -> Estimate:
 
 
 def _under_limit(line: MemoryModel, measured_bytes: int, limit_bytes: int) -> MemoryModel:
-    """The line of a process under another limit: a part of its limit the allocator takes beside tensors."""
+    """The line for another limit: outside its arena, the allocator takes memory in proportion to its limit."""
     return replace(line, base_bytes=line.base_bytes + (limit_bytes - measured_bytes) / HANDLES_SHARE)
 
 

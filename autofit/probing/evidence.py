@@ -1,4 +1,4 @@
-"""Conclusions from the trials of a search and from those of a saved profile. Pure, recomputed after each trial."""
+"""Conclusions from the trials of a search and of a saved profile. Pure; recomputed after each trial."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ MAX_FAILURES_FOR_GAPS = 2  # sizes that ran out of memory; then gaps are taken t
 MIN_DOUBLINGS = 0.1  # the error of a prediction over a shorter distance says nothing about a longer one
 
 Point = tuple[int, int]
-"""A batch size, and the bytes that it takes of the limit."""
+"""A batch size, and the memory that it takes, in bytes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """The trials so far, in their order.
+    """The trials so far, in order.
 
     Attributes:
         limit_bytes: the memory that a batch may take.
         max_batch: the largest size of interest.
-        saved: trials of a saved profile; believed until they prove wrong.
+        saved: trials of a saved profile, which are used until they prove wrong.
         trials: the trials of this search.
         used_may_fail: whether a used process may run out of memory at a size that fits in a fresh one.
     """
@@ -51,21 +51,21 @@ class Evidence:
 
     @property
     def failed_sizes(self) -> list[int]:
-        """The sizes that failed, without those that a profile led to before it was dropped.
+        """The sizes that failed, without those that were tried because of a profile that was dropped later.
 
-        Their processes had the memory budget of that profile.
+        The processes of those had the memory budget of that profile.
         """
         skipped = self._failures_at_first() if self.saved and not self.believes_saved else 0
         return [t.batch_size for t in self.trials[skipped:] if t.verdict in FAILURES and not self._is_doubtful(t)]
 
     @property
     def doubtful_size(self) -> int:
-        """A size that ran out of memory in a used process, unforeseen, and ran in no fresh one yet; or 0."""
+        """The smallest size that failed only in a used process, against the prediction, and may yet fit; 0 if none."""
         sizes = [t.batch_size for t in self.trials if t.verdict in FAILURES and self._is_doubtful(t)]
         return min((size for size in sizes if self.answer < size <= self.ceiling), default=0)
 
     def _is_doubtful(self, failed: Trial) -> bool:
-        """Whether a used process ran out of memory at a size that the trials before it had predicted to fit."""
+        """Whether a used process ran out of memory at a size that should have fitted by the trials before it."""
         if not self.used_may_fail or failed.fresh or failed.verdict is Verdict.TIMEOUT:
             return False
         points = _points_of(list(takewhile(lambda trial: trial is not failed, self.trials)), self.limit_bytes)
@@ -112,7 +112,7 @@ class Evidence:
         fragmentation = _fragmentation_of(self.saved, self.limit_bytes)
         points = _points_of(self.saved, self.limit_bytes)
         if len(points) < POINTS_OF_A_LINE or not trial.peak_bytes:
-            return trial.batch_size >= self.max_batch  # the profile cannot be wrong about a size of interest
+            return trial.batch_size >= self.max_batch  # then no size is left about which the profile could be wrong
         measured = _limit_bytes_of(trial, fragmentation)
         return abs(fit(points).predict(trial.batch_size) - measured) <= SAVED_LINE_TOLERANCE * measured
 
@@ -120,10 +120,10 @@ class Evidence:
 
     @property
     def points(self) -> list[Point]:
-        """`(batch, bytes)` of the measured sizes that fit, by size; of a size that was run twice, the later.
+        """`(batch, bytes)` of the measured sizes that fit, by size; for a size that ran twice, of the later trial.
 
-        If enough of them left the allocator room, only those: a full allocator rounds its chunks up to what is there,
-        and its peaks say little (8 % more or less from one run to the next, with a frozen MobileNetV2).
+        If enough trials left the allocator room, only those count: a nearly full allocator hands out larger chunks than
+        asked for, which makes its peaks imprecise (by 8 % from one run to the next, with a frozen MobileNetV2).
         """
         return _points_of(self._line_trials(), self.limit_bytes)
 
@@ -135,13 +135,13 @@ class Evidence:
 
     @property
     def line(self) -> MemoryModel | None:
-        """The model, if it rests on two sizes at least; else None."""
+        """The model, if it is based on at least two sizes; else None."""
         points = self.points
         return fit(points) if len(points) >= POINTS_OF_A_LINE else None
 
     @property
     def largest_conceivable(self) -> int:
-        """The largest size that the line allows without headroom, or that the best candidate's free memory allows."""
+        """The largest size that may fit: by the line without headroom, or by the memory that the largest trial left."""
         line = self.line
         if line is None:
             return self.ceiling
@@ -154,14 +154,14 @@ class Evidence:
 
     @property
     def has_nearly_filled(self) -> bool:
-        """Whether the largest size that fits is known to have nearly filled its allocator."""
+        """Whether the largest size that fits is known to have used at least half of its allocator."""
         largest = self._largest_fitting_trial
         return largest is not None and largest.arena_resident_bytes > 0 and not _left_room(largest, self.limit_bytes)
 
     def _largest_by_free_memory(self, line: MemoryModel) -> int:
-        """The size that the untouched part of the allocator would hold, in the process of the largest size that fits.
+        """The largest size by the memory that the largest trial left untouched in its allocator; 0 if unknown.
 
-        A line through small sizes may be off by a few percent at its far end; this was measured there.
+        It is more precise than a line through small sizes, which may be off by a few percent near the limit.
         """
         largest = self._largest_fitting_trial
         if (
@@ -195,12 +195,15 @@ class Evidence:
 
     @property
     def fragmentation(self) -> float:
-        """The factor by which gaps in the allocator make a peak larger, 1 or more."""
+        """The factor, 1 or more, by which gaps in the allocator make its resident memory larger than the peak."""
         return _fragmentation_of(self._line_trials(), self.limit_bytes)
 
     @property
     def prediction_error(self) -> float | None:
-        """The relative error of the line's last prediction, for each doubling of the size; None if it made none."""
+        """The relative error of the line's prediction for the largest size, per doubling of the size.
+
+        The prediction is that of the line through the smaller sizes; None if these are too few for a line.
+        """
         *before, last = self.points or [(0, 0)]
         if len(before) < POINTS_OF_A_LINE:
             return None
@@ -210,7 +213,7 @@ class Evidence:
 
     @property
     def spread(self) -> float:
-        """The spread of the peaks of equal steps, as a share of them; of trials that left room, if there are any."""
+        """The largest spread of the peaks of equal steps, relative to the memory; by trials that left room, if any."""
         measured = [trial for trial in self._line_trials() if trial.memory_bytes]
         chosen = [trial for trial in measured if _left_room(trial, self.limit_bytes)] or measured
         return max((trial.spread_bytes / trial.memory_bytes for trial in chosen), default=0.0)
@@ -241,9 +244,9 @@ def _points_of(trials: Sequence[Trial], limit_bytes: int) -> list[Point]:
 
 
 def _fragmentation_of(trials: Sequence[Trial], limit_bytes: int) -> float:
-    """The lesser factor of the two largest sizes that left the allocator room, so that gaps show.
+    """The smaller factor of the two largest sizes whose allocator had room, so that gaps could form; at least 1.
 
-    If a network's large tensors cannot be packed, that shows at every size; what shows at one only is chance.
+    If the large tensors of a network cannot be packed densely, every size shows it; a gap at one size only is chance.
     """
     factors = {
         t.batch_size: t.arena_resident_bytes / t.peak_bytes
@@ -255,18 +258,18 @@ def _fragmentation_of(trials: Sequence[Trial], limit_bytes: int) -> float:
 
 
 def others_grew_bytes(trials: Sequence[Trial]) -> int:
-    """By how much other processes on a GPU were seen to grow since the first trial, at most."""
+    """The most by which the memory of other processes on a GPU was seen to grow since the first trial."""
     held = [trial.other_processes_bytes for trial in trials]
     return max(held, default=0) - held[0] if held else 0
 
 
 def _left_room(trial: Trial, limit_bytes: int) -> bool:
-    """Whether the allocator had at least as much room again as it used, as far as that is known."""
+    """Whether the allocator used less than half of its memory, as far as that is known."""
     return 0 < 2 * trial.arena_resident_bytes < limit_bytes - trial.non_allocator_bytes
 
 
 def _limit_bytes_of(trial: Trial, fragmentation: float) -> int:
-    """The bytes that a size takes of the limit, with the gaps that its tensors leave in the allocator."""
+    """The memory that a trial's size takes, with the gaps that its tensors leave in the allocator."""
     return trial.non_allocator_bytes + round(fragmentation * trial.peak_bytes)
 
 

@@ -1,7 +1,7 @@
-"""The search for a size that fits, where only some sizes matter: the largest of interest, or a half of it, and so on.
+"""The search for a size that fits among a few: the largest of interest, a half of it, a quarter, and so on.
 
-It is for a stage whose batch is small. The sizes are those that an out-of-memory in the step would come to, and each
-trial has a process of its own, so that the first that fits is the answer: mostly the very first.
+It is for a stage whose batch is small. Its sizes are those that the training would use after out-of-memories in a step.
+Each trial has a fresh process, so the first size that fits is the answer; mostly that is the very first.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from autofit.probing.search import BatchSearch, NextTrial
 
 
 class HalvingSearch(BatchSearch):
-    """The same ask/tell search as `BatchSearch`, from above."""
+    """The same ask/tell search as `BatchSearch`, from the largest size down."""
 
     def ask(self) -> NextTrial | None:
-        """The largest size of interest, then half of what failed; None once a size fits, or one image did not."""
+        """The largest size of interest, then half of what failed; None once a size has fitted, or one image has not."""
         evidence = self._evidence
         if evidence.answer:
             return None

@@ -1,4 +1,4 @@
-"""The hint of a saved profile for a probe, and its adjustment to the size that a process has today. Pure."""
+"""The hint of a saved profile for a probe, and its adjustment to the memory that a process takes today. Pure."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from autofit.probing.memory_model import fit
 from autofit.protocol.messages import Trial, Verdict
 
-BOUND_BY_MEMORY = 0.95  # of the limit: a size that takes less was bound by `max_batch`, and memory does not bind it now
+BOUND_BY_MEMORY = 0.95  # of the limit: a size that takes less memory was limited by `max_batch`, not by memory
 
-NOT_WORTH_MOVING = 0.01  # of the limit: the size in the profile was timed already, another would have to be timed
+NOT_WORTH_MOVING = 0.01  # of the limit: for less, the size of the profile is kept, since it was timed already
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,11 +18,11 @@ class ProfileHint:
 
     Attributes:
         trials: the trials of the profile, each with `saved` set; they carry the memory line and the speeds.
-        expected_batch: the size to verify first, if the profile is of exactly this machine, workload and limit; else 0,
-            and the line through the trials says which.
+        expected_batch: the size to verify first, if the profile is of exactly this machine, workload and limit. Else 0:
+            then the line through the trials predicts it.
         non_allocator_bytes: on a CPU, the memory of a process outside the allocator and the image buffers; 0 if it was
             not measured.
-        origin: where the hint comes from, in a few words, for the person who reads the report.
+        origin: where the hint comes from, in a few words for the user.
         baseline_rss_bytes: the resident size of the process after it had imported TensorFlow and before it did
             anything else, a part of `non_allocator_bytes`; 0 if it was not measured.
     """
@@ -37,9 +37,9 @@ class ProfileHint:
 def adjusted_to_process(hint: ProfileHint, baseline_rss_bytes: int, limit_bytes: int) -> ProfileHint:
     """The hint for a process that has `baseline_rss_bytes` resident once TensorFlow is imported.
 
-    How many pages of its libraries are resident differs by 0.1 GB between two installations of the same versions, and
-    from one start to the next; what a training adds to them does not. So all that was resident beside the tensors
-    changes by the difference, and the expected size by as many images as the difference holds.
+    How much of its libraries is resident differs by 0.1 GB between two installations of the same versions, and from one
+    start to the next. What a training adds to that does not differ. So the memory outside the allocator changes by the
+    difference, and the expected size by as many images as the difference could hold.
     """
     more_bytes = baseline_rss_bytes - hint.baseline_rss_bytes
     if not (baseline_rss_bytes and hint.baseline_rss_bytes and hint.non_allocator_bytes and more_bytes):
@@ -59,7 +59,7 @@ def _with_more_resident(trial: Trial, more_bytes: int) -> Trial:
 
 
 def _adjusted_batch(hint: ProfileHint, more_bytes: int, limit_bytes: int) -> int:
-    """The expected size less the images that `more_bytes` holds; unchanged if these are few or memory does not bind."""
+    """The expected size less the images that `more_bytes` could hold; unchanged if few, or if memory is no limit."""
     if abs(more_bytes) < NOT_WORTH_MOVING * limit_bytes:
         return hint.expected_batch
     points = [(t.batch_size, t.memory_bytes) for t in hint.trials if t.verdict is Verdict.FITS and t.memory_bytes]

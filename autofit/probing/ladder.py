@@ -1,7 +1,7 @@
-"""Which rung of the ladder a probe tries next, and which one a training takes. Pure.
+"""Which rung of the ladder a probe tries next, and on which one a run trains. Pure.
 
-A smaller micro-batch comes first: it is exact and costs little, so a search on one rung finds the largest. Another rung
-is tried where that is not enough.
+On each rung a search finds the largest micro-batch that fits. A smaller micro-batch is the first means against a lack
+of memory, since it changes no result and costs little time. Another rung is tried only if that is not enough.
 """
 
 from __future__ import annotations
@@ -22,10 +22,11 @@ class Goal:
     """What a probe is for.
 
     Attributes:
-        rungs: that may be tried, with more and more segments; the first is the one of the request.
-        wanted: the micro-batch that a training would like to have.
-        shapes_result: whether the micro-batch is part of the result, so that holding it is worth the price of a rung.
-        until_it_fits: whether the first rung on which anything fits is enough, as where each costs seconds of tuning.
+        rungs: the rungs that may be tried, by their number of segments; the first is that of the request.
+        wanted: the micro-batch that the training should have.
+        shapes_result: whether the result depends on the micro-batch, so that having the wanted one is worth the price
+            of a rung.
+        until_it_fits: whether the first rung on which anything fits is enough, since each one costs seconds of tuning.
     """
 
     rungs: tuple[Rung, ...]
@@ -39,9 +40,9 @@ def goal_of(workload: Workload, wanted: int, device: Literal["cpu", "gpu"], *, m
 
     Args:
         workload: the network as it was asked for.
-        wanted: the micro-batch that a training would like to have.
-        device: what trains.
-        may_climb: whether autofit may choose the rung. A frozen backbone has no backward pass: there is none for it.
+        wanted: the micro-batch that the training should have.
+        device: the kind of device that trains.
+        may_climb: whether autofit may choose the rung. It never does for a frozen backbone, which has no backward pass.
     """
     own = Rung(segments=workload.segments)
     trains = workload.trainable == "all" or bool(workload.cut)
@@ -55,7 +56,7 @@ def goal_of(workload: Workload, wanted: int, device: Literal["cpu", "gpu"], *, m
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """What the search on a rung begins with, from the rungs before it.
+    """What the rungs before have shown for the search on the next rung.
 
     Attributes:
         from_one: whether nothing has fitted yet, so that the first size is one image.
@@ -68,11 +69,11 @@ class Start:
 
 
 FROM_NOTHING: Final = Start()
-"""On the first rung nothing is known."""
+"""The start on the first rung, when nothing is known."""
 
 
 def start_on(rung: Rung, tried: Sequence[RungRecord]) -> Start:
-    """What the search on a rung begins with, after those that were tried."""
+    """What the rungs that were tried have shown for the search on another rung."""
     others = [record for record in tried if record.rung != rung]
     measured = [record.non_allocator_bytes for record in others if record.non_allocator_bytes]
     nothing_fits = bool(others) and not any(record.largest_feasible_batch for record in tried)
@@ -80,9 +81,9 @@ def start_on(rung: Rung, tried: Sequence[RungRecord]) -> Start:
 
 
 def next_rung(goal: Goal, tried: Sequence[RungRecord]) -> Rung | None:
-    """The rung to try next; None if none is left that is likely to gain anything.
+    """The rung to try next; None if no further rung is likely to gain anything.
 
-    Where something fits already, more images at once gain speed only if the speed still rose at the largest size.
+    If something fits already, more images at once bring more speed only if the largest size was still the fastest.
     """
     if not tried:
         return goal.rungs[0]
@@ -100,10 +101,11 @@ def next_rung(goal: Goal, tried: Sequence[RungRecord]) -> Rung | None:
 
 
 def _next_above(goal: Goal, tried: Sequence[RungRecord]) -> Rung | None:
-    """The next rung with more segments than those that were tried; one with few only if they may be enough.
+    """The next rung with more segments than all that were tried; None if no such rung can help.
 
-    In n segments the activations of an image are at least an n-th of what they were. A network that can be cut into
-    fewer segments than a rung has is the same on it as on a rung before.
+    With n segments the activations of an image take at least 1/n of their memory, so a rung with few segments is
+    skipped if even that would be too much. If a network can be cut only into fewer segments than the last rung had, all
+    further rungs are the same for it.
     """
     highest = max(record.rung.segments for record in tried)
     most = max(record.most_segments for record in tried) or MOST_SEGMENTS
@@ -114,9 +116,10 @@ def _next_above(goal: Goal, tried: Sequence[RungRecord]) -> Rung | None:
 
 
 def best_rung(goal: Goal, tried: Sequence[RungRecord]) -> RungRecord:
-    """The rung to train on: the first if nothing fits on any; else the one that holds the micro-batch, or the fastest.
+    """The rung to train on: the one that comes nearest to the wanted micro-batch, or the fastest.
 
-    Of the rungs that hold the same, or are as fast, it is the first.
+    The micro-batch decides if the result depends on it, else the speed. Of equal rungs, and if nothing fits on any, it
+    is the first.
     """
     best, *others = tried
     for record in others:
@@ -150,7 +153,7 @@ def rung_record(rung: Rung, report: ProbeReport) -> RungRecord:
 
 
 def with_prices(tried: Sequence[RungRecord]) -> list[RungRecord]:
-    """The rungs with what each costs against the first; without a size that ran on both, nothing is known of that."""
+    """The rungs, with the price of each against the first; it is None if no size was timed on both."""
     first, *others = tried
     return [first, *(record.model_copy(update={"price": _price(record, first)}) for record in others)]
 
@@ -163,6 +166,6 @@ def _price(record: RungRecord, first: RungRecord) -> float | None:
 
 
 def _speeds(trials: Sequence[Trial]) -> dict[int, float]:
-    """Images a second by the size, the best if it ran more than once."""
+    """The images a second of each size; the best, if it ran more than once."""
     timed = [trial for trial in trials if trial.verdict is Verdict.FITS and trial.images_per_second > 0]
     return {t.batch_size: t.images_per_second for t in sorted(timed, key=lambda trial: trial.images_per_second)}

@@ -1,21 +1,22 @@
-"""The search that wants the line of memory only, no limit: a few small sizes in one process, for an estimate."""
+"""The search that measures only the line of memory, and no limit: a few small sizes in one process, for an estimate."""
 
 from __future__ import annotations
 
 from autofit.probing.search import GROWTH, SAFE_SHARE, BatchSearch, NextTrial
 
 MOST_IMAGES = 128
-"""Some networks' peaks bend between 64 and 128 images: MobileNetV2 takes less than linear from there on."""
+"""The largest size. The peaks of some networks grow less than linearly from somewhere between 64 and 128 images on, as
+those of MobileNetV2."""
 
 ENOUGH_SIZES = 3
 LONG_STEP_SECONDS = 4.0
-"""With so long a step foreseen, no further size is tried where there are enough: a trial runs some five of them."""
+"""After `ENOUGH_SIZES`, a size whose step would take longer than this is not tried: a trial runs some five steps."""
 
 
 class LineSearch(BatchSearch):
     """The same ask/tell search as `BatchSearch`, for 4, 16, 32, 64 and 128 images, as far as this machine has room."""
 
-    _used_may_fail = False  # where one process has no room for a further size, the line is known well enough
+    _used_may_fail = False  # if the process has no room for a further size, the line is known well enough
 
     def ask(self) -> NextTrial | None:
         """The next size; None once the line is known as well as small sizes can tell."""
@@ -29,7 +30,7 @@ class LineSearch(BatchSearch):
         return NextTrial(size, fresh=False) if size <= MOST_IMAGES and self._is_affordable(size) else None
 
     def _is_affordable(self, size: int) -> bool:
-        """Whether a size has room here by the line so far, and does not take long, or there are too few sizes yet."""
+        """Whether a size fits here by the line so far and, once there are enough sizes, does not take too long."""
         evidence, line = self._evidence, self._evidence.line
         if line is None:
             return True

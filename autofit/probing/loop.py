@@ -1,4 +1,4 @@
-"""Drive the trials of a probe: a search asks, workers measure, and the answer is a size that ran in a fresh process."""
+"""Drives the trials of a probe: a search asks for sizes, and workers measure them."""
 
 from __future__ import annotations
 
@@ -38,13 +38,15 @@ from autofit.protocol.payload import Payload
 from autofit.storage.run_directory import AttemptDirectory
 
 EXPLORATORY_IMAGES_BUFFERED = 16
-"""The images whose buffers the first worker has room for: larger exploratory trials are far below the limit anyway."""
+"""How many images the first worker has buffers for. Larger exploratory trials do not need their share of the budget:
+they are far below the limit."""
 
 SMALL_SEARCH = 32
-"""Up to this `max_batch` a search is over before a second worker has started."""
+"""With a `max_batch` up to this, a search is over before a second worker would have started."""
 
 ROOMIER = 1.1
-"""So many times the room for tensors, and a size that ran out of memory under an estimate is tried again."""
+"""A size that ran out of memory under an estimated budget is repeated if the measured budget for tensors is larger by
+this factor."""
 
 IDLE_WORKER_BYTES = 700 * 10**6
 """The host's memory that an idle worker takes: TensorFlow 2.21 has 660 MB resident after its import."""
@@ -59,18 +61,18 @@ class ProbeRequest:
         workload: the network in words, for the report.
         memory: the memory limit; the budget of a trial follows from it.
         machine: the machine that runs the probe, for the report.
-        limited_by: which limit it is, in a few words.
+        limited_by: which limit that is, in a few words.
         max_batch: the largest size of interest.
         folder: where the workers' files are written.
         hint: the hint of a saved profile; None if there is none.
         start: what the rungs of the ladder before this one have shown.
-        from_above: whether only `max_batch` is of interest, and its halves if that does not fit.
-        only_line: whether only the line of memory is of interest, and no limit: a few small sizes.
-        payload: the model function, if the network is one.
+        from_above: whether only `max_batch` is of interest and, if that does not fit, its halves.
+        only_line: whether only the line of memory is measured, by a few small sizes, and no limit.
+        payload: the objects for the worker, with the model function if the network is given as one.
         import_paths: where a worker may look for a user's own module.
-        deterministic: whether the training will use deterministic operations, which need other memory.
-        others_bytes: how much of the GPU's memory other processes hold now.
-        devices: how many the training has, of which a trial measures one.
+        deterministic: whether the training will use deterministic operations, which need a different amount of memory.
+        others_bytes: tells how much of the GPU's memory other processes hold now.
+        devices: the number of devices of the training; a trial measures one of them.
     """
 
     source: ModelSource
@@ -93,7 +95,7 @@ class ProbeRequest:
 
 @dataclass
 class Prober:
-    """One probe: its search, the worker that measures now, an idle worker that is ready, and the trials so far."""
+    """One probe: the worker that measures, an idle worker on standby, and the trials so far."""
 
     request: ProbeRequest
     launcher: Launcher
@@ -104,7 +106,7 @@ class Prober:
     _measuring: TrialWorker | None = None
     _standby: TrialWorker | None = None
     _trials: list[Trial] = field(default_factory=list)
-    _non_allocator_bytes_given: dict[int, int] = field(default_factory=dict)  # by the first size of a process
+    _non_allocator_bytes_given: dict[int, int] = field(default_factory=dict)  # of each process, by its first size
     _hint: ProfileHint | None = None
     _baseline_rss_bytes: int = 0
     _process_starts_seconds: float = 0.0
@@ -122,14 +124,14 @@ class Prober:
             self._start()
             search = self._search()
         finally:
-            with contextlib.ExitStack() as closing:  # an interrupt while one worker ends must not keep the other alive
+            with contextlib.ExitStack() as closing:  # both workers end, even if an interrupt comes while one ends
                 for worker in (self._measuring, self._standby):
                     if worker is not None:
                         closing.callback(worker.close)
         return self._report(search, self.clock() - began)
 
     def _start(self) -> None:
-        """Start the workers, and adjust the profile's hint to the size of such a process today."""
+        """Start the workers, and adjust the profile's hint to the memory that such a process takes today."""
         began = self.clock()
         self._measuring = self._start_worker()
         if self._needs_standby():
@@ -140,7 +142,7 @@ class Prober:
             self._hint = adjusted_to_process(hint, self._baseline_rss_bytes, self.request.memory.limit_bytes)
 
     def _needs_standby(self) -> bool:
-        """Whether a second process will be needed, and the host has room for it beside a full one."""
+        """Whether a second process will be needed, and the host has memory for it beside the one that measures."""
         request = self.request
         free_bytes = request.machine.host_available_bytes
         if request.memory.device == "cpu":
@@ -174,10 +176,7 @@ class Prober:
         return HalvingSearch if is_likely_to_fit else gradual
 
     def _trial(self, asked: NextTrial, *, uses_hint: bool) -> Trial:
-        """Measure one size, in the present worker or a fresh one.
-
-        A worker that ran out of memory is used again only if it says that its allocator is whole.
-        """
+        """Measure one size, in the current worker or a fresh one, and a second time if its budget was too small."""
         budget = self._budget(asked, uses_hint=uses_hint)
         trial = self._tried(asked, budget)
         if measured := self._budget_if_it_was_short(budget, trial):
@@ -186,7 +185,7 @@ class Prober:
         return trial
 
     def _tried(self, asked: NextTrial, budget: MemoryBudget) -> Trial:
-        """Measure one size under a budget, and end a worker that must not be used again."""
+        """Measure one size under a budget, and end a worker whose allocator is not usable after an out-of-memory."""
         if budget.tensors_bytes < LEAST_ALLOCATOR_BYTES:
             trial = Trial(batch_size=asked.size, verdict=Verdict.HOST_OOM, cause="the images alone leave no room")
         else:
@@ -196,9 +195,9 @@ class Prober:
         return trial
 
     def _budget_if_it_was_short(self, budget: MemoryBudget, trial: Trial) -> MemoryBudget | None:
-        """The budget by what a process was measured to take, where an estimate of that had left too little for tensors.
+        """The measured budget, if a trial failed under an estimated one that left clearly less room for tensors.
 
-        A size that ran out under an estimate says nothing about the limit. None if there is nothing to repeat.
+        A size that ran out of memory under such an estimate says nothing about the limit. None if the trial counts.
         """
         if budget.non_allocator_bytes is not None or trial.verdict is not Verdict.DEVICE_OOM:
             return None
@@ -211,12 +210,12 @@ class Prober:
     def _measure(self, asked: NextTrial, budget: MemoryBudget) -> Trial:
         began, worker = self.clock(), self._worker_for(asked)
         is_first = not worker.asked
-        if is_first and budget.non_allocator_bytes is not None:  # a process has the budget of its first size
+        if is_first and budget.non_allocator_bytes is not None:  # a process keeps the budget of its first trial
             self._non_allocator_bytes_given[asked.size] = budget.non_allocator_bytes
         request = Request(
             trial=asked.size,
             steps=min_steps(self._hint, asked.size),
-            partial_batch=asked.fresh or not self._is_gpu,  # on a GPU one more shape to tune: for the answer only
+            partial_batch=asked.fresh or not self._is_gpu,  # a GPU tunes for one more shape: only for the answer
             memory=budget,
         )
         trial = worker.run(request, deadline_seconds(self._trials, asked.size))
@@ -231,7 +230,7 @@ class Prober:
         return self.request.memory.device == "gpu"
 
     def _budget(self, asked: NextTrial, *, uses_hint: bool) -> MemoryBudget:
-        """The memory budget of a process whose first trial this is; an exploratory worker has room for larger ones."""
+        """The memory budget of a process whose first trial this is; for exploratory trials, with room for larger ones."""
         smallest = 0 if asked.fresh else min(EXPLORATORY_IMAGES_BUFFERED, self.request.max_batch)
         return trial_budget(
             self.request.memory,
@@ -241,7 +240,7 @@ class Prober:
         )
 
     def _non_allocator_bytes(self, *, uses_hint: bool) -> int:
-        """The memory outside the allocator and the image buffers: measured, from the profile, or on the rung before."""
+        """The memory outside the allocator and the image buffers: as measured, else by the profile or the last rung."""
         measured = measured_non_allocator_bytes(self._trials, self.request.source.spec.image_size)
         if measured is not None:
             return measured
@@ -252,7 +251,7 @@ class Prober:
     # The workers ----------------------------------------------------------------------------------------------------
 
     def _worker_for(self, asked: NextTrial) -> TrialWorker:
-        """The worker for the next trial: the present one, else the one on standby, else a new one."""
+        """The worker for the next trial: the current one, else the one on standby, else a new one."""
         if self._measuring is not None and asked.fresh and self._measuring.asked:
             self._close_measuring()
         if self._measuring is None:
@@ -260,7 +259,7 @@ class Prober:
         return self._measuring
 
     def _close_measuring(self) -> None:
-        """Stop the worker that measures: the next size gets another."""
+        """Stop the worker that measures; the next size gets another one."""
         if self._measuring is not None:
             self._measuring.close()
             self._measuring = None

@@ -1,9 +1,9 @@
 """The memory that a batch takes, as a straight line through the measured sizes.
 
-Peak memory under TensorFlow's BFC allocator is nearly linear in the batch: weights, gradients and optimizer state once,
-activations for each image. Only nearly: MobileNetV2 needs a quarter less than linear from 128 images on, and cuDNN's
-workspaces make steps and dips. So the largest sizes, where the line is used, weigh most in the fit, and the model
-states its largest error.
+Peak memory under TensorFlow's BFC allocator is nearly linear in the batch: weights, gradients and optimizer state take
+memory once, activations for each image. It is not exactly linear: MobileNetV2 takes a quarter less than that from 128
+images on, and cuDNN's workspaces make steps and dips. So the largest sizes, near which the line is used, have the
+largest weights in the fit, and the model states its largest error.
 """
 
 from __future__ import annotations
@@ -12,22 +12,22 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-UNBOUNDED_BATCH = 2**31 - 1  # more images than any device holds: the answer of a flat line
-ROUNDING_IMAGES = 1e-6  # sums of floats leave an exact line a hair short of its last whole image
+UNBOUNDED_BATCH = 2**31 - 1  # more images than any device holds: the largest batch by a flat line
+ROUNDING_IMAGES = 1e-6  # added before rounding down, since rounding errors may leave a whole number slightly too small
 
 MAX_RELATIVE_ERROR = 0.3
-"""A line that misses a measured size by more describes none: reports give no figure of it."""
+"""If a line misses a measured size by more than this, the memory is not linear, and reports give no figures of it."""
 
 
 @dataclass(frozen=True, slots=True)
 class MemoryModel:
-    """The bytes that a batch takes of the limit, as a line; see the record in `probe.json`.
+    """The memory that a batch takes, as a line; `MemoryModelRecord` is its record in `probe.json`.
 
     Attributes:
-        base_bytes: the bytes of a batch of no images. Negative where the peak grows faster than the batch.
+        base_bytes: the bytes of a batch of no images. It is negative if the peak grows faster than the batch.
         bytes_per_image: the bytes of one more image; never negative.
-        max_relative_error: the largest `|predicted - measured| / measured` over the fitted points. A line meets one or
-            two sizes exactly, so there it is 0 and says nothing.
+        max_relative_error: the largest `|predicted - measured| / measured` over the fitted points. With one or two
+            sizes it is 0 and says nothing, since the line goes through them.
     """
 
     base_bytes: float
@@ -48,11 +48,11 @@ def fit(points: Sequence[tuple[int, int]]) -> MemoryModel:
     """The line of weighted least squares through measured `(batch, peak_bytes)`, each weighted by its batch squared.
 
     With weights `w`, weighted means `x̄` and `ȳ`: `slope = Σ w (x - x̄)(y - ȳ) / Σ w (x - x̄)²`, `base = ȳ - slope x̄`
-    (P. R. Bevington, Data Reduction and Error Analysis for the Physical Sciences, ch. 6). Weights grow with the batch
-    because the line is used just above the largest size measured, and the peak is straight only locally.
+    (P. R. Bevington, Data Reduction and Error Analysis for the Physical Sciences, ch. 6). The weights grow with the
+    batch because the line is used just above the largest measured size, and the peak is linear only locally.
 
-    If the sizes give no upward line (a single size, or noise and dips that point down), all bytes are counted
-    as images and the base is 0. That is pessimistic for every larger size: the true base then counts for each image.
+    If there is no rising line (a single size, or noise and dips), all bytes are attributed to the images and the base
+    is 0. For larger sizes that predicts too much memory, since it counts the true base for each image.
 
     Raises:
         ValueError: there is no point.

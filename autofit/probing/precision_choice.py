@@ -1,4 +1,4 @@
-"""Which precision a run computes in, where autofit may choose: by what both were measured to do. Pure."""
+"""Which precision a run computes in, if autofit may choose: decided by a measurement of both. Pure."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from autofit.probing.evidence import CLEARLY_FASTER
 from autofit.protocol.precision import PrecisionChoice, PrecisionComparison
 
 FEATURE_TOLERANCE, LOSS_TOLERANCE = 0.05, 0.02
-"""How far features, or a loss, may be from those in float32, as a share (docs/decisions/0063 has what was measured)."""
+"""The largest relative difference of features, and of a loss, from those in float32 (measurements:
+docs/decisions/0063)."""
 
 
 def chosen_precision(found: PrecisionComparison) -> PrecisionChoice:
-    """16 bits where they are clearly faster and give the same within the tolerance, else float32."""
+    """The 16-bit precision, if it is clearly faster and its results are within the tolerance; else float32."""
     speeds = f"{found.images_per_second:.1f} images/s, in float32 {found.float32_images_per_second:.1f}"
     name = found.precision
     is_faster = found.images_per_second > CLEARLY_FASTER * found.float32_images_per_second > 0
@@ -28,13 +29,13 @@ def chosen_precision(found: PrecisionComparison) -> PrecisionChoice:
 
 
 def gives_the_same(found: PrecisionComparison) -> bool:
-    """Whether all that was compared is within the tolerance, whichever is faster."""
+    """Whether everything that was compared is within the tolerance, whatever the speed."""
     shares = [(share, allowed) for *_, share, allowed in _differences(found) if share is not None]
     return bool(shares) and all(share <= allowed for share, allowed in shares)
 
 
 def _differences(found: PrecisionComparison) -> tuple[tuple[str, str, float | None, float], ...]:
-    """What was compared, its verb, by which share it differs, and how much is allowed."""
+    """What was compared, the verb for it, its relative difference, and the difference that is allowed."""
     return (
         ("features", "differ", found.feature_difference, FEATURE_TOLERANCE),
         ("the loss", "differs", found.loss_difference, LOSS_TOLERANCE),

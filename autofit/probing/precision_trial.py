@@ -1,4 +1,4 @@
-"""Measure a network in float32 and in 16 bits, in a worker of its own; with fewer images if it runs out of memory."""
+"""Measures a network in float32 and in 16 bits, in a worker of its own; with fewer images if it runs out of memory."""
 
 from __future__ import annotations
 
@@ -26,13 +26,12 @@ class ComparisonRequest:
 
     Attributes:
         source: the network, in float32.
-        work: the precision, and with which kernels.
+        work: the precision, the first batch size, and the settings of the computation.
         memory: the memory limit.
         folder: where the workers' files are written.
-        batch_size: images at once to begin with.
-        payload: the model function, if the network is one.
+        payload: the objects for the worker, with the model function if the network is given as one.
         import_paths: where a worker may look for a user's own module.
-        deterministic: whether the training will use deterministic operations, which have another speed.
+        deterministic: whether the training will use deterministic operations, whose speed is different.
     """
 
     source: ModelSource
@@ -45,7 +44,7 @@ class ComparisonRequest:
 
 
 def compare_precisions(request: ComparisonRequest, launcher: Launcher, view: View) -> PrecisionComparison | None:
-    """The comparison, with half of the images where the memory runs out; None if not even one image fits.
+    """The comparison, with half as many images after each out-of-memory; None if not even one image fits.
 
     Raises:
         UserError: the model cannot be built in one of the two.
@@ -54,8 +53,8 @@ def compare_precisions(request: ComparisonRequest, launcher: Launcher, view: Vie
     """
     size, number = request.work.batch_size, 1
     while size:
-        found, runs_out = _tried(request, launcher, view, size, number)
-        if found is not None or not runs_out:
+        found = _tried(request, launcher, view, size, number)
+        if found is not None:
             return found
         size, number = size // 2, number + 1
     return None
@@ -63,8 +62,8 @@ def compare_precisions(request: ComparisonRequest, launcher: Launcher, view: Vie
 
 def _tried(
     request: ComparisonRequest, launcher: Launcher, view: View, size: int, number: int
-) -> tuple[PrecisionComparison | None, bool]:
-    """The comparison with so many images at once; or none, and whether the memory ran out."""
+) -> PrecisionComparison | None:
+    """The comparison with `size` images at once; None if the memory ran out."""
     folder = request.folder / f"{number:04d}"
     folder.mkdir(parents=True)
     memory = request.memory
@@ -87,4 +86,4 @@ def _tried(
             raise InterruptedRunError("the probe was stopped")
         if found is None and (worker.ended is None or worker.ended.diagnosis.verdict not in FAILURES):
             raise error_of_exit(worker.ended)
-    return found, found is None
+    return found

@@ -1,4 +1,4 @@
-"""The batch to train with, which is the fastest and rarely the largest, and the order of a sweep by that speed. Pure.
+"""The batch to train with, which is a fast one and rarely the largest; and the order of a sweep, by speed. Pure.
 
 Frozen MobileNetV2 at 160 px on two cores ran 149 images/s at batch 32 and 120 at 256.
 """
@@ -13,9 +13,10 @@ from autofit.probing.records import ProbeReport
 from autofit.protocol.messages import Trial, Verdict
 
 AS_FAST_AS_THE_BEST = {"cpu": 0.95, "gpu": 0.97}
-"""Closer than two timings of one size on such a device; the smaller batch leaves more memory free. On a GPU steps are
-timed by medians without the first, and nothing else runs there."""
-AS_FAST_AS_THE_NEXT = 1.15  # a size larger by at most this factor runs as many images/s, also if it no longer fits
+"""A speed of at least this share of the best counts as equally fast: two timings of the same size differ by as much.
+On a GPU they differ less, since nothing else runs there. Of equally fast batches, the smaller leaves more memory free.
+"""
+AS_FAST_AS_THE_NEXT = 1.15  # a size larger by at most this factor has the same images/s, even if it no longer fits
 
 
 def recommended_batch(
@@ -24,10 +25,11 @@ def recommended_batch(
     """The smallest batch as fast as the best: within 5 % of its images/s, on a GPU within 3 %; 0 if none fits.
 
     Args:
-        trials: all trials, those of a profile included; only the ones that fit count.
-        largest: the answer of the probe. The speed of a slightly larger size, as of a profile, counts as its own.
-        device: what is timed.
-        keep_below_bytes: sizes that take more memory are not recommended, unless all take more.
+        trials: all trials, also those of a profile; only those that fit count.
+        largest: the answer of the probe. If it was not timed, the speed of a slightly larger size, such as a
+            profile's, counts for it.
+        device: the kind of device that was timed.
+        keep_below_bytes: sizes that take more memory are not recommended, unless all sizes take more.
     """
     fitting = [t for t in trials if t.verdict is Verdict.FITS and is_timed_by(min(t.batch_size, largest), t)]
     fitting = [trial for trial in fitting if trial.memory_bytes <= keep_below_bytes] or fitting
@@ -37,12 +39,12 @@ def recommended_batch(
 
 
 def is_timed_by(size: int, trial: Trial) -> bool:
-    """Whether a trial shows how fast this size is: it ran the same size or a slightly larger one."""
+    """Whether a trial tells how fast this size is: it ran the same size or a slightly larger one."""
     return size <= trial.batch_size <= AS_FAST_AS_THE_NEXT * size
 
 
 def recommended_speed(probe: ProbeReport) -> float:
-    """Images a second at the recommended batch, the best if it ran more than once; 0.0 if it was not timed."""
+    """The images a second of the recommended batch; the best, if it ran more than once; 0.0 if it was not timed."""
     speeds = [
         trial.images_per_second
         for trial in probe.trials
@@ -52,7 +54,7 @@ def recommended_speed(probe: ProbeReport) -> float:
 
 
 def sweep_order(probes: Sequence[ProbeReport]) -> list[ProbeReport]:
-    """The probes, the fastest at its recommended batch first; those that fit no image last, in their given order."""
+    """The probes by the speed of their recommended batch, the fastest first; those that fit no image come last."""
     fitting = [probe for probe in probes if probe.largest_feasible_batch]
     nothing_fits = [probe for probe in probes if not probe.largest_feasible_batch]
     return [*sorted(fitting, key=recommended_speed, reverse=True), *nothing_fits]

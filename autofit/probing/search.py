@@ -1,22 +1,22 @@
-"""Find the largest batch that fits, in few trials and rarely one too many: an ask/tell search.
+"""Finds the largest batch that fits, in few trials: an ask/tell search.
 
     search = BatchSearch(limit_bytes=3 * 10**9, max_batch=1024)
     while (trial := search.ask()) is not None:
         search.tell(run_trial(trial))
     search.answer
 
-There are two kinds of trials. *Exploratory trials* are small, ascend, and may share a process; a line through the
-memory that they take predicts the limit. A *candidate* is a size near the limit, run in a process of its own, where no
-trial before it can have helped or hindered. Only a candidate that fits is an answer, and only one that fails rules its
-size out: the blocks that TensorFlow's allocator took for small tensors hold no larger ones, so that a used process may
-run out of memory early (at 128 images, where 140 and more fit in fresh ones).
+There are two kinds of trials. *Exploratory trials* have small, growing sizes and may share a process; a line through
+their memory predicts the limit. A *candidate* is a size near the limit, which runs in a fresh process, where no earlier
+trial can influence it. Only a candidate that fits is an answer. Only one that fails rules its size out: a used process
+may run out of memory early, since the blocks that TensorFlow's allocator took for small tensors cannot hold larger ones
+(seen at 128 images, while more than 140 fit in a fresh process).
 
-An exploratory trial costs about a second, a candidate several, and one that runs out of memory on a GPU 10 s and a
-process. So the line is trusted as far as it has proved itself: the last exploratory trial is compared with what the
-ones before it had predicted, and that error, multiplied by the distance, is the headroom of the candidate.
+An exploratory trial takes about a second, a candidate several, and one that runs out of memory also costs its process.
+So the line is trusted as far as it has been checked: the largest trial is compared with the prediction by the
+smaller ones, and that error, multiplied by the distance of the candidate, is the candidate's headroom.
 
-A saved profile replaces the exploratory trials. It is never an answer: its size is a candidate like any other, and if
-that does not hold, the profile is dropped and the search begins as if there had been none.
+A saved profile replaces the exploratory trials, but is never the answer itself: its size is a candidate like any other,
+and if that fails, the profile is dropped and the search begins as if there had been none.
 
 The constants were chosen by simulation, on the thousand devices of `tests/probing/test_search.py`.
 """
@@ -31,23 +31,23 @@ from autofit.probing.evidence import FAILURES, Evidence
 from autofit.probing.memory_model import MemoryModel
 from autofit.protocol.messages import Trial, Verdict
 
-FIRST_SIZE = 4  # images: little enough to fit nearly everywhere, and more than one, which says little of the speed
-GROWTH = 4  # second size over the first: far enough apart for a slope, near enough to be safe
-MIN_GROWTH = 1.5  # the second size over the first even if the first peak, all counted as images, leaves less room
-SAFE_SHARE = 0.75  # an exploratory trial is at most this share of the predicted limit
-EXPLORE_UP_TO = 64  # images; explored as long as it is safe, because a small batch is often the fastest
-MAX_EXTRAPOLATION = 64  # times the largest size that fits: beyond that a line through small sizes is a guess
-MIN_HEADROOM = 0.025  # of the images' bytes
-MAX_PREDICTION_ERROR = 0.05  # of the limit: no candidate is risked on a prediction that may be off by more than this
-SHRINK_FACTORS = (0.955, 0.89, 0.77, 0.6, 0.4)  # of the first failed candidate: the sizes to try after 1, 2, ... failed
-STOP_SHARE = 0.65  # of the tolerance, if the limit is only predicted: the other part is the prediction's own error
-STOP_SHARE_IF_FILLED = 1.6  # of the tolerance, if a nearly full allocator was measured: half of its free memory is gaps
-BISECTION_SHARE = 0.6  # of the way from a size that fits to one that failed: the line is no better guide between them
+FIRST_SIZE = 4  # images: small enough to fit nearly everywhere; a single image would tell little about the speed
+GROWTH = 4  # the second size over the first: far enough apart for a slope, near enough to be safe
+MIN_GROWTH = 1.5  # the least of that ratio, even if the first peak suggests that less fits
+SAFE_SHARE = 0.75  # an exploratory trial has at most this share of the predicted limit
+EXPLORE_UP_TO = 64  # images; sizes up to this are explored while it is safe, since a small batch is often the fastest
+MAX_EXTRAPOLATION = 64  # the next size is at most this many times the largest that fits
+MIN_HEADROOM = 0.025  # the least headroom, as a share of the images' bytes
+MAX_PREDICTION_ERROR = 0.05  # a share of the limit: if the prediction may be off by more, more sizes are explored first
+SHRINK_FACTORS = (0.955, 0.89, 0.77, 0.6, 0.4)  # after 1, 2, ... failed sizes: the next one, over the largest of them
+STOP_SHARE = 0.65  # the search stops if less than this share of the tolerance is left to gain by the predicted limit
+STOP_SHARE_IF_FILLED = 1.6  # the same by the free memory of a nearly full allocator, of which about half is gaps
+BISECTION_SHARE = 0.6  # between a size that fits and one that failed, the next is this share of the way to the latter
 
 
 @dataclass(frozen=True, slots=True)
 class NextTrial:
-    """A size to try; `fresh` requires a process in which it is the first."""
+    """A size to try; with `fresh` it has to be the first of its process."""
 
     size: int
     fresh: bool
@@ -60,17 +60,17 @@ class BatchSearch:
         limit_bytes: the most that `Trial.memory_bytes` may be.
         max_batch: the largest size of interest.
         saved: trials of a saved profile; the search begins with their line.
-        expected: the size that the profile found for exactly this case; 0 if only the line is known.
-        first: the size to begin with, without a profile.
-        tolerance: stop when less than about this share of the answer can still be gained.
+        expected: the size that the profile found for exactly this machine, workload and limit; 0 if it has only a line.
+        first: the size to begin with, if there is no profile.
+        tolerance: the search stops when less than about this share of the answer can still be gained.
         max_trials: the most trials that the search asks for, whatever the device does.
 
     Raises:
-        ValueError: `max_batch` or `first` is below 1, or `max_trials` too few to verify anything.
+        ValueError: `max_batch` or `first` is below 1, or `max_trials` is too small to verify anything.
     """
 
     _kept_for_verifying = 1
-    """The last trials, in which only what fits is verified."""
+    """How many of the last trials are kept for verifying the largest size that fits."""
 
     _used_may_fail = True
     """Whether a size that ran out of memory in a used process is tried in a fresh one before it is ruled out."""
@@ -99,8 +99,8 @@ class BatchSearch:
     def ask(self) -> NextTrial | None:
         """The next trial to run, the same until the next `tell`; None when the search is finished.
 
-        Its size is below every size that is ruled out, at most `max_batch`, and above every size that fits, unless that
-        is to be verified. After a timeout a larger size is of no use, so the largest size that fits is verified.
+        Its size is at most `max_batch` and below every size that is ruled out. It is above every size that fits, except
+        where the largest of these is verified. After a timeout larger sizes are useless, so that one is verified too.
         """
         evidence = self._evidence
         left = self._max_trials - len(evidence.trials)
@@ -116,12 +116,12 @@ class BatchSearch:
         return self._exploratory_trial() or self._candidate()
 
     def tell(self, trial: Trial) -> None:
-        """Add a finished trial, of the size asked for or any other. A size that fits once and fails later has failed.
+        """Add a finished trial, of the size asked for or any other. A size that has fitted and fails later has failed.
 
         `trial.fresh` says whether it was the first in its process.
 
         Raises:
-            ValueError: the verdict says nothing about the size; such an exit is for the caller to report.
+            ValueError: the verdict says nothing about the size; the caller has to report such an exit.
         """
         if trial.verdict is not Verdict.FITS and trial.verdict not in FAILURES:
             raise ValueError(f"a trial that ended as {trial.verdict.value} says nothing about batch {trial.batch_size}")
@@ -129,7 +129,7 @@ class BatchSearch:
 
     @property
     def answer(self) -> int:
-        """The largest size that fitted in a process of its own, below every size that failed; 0 if there is none."""
+        """The largest size that fitted in a fresh process, below every size that failed; 0 if there is none."""
         return self._evidence.answer
 
     @property
@@ -139,18 +139,19 @@ class BatchSearch:
 
     @property
     def fragmentation(self) -> float:
-        """The factor by which gaps in the allocator make a peak larger; the line includes it."""
+        """The factor by which gaps in the allocator increase the memory of tensors; the line includes it."""
         return self._evidence.fragmentation
 
     @property
     def hint_failed(self) -> bool:
-        """Whether there was a profile that did not hold."""
+        """Whether there was a profile, and it has proved wrong."""
         return bool(self._evidence.saved) and not self._evidence.believes_saved
 
     def headroom_bytes(self, size: int) -> float:
-        """The possible error of the prediction for this size: the last error times the distance, and the steps' spread.
+        """The possible error of the prediction for this size, in bytes.
 
-        At least 2.5 % of what the images take: the last 2.5 % of a nearly full allocator suffice for some steps only.
+        It is the last prediction's error times the distance, plus the spread of the steps, but at least `MIN_HEADROOM`
+        of what the images take: if less of the allocator is free, some steps succeed and others fail.
         """
         return headroom_of(self._evidence, self._evidence.limit_bytes, size)
 
@@ -161,11 +162,11 @@ class BatchSearch:
         return answer if answer == self._evidence.largest_fitting and answer > self._first else 0
 
     def _expected_size_holds(self) -> bool:
-        """Whether the size that a profile found for exactly this case was run and fits: its search was made before."""
+        """Whether the profile's expected size was verified now; the profile's search has shown that no more fits."""
         return self._expected > 0 and self._evidence.believes_saved and self._evidence.answer >= self._expected
 
     def _begin(self) -> NextTrial:
-        """The profile's size; without a profile the first size, and if that fails 1, which shows if anything fits."""
+        """The first trial: the profile's size; without a profile the first size, and if that fails, one image."""
         evidence = self._evidence
         if evidence.believes_saved:
             size = self._expected or self._predicted_size()
@@ -175,7 +176,7 @@ class BatchSearch:
         return NextTrial(min(self._first, evidence.ceiling), fresh=False)
 
     def _exploratory_trial(self) -> NextTrial | None:
-        """The next small size, while there is something to learn from it; None when it is time for a candidate."""
+        """The next small size, while it tells something about the line or the speed; None if a candidate is next."""
         evidence = self._evidence
         fits = evidence.largest_fitting
         if evidence.failed_sizes or evidence.believes_saved:
@@ -191,22 +192,22 @@ class BatchSearch:
         return None
 
     def _second_size(self, growth: int) -> int:
-        """`growth` times the first, or less if its peak, all counted as images, says that less may fit."""
+        """`growth` times the first size, or less if less may fit, judged by the first peak over its images."""
         fits = self._evidence.largest_fitting
         measured = [trial for trial in self._evidence.fitting if trial.peak_bytes]
-        if not measured:  # without a peak nothing says how far the limit is
+        if not measured:  # without a peak it is unknown how far the limit is
             return fits * 2
         predicted = (self._evidence.limit_bytes - measured[-1].non_allocator_bytes) * fits // measured[-1].peak_bytes
         return max(fits + 1, min(fits * growth, max(predicted, math.floor(fits * MIN_GROWTH))))
 
     def _is_line_unproven(self) -> bool:
-        """Whether the line is not proved well enough for a jump to its predicted limit."""
+        """Whether the line was not checked well enough to go straight to its predicted limit."""
         evidence = self._evidence
         error = evidence.prediction_error
         return error is None or error * evidence.doublings_to(evidence.largest_conceivable) > MAX_PREDICTION_ERROR
 
     def _candidate(self) -> NextTrial | None:
-        """A size near the limit, in a process of its own; None if too little is left to gain."""
+        """A size near the limit, in a fresh process; None if too little is left to gain."""
         evidence, verified = self._evidence, self._candidate_that_fits
         gain = evidence.largest_conceivable - verified
         if verified and gain <= self._negligible_share() * verified:
@@ -216,11 +217,11 @@ class BatchSearch:
         return NextTrial(max(evidence.answer + 1, size), fresh=True)
 
     def _negligible_share(self) -> float:
-        """The share of the answer that is not worth another trial: less if one more may still change the line."""
+        """The share of the answer up to which a possible gain is not worth another trial."""
         return (STOP_SHARE_IF_FILLED if self._evidence.has_nearly_filled else STOP_SHARE) * self._tolerance
 
     def _predicted_size(self) -> int:
-        """The limit that the line predicts, less the headroom for so far a jump."""
+        """The largest size by the line, with the headroom for its prediction left free."""
         evidence, line = self._evidence, self._evidence.line
         if line is None:
             return evidence.ceiling
@@ -228,19 +229,19 @@ class BatchSearch:
         return max(evidence.largest_fitting, line.largest_batch(evidence.limit_bytes - headroom_bytes))
 
     def _largest_allowed(self) -> int:
-        """The largest next size: a bounded extrapolation, and after failures a part of the way towards them."""
+        """The largest size that the next trial may have: not too far above what fits, and below what failed."""
         evidence, failed = self._evidence, self._evidence.failed_sizes
         if not failed:
             fits = evidence.largest_fitting
             return fits * MAX_EXTRAPOLATION if fits else evidence.max_batch
-        if verified := self._candidate_that_fits:  # the line is of no use between a size that fits and one that failed
+        if verified := self._candidate_that_fits:  # between a size that fits and one that failed the line does not help
             return verified + math.ceil(BISECTION_SHARE * (evidence.ceiling - verified))
         factor = SHRINK_FACTORS[min(len(failed), len(SHRINK_FACTORS)) - 1]
         return max(evidence.largest_fitting, math.ceil(factor * max(failed)))
 
 
 def headroom_of(evidence: Evidence, limit_bytes: float, size: int) -> float:
-    """What to leave free of a limit where this size is predicted for it; see `BatchSearch.headroom_bytes`."""
+    """The headroom below a limit for the prediction of this size, in bytes; see `BatchSearch.headroom_bytes`."""
     line = evidence.model
     images_bytes = max(limit_bytes - line.base_bytes, 0.0) if line else 0.0
     error = (evidence.prediction_error or 0.0) * evidence.doublings_to(size)

@@ -9,7 +9,7 @@ from autofit.protocol.messages import Trial
 
 
 def start_seconds(waited_seconds: float, trial: Trial) -> float:
-    """The seconds of a process's start, where its first trial was waited for; 0 if it ended before it said how long."""
+    """The time of a process's start, by the wait for its first trial; 0 if that did not report its own time."""
     return max(0.0, waited_seconds - trial.seconds) if trial.seconds else 0.0
 
 
@@ -18,8 +18,8 @@ def time_spent(trials: Sequence[Trial], process_starts_seconds: float, wall_seco
 
     Args:
         trials: the trials that ran in this probe.
-        process_starts_seconds: the time in which nothing ran but the start of a process.
-        wall_seconds: the whole probe.
+        process_starts_seconds: the time in which the probe only waited for a process to start.
+        wall_seconds: the time of the whole probe.
     """
     first = sum(trial.first_steps_seconds for trial in trials)
     steady = sum(trial.steady_steps_seconds for trial in trials)

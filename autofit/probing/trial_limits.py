@@ -12,14 +12,16 @@ from autofit.protocol.messages import LEAST_ALLOCATOR_BYTES, MemoryBudget, Trial
 FIRST_DEADLINE_SECONDS = 900.0
 MIN_DEADLINE_SECONDS = 120.0
 DEADLINE_STEPS = 60
-"""A trial runs some ten steps, a validation and a save; after this many predicted steps it counts as stuck."""
+"""A trial runs some ten steps, a validation and a save; if it takes the time of this many steps, it counts as stuck."""
 
 DEADLINE_FIRST_STEPS = 3
-"""Its first steps trace, and on a GPU tune and compile kernels: so many times the longest that a trial took for it."""
+"""The time that a trial is given for its first steps, which trace and on a GPU tune and compile kernels: so many times
+the longest that an earlier trial took for them."""
 
 MIN_STEPS = 2
 MIN_STEPS_OF_A_TIMED_SIZE = 1
-"""Whole steps in a trial, at least: a size that a profile knows from this very machine was timed when it was found."""
+"""The least number of whole steps in a trial; it is smaller for a size that was timed for the profile of this very
+machine."""
 
 
 def trial_budget(
@@ -28,7 +30,7 @@ def trial_budget(
     """The budget of a process that runs a trial: on a CPU the image buffers take a part of the limit.
 
     Args:
-        memory: the limit of the probe.
+        memory: the memory limit of the probe.
         image_size: height and width of an image.
         buffered_images: the images whose buffers the process must hold.
         non_allocator_bytes: the memory outside the allocator and the image buffers; 0 if the worker is to estimate it.
@@ -40,10 +42,10 @@ def trial_budget(
 
 
 def measured_non_allocator_bytes(trials: Sequence[Trial], image_size: tuple[int, int]) -> int | None:
-    """The memory that a worker may have resident outside the allocator and the image buffers; None if none measured it.
+    """The budget for a worker's resident memory outside the allocator and the image buffers; None if not measured.
 
-    The most that was measured, plus a margin: the difference between the most and the least. Sizes that ran out of
-    memory count only where none fits: they end before all that a process takes is there.
+    It is the most that was measured, plus a margin: the difference between the most and the least. Trials that ran out
+    of memory count only if none fits, since they end before a process has reached its full size.
     """
     measuring = [trial for trial in trials if trial.non_allocator_bytes]
     counted = [trial for trial in measuring if trial.verdict is Verdict.FITS] or measuring
@@ -52,15 +54,15 @@ def measured_non_allocator_bytes(trials: Sequence[Trial], image_size: tuple[int,
 
 
 def saved_non_allocator_bytes(hint: ProfileHint, limit_bytes: int) -> int:
-    """The same as a saved profile says; 0 if it says nothing, or leaves no room for tensors and so cannot be true."""
+    """That budget by a saved profile; 0 if it has none, or one that leaves no room for tensors and so is wrong."""
     saved = hint.non_allocator_bytes
     return saved if saved < limit_bytes - LEAST_ALLOCATOR_BYTES else 0
 
 
 def within_memory_limit(trial: Trial, memory: MemoryBudget, *, fresh: bool) -> Trial:
-    """The trial, as one that does not fit if its process was larger than the limit on a CPU's resident memory.
+    """The trial, changed to one that does not fit if its process exceeded the given limit on resident memory on a CPU.
 
-    Only a fresh process shows it: one that has run other trials still holds the memory that they touched.
+    Only fresh processes are judged: others still hold memory that earlier trials have touched.
     """
     applies = memory.device == "cpu" and memory.is_given and fresh and trial.verdict is Verdict.FITS
     if applies and max(trial.host_bytes, trial.memory_bytes) > memory.limit_bytes:

@@ -1,4 +1,4 @@
-"""A worker process that runs trials: its events, one at a time, and its exit translated into a trial or an error."""
+"""A worker process that runs trials: reads its events one at a time, and turns its exit into a trial or an error."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class TrialWorker:
     asked: int = 0
 
     def run(self, request: Request, deadline_seconds: float) -> Trial:
-        """Run the trial of a request. A worker that exits over its memory or its deadline is a trial as well.
+        """Run the trial of a request. If the worker exits for lack of memory or time, that is the trial's verdict.
 
         Raises:
             AutofitError: the worker exited for another reason; see `error_of_exit`.
@@ -41,7 +41,7 @@ class TrialWorker:
         return self._next(lambda event: event.baseline_rss_bytes) or 0
 
     def _next(self, field: Callable[[Event], T | None]) -> T | None:
-        """The next value of an event's field that the worker reports; None if it exits without one.
+        """The next value of a field in the worker's events; None if it exits without reporting one.
 
         Raises:
             InterruptedRunError: Ctrl-C asked the worker to stop meanwhile.
@@ -53,7 +53,7 @@ class TrialWorker:
 
 
 def trial_of_exit(size: int, worker_exit: WorkerExit | None) -> Trial:
-    """The trial of a worker that exited instead of answering: the way it exited is its verdict.
+    """The trial of a worker that exited without answering; the verdict on its exit is that of the trial.
 
     Raises:
         AutofitError: the exit says nothing about the size; see `error_of_exit`.
