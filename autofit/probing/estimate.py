@@ -94,7 +94,7 @@ class Estimate(Record):
 
 
 class EstimateReport(Record):
-    """What `autofit estimate` writes: all networks on all devices. None of the figures was measured on such a device."""
+    """What `autofit estimate` writes: all networks on all devices. No figure was measured on such a device."""
 
     schema_: Literal["autofit/estimate/1"] = Field("autofit/estimate/1", alias="schema")
     is_estimate: Literal[True] = True

@@ -230,7 +230,7 @@ class Prober:
         return self.request.memory.device == "gpu"
 
     def _budget(self, asked: NextTrial, *, uses_hint: bool) -> MemoryBudget:
-        """The memory budget of a process whose first trial this is; for exploratory trials, with room for larger ones."""
+        """The memory budget of a process whose first trial this is; it has room for later exploratory trials."""
         smallest = 0 if asked.fresh else min(EXPLORATORY_IMAGES_BUFFERED, self.request.max_batch)
         return trial_budget(
             self.request.memory,
