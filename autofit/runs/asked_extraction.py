@@ -1,6 +1,7 @@
-"""An extraction whose worker is asked for one shard after another, and stays for the next.
+"""An extraction whose worker is asked for one shard after another.
 
-The supervisor runs on a thread of its own: whatever ends a worker, the next one is asked for the same shard.
+The supervisor runs on a thread of its own. If a worker ends before it has answered, the next worker is asked for the
+same shard.
 """
 
 from __future__ import annotations
@@ -21,13 +22,13 @@ from autofit.protocol.payload import Payload
 from autofit.storage.run_directory import AttemptDirectory, RunDirectory
 
 Supervise = Callable[[Launcher, Callable[[float], None]], AutofitError | None]
-"""Makes attempts with a launcher until one ends well, and returns the reason why none does. It calls a function between
-two looks at a worker, in place of `time.sleep`."""
+"""Makes attempts with the given launcher until one completes, and returns None, or the error why none does. Between two
+polls of a worker it calls the given function in place of `time.sleep`."""
 
 
 @dataclass(slots=True)
 class _AskingLauncher:
-    """Starts workers with another launcher, and asks each for the shard that is wanted at the time."""
+    """Starts workers by another launcher, and asks each for the shard that is wanted when it starts."""
 
     inner: Launcher
     isolated: bool = True
@@ -40,7 +41,7 @@ class _AskingLauncher:
         """Start a worker; see `Launcher`.
 
         Raises:
-            InterruptedRunError: it is over.
+            InterruptedRunError: the extraction was closed.
         """
         with self._lock:
             if self._is_over:
@@ -51,21 +52,21 @@ class _AskingLauncher:
             return worker
 
     def ask(self, number: int | None) -> None:
-        """Ask the worker that is alive, and those that follow it, for a shard; None if it is done."""
+        """Ask the current worker, and those that may follow it, for a shard; None if no shard is wanted now."""
         with self._lock:
             self._wanted = number
             if self._worker is not None and number is not None:
                 self._worker.send(Request(shard=number))
 
     def end(self) -> None:
-        """Let the worker that is alive be ended, and none follow it."""
+        """Make the supervising thread end the current worker and start no other."""
         self._is_over = True
 
     def sleep(self, seconds: float) -> None:
-        """Wait between two looks at a worker; the thread that started it ends it, no other.
+        """Wait between two polls of a worker. The error ends the worker in the thread that started it.
 
         Raises:
-            InterruptedRunError: it is over.
+            InterruptedRunError: the extraction was closed.
         """
         if self._is_over:
             raise InterruptedRunError("the extraction was stopped")
@@ -76,10 +77,10 @@ class AskedExtraction:
     """A worker that extracts shards on request.
 
     Args:
-        files: of its run.
+        files: the files of its run.
         launcher: starts its workers.
-        supervise: makes attempts with what it is given; called on a thread.
-        on_event: called with each event of the workers, by the thread that calls `extract`.
+        supervise: makes the attempts; it is called on a thread of its own.
+        on_event: called with each event of the workers, in the thread that calls `extract`.
     """
 
     def __init__(
@@ -102,14 +103,14 @@ class AskedExtraction:
             self._error = TrainingFailedError(f"{type(error).__name__}: {error}")
 
     def extract(self, number: int) -> ShardAnswer:
-        """Have a shard extracted.
+        """Have a shard extracted, and wait for it.
 
         Raises:
-            AutofitError: the workers cannot; none is there any more.
+            AutofitError: no worker could extract it, and no further one is started.
         """
         self._launcher.ask(number)
         while True:
-            is_alive = self._thread.is_alive()  # before the events: none is then missing
+            is_alive = self._thread.is_alive()  # asked before the events are read, so that the last ones are not missed
             answers = [event.shard for event in self._news() if event.shard and event.shard.number == number]
             if answers:
                 self._launcher.ask(None)
@@ -128,6 +129,6 @@ class AskedExtraction:
         return events
 
     def close(self) -> None:
-        """End the worker at once; what it had of a shard is lost."""
+        """End the worker at once; an unfinished shard is lost."""
         self._launcher.end()
         self._thread.join()

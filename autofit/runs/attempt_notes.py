@@ -1,4 +1,4 @@
-"""What is written of an attempt that has ended: its record, and the out-of-memory that ended it."""
+"""Records an attempt that has ended: its `AttemptRecord`, and the out-of-memory that ended it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from autofit.storage.run_directory import AttemptDirectory, writing_in
 
 
 def attempt_record(worker_exit: WorkerExit, sizes: Sizes, plan: TrainingPlan) -> AttemptRecord:
-    """The record of an attempt at a stage with this plan, which was started with these sizes."""
+    """The record of an attempt, which was started with these sizes at a stage with this plan."""
     last = worker_exit.last
     epoch = last.epoch if last else 0
     return AttemptRecord(
@@ -44,5 +44,5 @@ def note_oom(number: int, directory: AttemptDirectory, worker_exit: WorkerExit, 
         seconds_lost=worker_exit.wall_seconds,
     )
     with writing_in(directory.path), directory.events.open("a", encoding="utf-8") as events:
-        # the first newline ends a line that a killed worker may have left unfinished
+        # the first newline ends a line that a killed worker may have left incomplete
         events.write("\n" + Event(oom=event).model_dump_json(exclude_defaults=True) + "\n")

@@ -1,4 +1,4 @@
-"""From a run directory to the content of `result.json`: all attempts, also those of processes that were killed.
+"""Collects the content of `result.json` from a run directory: all attempts, also those of killed processes.
 
 The directory may come from an untrusted source: every read is bounded, and what is not a valid record is ignored.
 """
@@ -32,13 +32,13 @@ LAST_LINES_BYTES = 2**16
 
 MOST_ATTEMPTS = 10_000
 MOST_EVENTS = 400_000
-"""Of all attempts together: an epoch and an unreadable image have one each."""
+"""The most events of all attempts together: there is one for each epoch and each unreadable image."""
 
 R = TypeVar("R", bound=BaseModel)
 
 
 class Committed(BaseModel):
-    """The part of a checkpoint's state that the parent reads. The cursor is `epoch` and `position`."""
+    """The part of a checkpoint's state that the parent reads. The training has come to `position` in `epoch`."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -78,7 +78,7 @@ def collect_result(
     data: DataRecord | None = None,
     budget_seconds: float | None = None,
 ) -> ResultRecord:
-    """Read everything that a run has recorded about itself; without its `data` it warns of nothing."""
+    """Read everything that a run has recorded about itself; without `data` the result has no warnings."""
     attempts = files.attempts()[-MOST_ATTEMPTS:]
     events = list(islice(_events(attempts), MOST_EVENTS))
     state = committed(CheckpointStore(files.checkpoints)) or Committed()
@@ -129,7 +129,7 @@ def _attempt_record(attempt: AttemptDirectory) -> AttemptRecord:
 
 
 def _reconstructed(attempt: AttemptDirectory) -> AttemptRecord:
-    """The record of an attempt whose supervisor was killed: from its outcome, or from its last heartbeat."""
+    """The record of an attempt whose supervisor was killed, made from its outcome or its last heartbeat."""
     outcome = _outcome(attempt)
     lines = _first_and_last(attempt.progress)
     last = lines[-1] if lines else Progress(time=0.0, phase=Phase.START)
@@ -156,7 +156,7 @@ def _batch_size(attempt: AttemptDirectory, epoch: int) -> int:
 
 
 def _is_bit_equal(attempt: AttemptDirectory) -> bool:
-    """Whether its operations gave the same bits each time: on a GPU, some do so only if they are asked to."""
+    """Whether an attempt's operations give the same bits each time; on a GPU, some do so only in deterministic mode."""
     job = _job(attempt)
     return job is None or job.deterministic or job.memory.device == "cpu"
 
@@ -164,7 +164,7 @@ def _is_bit_equal(attempt: AttemptDirectory) -> bool:
 def _has_changed_rung(attempts: Sequence[AttemptDirectory]) -> bool:
     """Whether updates of one stage may have been made on several rungs of the ladder, which round differently.
 
-    An attempt that ran out of memory in its very first step has made none.
+    An attempt that ran out of memory in its very first step has made no update.
     """
     used: dict[StageName, set[int]] = {}
     for attempt in attempts:
@@ -175,7 +175,7 @@ def _has_changed_rung(attempts: Sequence[AttemptDirectory]) -> bool:
 
 
 def _has_trained(attempt: AttemptDirectory) -> bool:
-    """Whether an attempt may have made an update: it has moved on, or its end is not known to be for memory."""
+    """Whether an attempt may have made an update: its heartbeat advanced, or it did not end for lack of memory."""
     lines = _first_and_last(attempt.progress)
     has_moved = bool(lines) and (lines[0].epoch, lines[0].step) != (lines[-1].epoch, lines[-1].step)
     return has_moved or _attempt_record(attempt).verdict not in OUT_OF_MEMORY
@@ -189,16 +189,17 @@ def _job(attempt: AttemptDirectory) -> Job | None:
 
 
 def _last_sha256(attempts: Sequence[AttemptDirectory]) -> str | None:
-    """The weights that the last stage ended with: of the newest attempt that completed one."""
+    """The hash of the weights at the end of the last stage, from the newest attempt that completed one."""
     outcomes = (_outcome(attempt) for attempt in reversed(attempts))
     return next((outcome.weights_sha256 for outcome in outcomes if outcome and outcome.weights_sha256), None)
 
 
 def has_model_of_stage(files: RunDirectory, stage: StageName) -> bool:
-    """Whether the model is what a finished stage ended with, and not what an interruption left of an earlier epoch.
+    """Whether `model.keras` is the model of a finished stage, and not that of an earlier epoch.
 
-    A worker saves the model before it says that it has completed its stage; one that was killed between the stage's
-    last checkpoint and that has said nothing. The times of the files count for nothing: a clock may be set back.
+    A worker saves the model before it reports that it has completed its stage. One that was killed between the stage's
+    last checkpoint and the report has reported nothing. The times of the files are not used, since a clock may be set
+    back.
     """
     for attempt in reversed(files.attempts()[-MOST_ATTEMPTS:]):
         job = _job(attempt)
@@ -219,7 +220,7 @@ def _outcome(attempt: AttemptDirectory) -> Outcome | None:
 
 
 def _first_and_last(path: Path) -> list[Progress]:
-    """Some of the first and some of the last lines of a heartbeat: over days the file grows large."""
+    """Some of the first and some of the last lines of a heartbeat file, which may be large."""
     return records_in(_head(path, LAST_LINES_BYTES), Progress) + records_in(_end(path, LAST_LINES_BYTES), Progress)
 
 
@@ -230,7 +231,7 @@ def _last_lines(attempts: Iterable[AttemptDirectory]) -> Iterator[Progress]:
 
 
 def _events(attempts: Iterable[AttemptDirectory]) -> Iterator[Event]:
-    """The events of which a result tells, of all attempts; of an epoch's end the checkpoint tells."""
+    """The events of all attempts, without those that only have an epoch's end, which a checkpoint has, or a message."""
     for attempt in attempts:
         for event in events_of(attempt):
             if event.model_fields_set - {"epoch_end", "message"}:

@@ -1,4 +1,4 @@
-"""From the images of a data set and what was seen of them to findings."""
+"""Finds problems in the images of a data set, from a survey of them."""
 
 from __future__ import annotations
 
@@ -32,18 +32,18 @@ if TYPE_CHECKING:
     from autofit.input.image_survey import Survey
 
 TINY_CLASS = 10
-"""A class with fewer images to train on is learnt by chance, if at all."""
+"""A class with fewer training images than this can hardly be learnt."""
 SMALL_SIDE_PIXELS = 32
-"""The networks of `keras.applications` take no smaller images."""
+"""The smallest side of an image that the networks of `keras.applications` take."""
 LONG_SIDES = 4.0
-"""An image is stretched to the training's size; one with sides of this ratio shows its content out of shape."""
+"""Images are stretched to the size of the training; with sides of a larger ratio the content is much distorted."""
 
 
 class AllImages:
-    """The images of all splits, numbered: training, validation, test.
+    """The images of all splits, numbered in this order: training, validation, test.
 
     Args:
-        index: the images.
+        index: the images of the data set.
     """
 
     def __init__(self, index: ImageIndex) -> None:
@@ -63,14 +63,14 @@ class AllImages:
         return self._index.is_multi_label
 
     def with_other(self, number: int, label: int) -> str:
-        """The labels of an image with one more, or without it."""
+        """The labels of an image with `label` added, or removed if the image has it."""
         told = set(self._index.classes_of(self.labels[number])) ^ {label}
         return ", ".join(self._index.class_names[one] for one in sorted(told)) or NO_LABEL
 
     def once(self, findings: DataFindings) -> list[int]:
-        """The readable images, of each group of equal or similar ones the first only.
+        """The readable images, with only the first one of each group of equal or similar images.
 
-        A head that has seen a copy of an image, with its wrong label, would not doubt it.
+        A head that was trained on a copy of an image, with the same wrong label, would not doubt that label.
         """
         copies = {image.path for group in (*findings.same, *findings.alike) for image in group.images[1:]}
         left_out = copies | {image.path for image in findings.unreadable}
@@ -83,11 +83,11 @@ class AllImages:
         return "train" if number < self._index.train_count else "validation"
 
     def groups(self, numbers: Sequence[Sequence[int]], by_features: Container[int] = ()) -> list[ImageGroup]:
-        """Groups of images; first those across splits, then those across classes.
+        """Groups of images: first those across several splits, then those across several classes, then the others.
 
         Args:
-            numbers: of the images of each group.
-            by_features: those that were found by their features.
+            numbers: the numbers of the images of each group.
+            by_features: the numbers of the images that were found by their features.
         """
         found = [
             ImageGroup(
@@ -121,7 +121,7 @@ def known_findings(index: ImageIndex) -> DataFindings:
 
 
 def run_findings(files: RunDirectory, data: DataRecord) -> DataFindings | None:
-    """What a run knows of its own data, but for the images that it could not read; None if its list is damaged."""
+    """What a run knows of its own data, without unreadable images; None if its list of images is damaged."""
     from autofit.dataset.duplicates import noted_equal_images  # noqa: PLC0415 - loads NumPy
 
     try:
@@ -136,7 +136,7 @@ def run_findings(files: RunDirectory, data: DataRecord) -> DataFindings | None:
 def with_survey(
     findings: DataFindings, images: AllImages, seen: Survey, show: Callable[[float], None] = lambda _: None
 ) -> DataFindings:
-    """Add what the survey of all images tells: unreadable, equal, similar and odd ones."""
+    """Add what the survey of all images has found: unreadable, equal, similar and odd images."""
     from autofit.dataset.duplicates import equal_groups, linked_groups, representatives  # noqa: PLC0415 - loads NumPy
     from autofit.dataset.near_pairs import near_pairs  # noqa: PLC0415
 
@@ -159,7 +159,7 @@ def with_survey(
 
 
 def with_alike_features(findings: DataFindings, images: AllImages, pairs: NDArray[np.int64]) -> DataFindings:
-    """Add pairs of images, int64 (k, 2), with nearly equal features to the groups of those that look alike."""
+    """Add pairs of images with nearly equal features, int64 (k, 2), to the groups of images that look alike."""
     import numpy as np  # noqa: PLC0415 - kept out of `import autofit`
 
     from autofit.dataset.duplicates import linked_groups  # noqa: PLC0415 - loads NumPy
@@ -172,7 +172,7 @@ def with_alike_features(findings: DataFindings, images: AllImages, pairs: NDArra
 
 
 def with_doubts(findings: DataFindings, images: AllImages, found: Doubts, names: Sequence[str]) -> DataFindings:
-    """Add the images in the order of doubt."""
+    """Add the images whose labels are doubtful, the most doubtful first."""
 
     def instead(number: int, suggested: int) -> str:
         return names[suggested] if not images.are_sets else images.with_other(number, suggested)
@@ -188,7 +188,7 @@ def with_doubts(findings: DataFindings, images: AllImages, found: Doubts, names:
 
 
 def _odd_images(images: AllImages, seen: Survey) -> Iterator[OddImage]:
-    """Images of odd sizes, or that show nothing; where most are small, or long, that is not odd."""
+    """Images of odd sizes, or without content; a small or long image is not odd if most images are."""
     cut_off, known = set(seen.cut_off), seen.sizes[seen.sizes.min(axis=1) > 0]
     usual_side, usual_ratio = (median(each) if len(known) else 0 for each in (known.min(axis=1), _ratios(known)))
     for number, (path, (width, height)) in enumerate(zip(images.paths, seen.sizes.tolist(), strict=True)):

@@ -1,4 +1,4 @@
-"""What was found in the data: the record of `autofit check`, and of what a run knows of its own data."""
+"""The record of what was found in the data: by `autofit check`, or by a run in its own data."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class ClassSize(Record):
 
     @property
     def images(self) -> int:
-        """In all splits together."""
+        """The number of images in all splits together."""
         return self.train + self.validation + self.test
 
 
@@ -39,11 +39,11 @@ class FoundImage(Record):
 
 
 class ImageGroup(Record):
-    """Two and more images that are the same, or look alike.
+    """Two or more images that are the same, or look alike.
 
     Attributes:
-        images: in order.
-        by_features: whether some of them were found to be alike by their features alone.
+        images: the images, in order.
+        by_features: whether some of them were found to be alike only by their features.
     """
 
     images: list[FoundImage]
@@ -56,27 +56,27 @@ class ImageGroup(Record):
 
     @property
     def crosses_classes(self) -> bool:
-        """Whether they have different classes: one of them is wrong."""
+        """Whether the images have different classes, so that one of these is wrong."""
         return len({image.label for image in self.images}) > 1
 
 
 class OddImage(Record):
-    """An image that is unlike others, and in what."""
+    """An image that is unlike others; `what` says in which way."""
 
     path: str
     what: str
 
 
 class LabelDoubt(Record):
-    """An image whose class is to be doubted.
+    """An image whose label may be wrong.
 
     Attributes:
-        image: with the class that it has.
-        suggested: the class that suits it better than all others but its own; of several labels an image, those that it
-            would have with one more, or without one.
-        probability: of its own class, by a head and neighbours that have not seen it; of several labels an image, that
-            the one in question is told, or not told, as it is.
-        suggested_probability: of the suggested one.
+        image: the image with the label that it has.
+        suggested: the most probable class other than its own. If images may have several labels: its labels, with the
+            doubtful one added or removed.
+        probability: the probability of its own class, by a head and neighbours that were not trained on the image. If
+            images may have several labels: that the doubtful one is there, or is not there, as it is now.
+        suggested_probability: the probability of what is suggested.
     """
 
     image: FoundImage
@@ -89,23 +89,24 @@ class DataFindings(Record):
     """What was found in a data set.
 
     Attributes:
-        root: the folder that most of them are in; paths are shown without it.
-        images: how many there are.
-        classes: their sizes, in the order of the names.
-        understood: what training would understand of the data, a line each.
+        root: the folder in which most images are; paths are shown without it.
+        images: the number of images.
+        classes: the sizes of the classes, in the order of their names.
+        understood: how a training would understand the data, in lines.
         empty_classes: classes without images.
         tiny_classes: classes with very few images to train on.
         unreadable: images that cannot be read, and why.
         same: images that are equal byte for byte.
-        alike: images that look alike: resized, saved again or a little cropped copies, or photos of a series; where
-            features were at hand, also mirrored, cropped or brightened ones.
-        only_nearly_equal: whether so many images are similar that only nearly equal ones were told as alike.
-        odd: images of odd sizes, or that show nothing.
+        alike: images that look alike: copies that were resized, saved again or slightly cropped, or photos of a series;
+            if features were available, also copies that were mirrored, cropped or brightened.
+        only_nearly_equal: whether so many images are similar that only nearly equal ones count as alike.
+        odd: images of odd sizes, or without content.
         modes: how many images there are of each mode of Pillow.
-        doubts: images in the order in which their classes are to be doubted; None if that was not looked for.
-        likely_wrong: how many of them, from the first on, are likely to be labelled wrong.
-        labels_note: how the doubts were found, or why not.
-        copies_note: where these were not looked for, by which features in the cache copies were; empty without any.
+        doubts: images, the most doubtful labels first; None if wrong labels were not looked for.
+        likely_wrong: how many of `doubts`, from the first on, are likely to be labelled wrong.
+        labels_note: how wrong labels were looked for, or why they were not.
+        copies_note: if wrong labels were not looked for: from which features in the cache copies were found; empty if
+            there were none.
     """
 
     schema_: Literal["autofit/data/1"] = Field("autofit/data/1", alias="schema")

@@ -1,4 +1,4 @@
-"""The machine and the software that a run has ended on, in words for its result; other software than before. Pure."""
+"""The machine and the software of a run, in words for its result; and a change of the software during a run."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ UNKNOWN_SOFTWARE = "versions that were not recorded"
 
 
 def environment_of(machine: Hardware) -> dict[str, str]:
-    """What may explain that another machine gives another result, or takes another time."""
+    """The facts that may explain a different result, or a different time, on another machine."""
     cores = f"{machine.cores} core{'' if machine.cores == 1 else 's'}"
     facts = {"processor": f"{machine.cpu_model}, {cores}", "memory": format_size(machine.host_memory_bytes)}
     if machine.device == "gpu":
@@ -31,7 +31,7 @@ def software_of(machine: Hardware) -> str:
 
 
 def on_software(record: RunRecord, now: str, *, is_begun: bool) -> tuple[RunRecord, str]:
-    """The run as it goes on with this software; and what is said where that is another than before."""
+    """The run with this software added to those that it was trained with; and a message if that is a new one."""
     before = record.software or ([UNKNOWN_SOFTWARE] if is_begun else [])
     if before[-1:] == [now]:
         return record, ""

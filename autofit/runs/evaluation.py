@@ -1,4 +1,4 @@
-"""How good a model is on images with known classes: from its probabilities to figures. Pure."""
+"""Judges a model on images with known classes: computes figures from its probabilities. Pure."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ class ClassCounts(Record):
     """A class in an evaluation.
 
     Attributes:
-        name: of the class.
+        name: the name of the class.
         images: how many of its images could be read.
-        right: how many of them the model told so.
-        predicted: how many images of any class the model took for this one.
+        right: for how many of them the model predicted this class.
+        predicted: for how many images of any class the model predicted this class.
     """
 
     name: str
@@ -35,11 +35,12 @@ class Evaluation(Record):
     """The figures of a model on images with known classes; those that cannot be read do not count.
 
     Attributes:
-        accuracy: the share of images that are told right; where an image may have several labels, all of them.
-        standard_error: of the accuracy: it would differ by about so much on other images of the same kind.
-        loss: the mean cross-entropy, in nats; where an image may have several labels, the binary one of each.
+        accuracy: the share of images that are predicted right; if images may have several labels, with all of them.
+        standard_error: the standard error of the accuracy: on other images of the same kind it would differ by about
+            so much.
+        loss: the mean cross-entropy, in nats; if images may have several labels, the mean binary cross-entropy.
         images: how many images could be read.
-        views: how many views of each image the probabilities are means of.
+        views: over how many views of each image the probabilities are averaged.
         classes: the counts of each class, in the order of the model's outputs.
         unreadable: the images that could not be read, and why.
         mean_average_precision: over the labels, where an image may have several; else None.
@@ -74,7 +75,7 @@ def evaluation(
         numbers: the class number of each image.
         class_names: the name of each class.
         unreadable: the images that could not be read.
-        views: how many views the probabilities are means of.
+        views: over how many views the probabilities are averaged.
     """
     images = readable([""] * len(rows), numbers, rows, class_names)
     if not len(images):
@@ -84,7 +85,7 @@ def evaluation(
 
 
 def class_counts(class_names: Sequence[str], counts: Iterable[NDArray[np.int64]]) -> list[ClassCounts]:
-    """The counts of each class, from those of all: images, right, predicted, each int64 (classes,)."""
+    """The counts as a record for each class, from the arrays `images`, `right` and `predicted`, int64 (classes,)."""
     of_each = zip(class_names, *(each.tolist() for each in counts), strict=True)
     return [
         ClassCounts(name=name, images=images, right=right, predicted=predicted)
@@ -95,7 +96,7 @@ def class_counts(class_names: Sequence[str], counts: Iterable[NDArray[np.int64]]
 def summed_up(
     accuracy: float, loss: float, images: int, classes: list[ClassCounts], unreadable: list[BadImage], views: int
 ) -> Evaluation:
-    """The figures together, with the standard error of the accuracy."""
+    """The record of these figures, with the standard error of the accuracy."""
     return Evaluation(
         accuracy=accuracy,
         standard_error=standard_error(accuracy, images),

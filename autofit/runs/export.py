@@ -1,4 +1,4 @@
-"""A saved model in another format, by a worker, and how much the two differ on real images."""
+"""Exports a saved model to another format, in a worker, and measures how much the two differ on real images."""
 
 from __future__ import annotations
 
@@ -37,10 +37,12 @@ class Parity(Record):
 
     Attributes:
         images: how many images could be read.
-        same: for how many of them the most probable class is the same; with several labels an image, all that are told.
-        largest_difference: of a probability, from 0 to 1.
-        accuracy_before: of the saved model; with several labels an image, the share of images told right in all.
-        accuracy_after: of the exported one.
+        same: for how many of them the most probable class is the same; if images may have several labels, all
+            predicted labels.
+        largest_difference: the largest difference of a probability, from 0 to 1.
+        accuracy_before: the accuracy of the saved model; if images may have several labels, the share of images for
+            which all are predicted right.
+        accuracy_after: the accuracy of the exported model.
         multi_label: whether an image may have several labels.
     """
 
@@ -59,10 +61,10 @@ class Export(Record):
         path: the file, or the folder of a SavedModel.
         format: `litert`, `onnx` or `savedmodel`.
         int8: whether its weights and activations are 8-bit integers.
-        size_bytes: of the file, or of all files in the folder.
-        model_bytes: of the saved model.
-        compared_with: the images that both have predicted: `validation`, or `training` in a run without those.
-        were_trained_on: whether the model has been trained on them, as it has after a refit.
+        size_bytes: the size of the file, or of all files in the folder.
+        model_bytes: the size of the saved model.
+        compared_with: the images that both have predicted: `validation`, or `training` in a run without validation.
+        were_trained_on: whether the model was trained on these images, as it is after a refit.
         parity: the comparison; None if the format's runtime is not installed, or no image can be read.
     """
 
@@ -78,15 +80,15 @@ class Export(Record):
 
 @dataclass(frozen=True, slots=True)
 class ExportRequest:
-    """What is exported, and the images for that.
+    """What is exported, and the images that are used for it.
 
     Attributes:
         target: the file, or the folder of a SavedModel.
-        format: which.
-        int8: whether with 8-bit integers.
-        compared: those that both models predict.
-        labels: the class numbers of each of these.
-        calibration: from which the scales of 8-bit integers are found.
+        format: the format.
+        int8: whether weights and activations become 8-bit integers.
+        compared: the paths of the images that both models predict.
+        labels: the class numbers of each of these images.
+        calibration: the paths of the images that set the scales of 8-bit integers.
     """
 
     target: Path
@@ -109,7 +111,7 @@ def export_model(
     """Write a saved model in another format, and compare the two.
 
     Returns:
-        None if there was nothing to compare with.
+        The comparison; None if the exported model could not be run here, or no image could be read.
 
     Raises:
         UserError: there is no saved model, or it cannot be exported to this format.
@@ -153,10 +155,10 @@ def parity(
     """Compare the probabilities of two models, float32 (n, classes); None if all rows are NaN.
 
     Args:
-        before: of the saved model.
-        after: of the exported one.
+        before: the probabilities of the saved model.
+        after: those of the exported model.
         labels: the class numbers of each image.
-        multi_label: whether an image may have several.
+        multi_label: whether an image may have several classes.
     """
     import numpy as np  # noqa: PLC0415 - kept out of `import autofit`
 
@@ -167,7 +169,7 @@ def parity(
     if not known.any():
         return None
     before, after, truth = before[known], after[known], truth_of(labels, before.shape[1])[known]
-    fails = np.isnan(after).any(axis=1)  # the exported model has no answer: as far from the saved one's as can be
+    fails = np.isnan(after).any(axis=1)  # the exported model gives NaN, which counts as the largest difference
     return Parity(
         images=len(truth),
         same=int(((told(before) == told(after)).all(axis=1) & ~fails).sum()),
@@ -179,10 +181,10 @@ def parity(
 
 
 def require_suffix(target: Path, export_format: ExportFormat) -> None:
-    """Check that a path ends as its format does.
+    """Check that a path has the suffix of its format, and may be written.
 
     Raises:
-        UserError: it does not, or there is something else of that name.
+        UserError: it has another suffix, or something else of that name exists.
     """
     suffix = Path(FILE_NAMES[export_format]).suffix
     if suffix and target.suffix != suffix:

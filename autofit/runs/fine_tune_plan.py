@@ -1,4 +1,4 @@
-"""What fine-tuning may be: of the layers above a cut, or of all; a time budget chooses. Pure."""
+"""The plans for fine-tuning: of the layers above a cut, or of all layers. A time budget chooses between them. Pure."""
 
 from __future__ import annotations
 
@@ -14,18 +14,19 @@ FINE_TUNE_BATCH = 32
 FINE_TUNE_RATE = 1e-4
 FINE_TUNE_VIEWS = 4
 FINE_TUNE_AUGMENT: Final = "light"
-"""Of fine-tuning above a cut: samples in an update, the peak of the head's rate, and the views of each training image
-whose activations are cached."""
+"""The defaults for fine-tuning above a cut: the batch size, the peak of the head's learning rate, and the number and
+strength of the augmented views of each training image whose activations are cached."""
 
 MOST_REFITTED = 2_000
-"""Training images up to which a fine-tuning that helped is done once more with the validation images. It takes as long
-again, and the more images there are, the less a quarter more of them gains."""
+"""With at most so many training images, a fine-tuning that helped is repeated with the validation images as well. That
+doubles its time, and the more images there are, the less is gained by a quarter more of them."""
 
 
 def above_cut(options: Options, train_count: int, asked: Kernels | None, devices: int = 1) -> FineTunePlan | None:
-    """Fine-tuning above a cut on so many devices; None if it is not asked for.
+    """The plan for fine-tuning above a cut, on `devices` devices; None if the user does not want to fine-tune.
 
-    The kernels are Eigen's, which raise where memory runs out: what the upper layers take was not measured.
+    Unless the user asked for others, the kernels are Eigen's, which raise an error if memory runs out: it was not yet
+    measured how much the upper layers take.
     """
     if not options.fine_tune_epochs:
         return None
@@ -48,26 +49,26 @@ def above_cut(options: Options, train_count: int, asked: Kernels | None, devices
 
 
 def is_refitted(options: Options, train_count: int) -> bool:
-    """Whether the fine-tuned model is trained once more with the validation images, if they are autofit's to use."""
+    """Whether fine-tuning is repeated on all images: if autofit split off the validation images, and data is scarce."""
     return isinstance(options.validation, float) and options.validation > 0 and train_count <= MOST_REFITTED
 
 
 def choices(stage: FineTunePlan, options: Options, train_count: int) -> tuple[FineTunePlan, ...]:
-    """What a time budget may take for a stage, the best first: all layers, then those above the cut.
+    """The plans that a time budget may choose from for a stage, the best first: all layers, then those above the cut.
 
-    Only where the user has left both the cut and the epochs to autofit; else the stage is what was asked for.
+    There are several only if the user has left both the cut and the epochs to autofit.
 
     Args:
-        stage: as the run has planned it; perhaps already of all layers, by an earlier decision.
+        stage: the stage as it is planned now, perhaps for all layers, by an earlier decision.
         options: the request.
-        train_count: the images for training.
+        train_count: the number of training images.
     """
     if (options.trainable, options.fine_tune_epochs, options.fine_tune_from) != ("head", "auto", "auto"):
         return (stage,)
     upper = above_cut(options, train_count, stage.kernels)
     if upper is None:
         return (stage,)
-    # no refit where the user has validation images of their own
+    # `refit` is that of the stage, which is False if the user gave validation images
     upper = upper.model_copy(
         update={"refit": stage.refit, "rung": stage.rung, "micro_batch_size": stage.micro_batch_size}
     )
@@ -75,7 +76,7 @@ def choices(stage: FineTunePlan, options: Options, train_count: int) -> tuple[Fi
 
 
 def of_all_layers(stage: FineTunePlan, options: Options) -> FineTunePlan:
-    """The stage with all layers instead of those above a cut, at the rate and in the epochs of `trainable="all"`."""
+    """The stage for all layers instead of those above a cut, with the learning rate and epochs of `trainable="all"`."""
     return stage.model_copy(
         update={
             "cut": WHOLE,

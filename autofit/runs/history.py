@@ -15,11 +15,11 @@ VALIDATION_ACCURACY = "validation accuracy"
 
 
 def best_epoch(history: History, recorded: int | None = None) -> int | None:
-    """The best epoch, from zero: the recorded one, else that with the lowest validation loss, else loss.
+    """The best epoch, from zero: the recorded one, else the one with the lowest validation loss, or training loss.
 
     Args:
         history: each metric's value at the end of each epoch.
-        recorded: the epoch whose model the run handed over, if it is known.
+        recorded: the epoch whose model the run has saved; None if unknown.
 
     Returns:
         None if no epoch has a finite loss.
@@ -32,7 +32,7 @@ def best_epoch(history: History, recorded: int | None = None) -> int | None:
 
 
 def stage_of(stages: Sequence[StageRecord], epoch: int) -> str:
-    """The stage that an epoch, from zero, is of; the last one for an epoch of a stage that is not finished."""
+    """The stage of an epoch, counted from zero; for an epoch of an unfinished stage the last finished one."""
     after = 0
     for stage in stages:
         after += stage.epochs
@@ -48,9 +48,9 @@ def accuracy_name(history: History) -> str | None:
 
 
 def quality_metric(history: History) -> tuple[str, str] | None:
-    """The metric beside the loss that says how good a model is: in words, and its name in the history.
+    """The metric, besides the loss, that measures how good a model is: in words, and its name in the history.
 
-    The mean average precision where an image may have several labels, else the accuracy; None without either.
+    It is the mean average precision if images may have several labels, else the accuracy; None if there is neither.
     """
     if MEAN_AVERAGE_PRECISION in history:
         return "mean average precision", MEAN_AVERAGE_PRECISION

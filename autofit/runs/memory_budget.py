@@ -15,29 +15,29 @@ from autofit.protocol.job import TrainingPlan
 from autofit.protocol.messages import MemoryBudget
 
 FORWARD_BYTES_A_PIXEL = 1000
-"""An upper bound of what a frozen network's forward pass takes for each pixel of an image: at 160 px on a CPU it was
-180 (ResNet50) to 460 (Xception) with 32 images at once, weights included, and 520 for VGG16's first layers. Others were
-not measured."""
+"""An upper bound of the memory that the forward pass of a frozen network takes for each pixel of an image. Measured at
+160 px on a CPU, with 32 images at once and with weights: 180 (ResNet50) to 460 (Xception), and 520 for the first layers
+of VGG16. Other networks were not measured."""
 
 LARGEST_NETWORK_BYTES = 1_500_000_000
-"""ConvNeXtXLarge's weights, the largest in `keras.applications` without a top, are 1.4 GB."""
+"""More than the weights of the largest network in `keras.applications` without its top: ConvNeXtXLarge with 1.4 GB."""
 
 LEAST_USE_BYTES, TIMES_FORESEEN = 4 * 10**9, 3
-"""On a CPU a worker gets more than that only if it may need it: to extract features from large images, or if three
-times the estimate is more. The allocator has a 32nd of its limit resident from the start: 0.7 GB if the limit is all of
-24 GB."""
+"""On a CPU, a worker without a given limit gets more than `LEAST_USE_BYTES` only if it may need it: to extract features
+of large images, or if `TIMES_FORESEEN` times the estimate is more. The reason is that 1/32 of the allocator's limit is
+resident from the start: 0.7 GB of 24 GB."""
 
 ROOM_BYTES = 4 * 10**9
-"""A machine with so much free memory can spare what only makes a run faster, unless a limit was given."""
+"""With so much free memory, and without a given limit, memory is spent on what only makes a run faster."""
 
 THREADS_BYTES = 64 * 2**20
 """Memory for loader threads that each wait for a file, as on a mounted drive: 27 threads at 224 px."""
 
 LEAST_PROCESS_BYTES = 700 * 10**6
-"""With less, no worker starts on a CPU: TensorFlow 2.21 alone has 660 MB resident after its import."""
+"""The least memory with which a worker can start on a CPU: TensorFlow 2.21 has 660 MB resident after its import."""
 
 GIVEN_LIMIT = "--memory-limit"
-"""The name of a limit that was given, in a report."""
+"""The name of a given limit in a report."""
 
 
 def memory_budget(
@@ -52,13 +52,13 @@ def memory_budget(
 
     Args:
         options: the request.
-        machine: the one on which it runs.
-        largest_batch: the number of decoded images that a worker holds at once, at least.
-        extracts: whether the worker uses the backbone to extract features.
-        foreseen_bytes: the estimate of what else the worker takes; infinity without one.
+        machine: the machine on which it runs.
+        largest_batch: the largest number of decoded images that a worker has to hold at once.
+        extracts: whether the worker extracts features by the backbone.
+        foreseen_bytes: the estimated memory of the training; infinity if there is no estimate.
 
     Raises:
-        UserError: the limit is less than the bare process needs.
+        UserError: the given limit is less than the bare process needs.
     """
     given = options.memory_limit_bytes
     if given is not None and machine.device == "cpu" and given < LEAST_PROCESS_BYTES:
@@ -83,7 +83,7 @@ def memory_budget(
 
 
 def can_spare(options: Options, machine: Hardware) -> bool:
-    """Whether there is memory to spare for what only makes a run faster."""
+    """Whether memory may be spent on what only makes a run faster."""
     return options.memory_limit_bytes is None and machine.host_available_bytes >= ROOM_BYTES
 
 
@@ -99,11 +99,11 @@ def largest_decoded_batch(plan: TrainingPlan, machine: Hardware) -> int:
 
 
 def limited_by(options: Options, machine: Hardware) -> str:
-    """The limit that counts, in a few words."""
+    """The limit that applies, in a few words."""
     return GIVEN_LIMIT if options.memory_limit_bytes else machine.limited_by
 
 
 def foreseen_bytes(probe: ProbeReport, micro_batch_size: int) -> float:
-    """The memory that a worker takes with so many images at once, by the probe's linear model; infinity without one."""
+    """The memory that a worker takes with this micro-batch size, by the probe's line; infinity if there is no line."""
     line = probe.memory_model
     return line.base_bytes + line.bytes_per_image * micro_batch_size if line else math.inf

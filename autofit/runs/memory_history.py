@@ -1,4 +1,4 @@
-"""The memory that a run took over its time, from the heartbeats of its attempts: a bounded number of samples."""
+"""The memory that a run took over time, from the heartbeats of its attempts: a bounded number of samples."""
 
 from __future__ import annotations
 
@@ -19,21 +19,22 @@ from autofit.storage.safe_files import open_plain
 
 MOST_POINTS = 500
 MOST_ATTEMPTS = 50
-"""Of so many attempts, the newest, memory is shown."""
+"""The number of attempts, the newest ones, whose memory is shown."""
 
 WHOLE_BYTES = 2**20
-"""A heartbeat file up to this size is read whole: an hour and a half. Of a larger one windows are read."""
+"""A heartbeat file up to this size, which is an hour and a half, is read whole. Of a larger one, parts are read."""
 
 MOST_SECONDS = 1e10
-"""A clock that has run for centuries is none: the file may come from a stranger."""
+"""The largest time that is believed, 300 years: the file may come from an untrusted source."""
 
 WINDOWS, WINDOW_BYTES = 256, 2**12
+"""The number and the size of the parts that are read of a large file, spread evenly over it."""
 
 
 class MemoryPoint(NamedTuple):
-    """What was in use: by tensors on the device, and resident in the worker and its children, in bytes.
+    """The bytes that were in use: by tensors on the device, and resident in the worker and its children.
 
-    `seconds` are those in which workers ran, without the time between two attempts.
+    `seconds` is the time for which workers had run, without the time between two attempts.
     """
 
     seconds: float
@@ -43,15 +44,15 @@ class MemoryPoint(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class MemoryHistory:
-    """The memory of a run over its time.
+    """The memory of a run over time.
 
     Attributes:
-        points: by time, `MOST_POINTS` at most; of samples that lie close together that with the most memory.
-        restarts: when attempts but the first began, in the seconds of the points.
+        points: at most `MOST_POINTS` samples, by time; of several close samples the one with the most memory.
+        restarts: when the attempts after the first began, in the same seconds as the points.
         out_of_memory: when memory ran out, in the same seconds.
-        limit_bytes: the limit of the last attempt; 0 if it is not known.
-        device: what the limit is of: on a CPU the resident memory, on a GPU the tensors'.
-        stage_seconds: the time in which each stage ran, by its name, with the extraction of its features.
+        limit_bytes: the limit of the last attempt; 0 if unknown.
+        device: the device. On a CPU the limit is one of resident memory, on a GPU one of tensors.
+        stage_seconds: the name of each stage and the time for which it ran, with the extraction of its features.
     """
 
     points: tuple[MemoryPoint, ...] = ()
@@ -90,7 +91,7 @@ def memory_history(files: RunDirectory, result: ResultRecord) -> MemoryHistory:
 
 
 def _lines(path: Path) -> list[Progress]:
-    """The heartbeats of an attempt by time; of a long one some, evenly spread."""
+    """The heartbeats of an attempt, by time; of a long attempt only some, evenly spread."""
     try:
         with open_plain(path, follow_links=False) as stream:
             size = os.fstat(stream.fileno()).st_size
@@ -117,14 +118,14 @@ def _points(timed: Iterable[tuple[float, Progress]]) -> list[MemoryPoint]:
 
 
 def _thinned(points: Sequence[MemoryPoint], most: int) -> list[MemoryPoint]:
-    """At most so many points: of each run of neighbours that with the most memory."""
+    """At most `most` points: of each group of neighbours, the one with the most memory."""
     width = -(-len(points) // max(most, 1)) or 1
     runs = (points[start : start + width] for start in range(0, len(points), width))
     return [max(run, key=lambda point: (point.device_bytes, point.host_bytes)) for run in runs]
 
 
 def _marks(events: Iterable[OomEvent], timed: Sequence[tuple[float, Progress]]) -> list[float]:
-    """When the out-of-memories of an attempt happened: just before it ran on with fewer images at once."""
+    """When the out-of-memories of an attempt happened: when it first had the smaller micro-batch of the event."""
     found: list[float] = []
     for event in events:
         after = (seconds for seconds, line in timed if 0 < line.micro_batch_size <= event.micro_batch_size_after)

@@ -1,4 +1,4 @@
-"""Where a worker gets its network, and what a probe of it measures. Pure."""
+"""Where a worker gets its network, and the workload that a probe of it measures. Pure."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def model_source(options: Options, num_classes: int) -> ModelSource:
 
 
 def workload(options: Options, num_classes: int) -> Workload:
-    """What a probe of this request measures."""
+    """The workload that a probe of this request measures."""
     return Workload(
         backbone=options.backbone or options.model or "",
         image_size=options.image_size,
@@ -58,7 +58,7 @@ def workload(options: Options, num_classes: int) -> Workload:
 
 
 def rung_of(options: Options) -> Rung:
-    """The rung that a request begins with; with `auto` a probe, or a training that runs out, may choose another."""
+    """The rung that a request begins with; with `auto` a probe, or an out-of-memory in training, may choose another."""
     return ON_REQUEST if options.recompute == "on" else KEPT
 
 
@@ -78,7 +78,10 @@ def workload_on_rung(measured: Workload, rung: Rung) -> Workload:
 
 
 def _optimizer_text(options: Options) -> str:
-    """The optimizer as far as memory depends on it: one that is configured otherwise may keep other variables."""
+    """The optimizer in a text that differs if the memory may: its name, and a hash of settings other than the rate.
+
+    With other settings an optimizer may keep other variables.
+    """
     if options.optimizer_config is None:
         return options.optimizer
     settings = {name: value for name, value in options.optimizer_config["config"].items() if name != "learning_rate"}

@@ -1,4 +1,4 @@
-"""A worker that does something with a saved model: its job, its memory, and its end as an error."""
+"""A worker with a job on a saved model: the job, its memory, and the error if it fails."""
 
 from __future__ import annotations
 
@@ -37,15 +37,15 @@ def run_on_model(
     name: str,
     code: OwnCode = NO_CODE,
 ) -> list[Event]:
-    """Let a worker do a job with a saved model; returns its events.
+    """Let a worker do a job on a saved model; returns its events.
 
     Args:
         work: the job.
-        attempt: a folder for its files.
+        attempt: the folder for the worker's files.
         launcher: starts the worker.
         view: shows the progress.
-        name: of the work, for messages: `prediction`.
-        code: the user's, which opening the model needs.
+        name: the name of the work in messages, such as `export`.
+        code: the user's code that is needed to open the model.
 
     Raises:
         AutofitError: the worker failed; the message says why.
@@ -59,10 +59,10 @@ def run_on_model(
 
 
 def require_model(path: Path) -> None:
-    """Check that a saved model exists, and that what is in its file is data of a bounded size.
+    """Check that a saved model exists, and that its file holds data of a bounded size.
 
     Raises:
-        UserError: it does not, or may be a trap.
+        UserError: it does not exist, or its file is damaged or may be malicious.
     """
     if not path.is_file():
         raise UserError(f"the model {path} is gone: train again, or bring it back")
@@ -70,16 +70,16 @@ def require_model(path: Path) -> None:
 
 
 def write_paths(file: Path, paths: Iterable[str]) -> None:
-    """List files for a worker, whose names may be of any bytes but NUL.
+    """Write a list of paths for a worker, separated by NUL, since names may have any other byte.
 
-    They are made absolute: the worker starts in another folder than its parent.
+    Relative paths are made absolute: the worker starts in another folder than its parent.
     """
     absolute = (str(Path(path).absolute()) for path in paths)
     file.write_bytes("\0".join(absolute).encode("utf-8", "surrogateescape"))
 
 
 def output_kind(model_path: Path) -> OutputKind:
-    """What a saved model gives, as `labels.json` beside it says; earlier ones do not."""
+    """What a saved model's output holds, by `labels.json` beside it; probabilities if that does not tell."""
     try:
         data = read_bounded(model_path.with_name("labels.json"), MAX_RECORD_BYTES, follow_links=True)
         said = parsed(data, "labels.json").get("outputs", "probabilities")
@@ -89,7 +89,7 @@ def output_kind(model_path: Path) -> OutputKind:
 
 
 def model_job(work: PredictJob | ExportJob, import_paths: Sequence[str], *, isolated: bool) -> Job:
-    """The job of a worker that may use all the memory that the machine has free."""
+    """The job of a worker that may use all free memory of the machine."""
     machine = hardware.detect()
     has = machine.device_free_bytes if machine.device == "gpu" else machine.host_available_bytes
     return Job(
@@ -103,7 +103,7 @@ def model_job(work: PredictJob | ExportJob, import_paths: Sequence[str], *, isol
 
 
 def error_of_model_worker(worker_exit: WorkerExit, name: str) -> AutofitError:
-    """The error to raise for a worker that did not do its work, which is called `name`."""
+    """The error to raise for a worker that has failed; `name` is the name of its work in the message."""
     verdict, cause = worker_exit.diagnosis.verdict, worker_exit.diagnosis.cause
     if verdict is Verdict.USER_ERROR:
         return UserError(with_findings(cause))

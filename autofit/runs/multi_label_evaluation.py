@@ -1,4 +1,4 @@
-"""How good a model is on images with any number of known labels: from its probabilities to figures. Pure."""
+"""Judges a model on images with any number of known labels: computes figures from its probabilities. Pure."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def evaluation_of(
     *,
     multi_label: bool,
 ) -> Evaluation | None:
-    """Judge probabilities by the class numbers of each image: one, or with `multi_label` any number of them."""
+    """Judge probabilities by the class numbers of each image: exactly one, or with `multi_label` any number."""
     if multi_label:
         return multi_label_evaluation(rows, numbers, class_names, unreadable, views)
     return evaluation(rows, [number for (number,) in numbers], class_names, unreadable, views)
@@ -44,7 +44,7 @@ def multi_label_evaluation(
         numbers: the class numbers of each image.
         class_names: the name of each class.
         unreadable: the images that could not be read.
-        views: how many views the probabilities are means of.
+        views: over how many views the probabilities are averaged.
     """
     import numpy as np  # noqa: PLC0415 - kept out of `import autofit`
 
@@ -75,7 +75,7 @@ def label_figures(
 def _readable(
     rows: NDArray[np.float32], numbers: Sequence[Sequence[int]]
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """The probabilities of the images that could be read, and which labels each has, (n, classes) both."""
+    """The probabilities of the images that could be read, and which labels each has; both (n, classes)."""
     import numpy as np  # noqa: PLC0415 - kept out of `import autofit`
 
     readable = ~np.isnan(rows).any(axis=1)

@@ -1,4 +1,4 @@
-"""The training plan: from a request, its images, a machine and a probe to what `run.json` fixes. Pure."""
+"""Makes the training plan, which `run.json` fixes, from a request, its images, a machine and a probe. Pure."""
 
 from __future__ import annotations
 
@@ -33,66 +33,67 @@ from autofit.runs.fine_tune_plan import FINE_TUNE_AUGMENT, FINE_TUNE_BATCH, abov
 from autofit.runs.memory_budget import can_spare, foreseen_bytes, most_to_extract_bytes
 
 PREDECODED_BYTES = 96 * 2**20
-"""Memory for images that are decoded while a worker imports TensorFlow: 1,300 of them at 160 px, more than a core
+"""The memory for images that are decoded while a worker imports TensorFlow: 1,300 images at 160 px, more than a core
 decodes in the two or three seconds until the worker needs them."""
 
 HEAD_VIEWS = 4
-"""Augmented views of each training image on which the head is solved once more, if a time budget has room for it."""
+"""The augmented views of each training image on which the head is solved again, if a time budget has time for that."""
 
 LEAST_TO_PROBE_SECONDS = 120.0
-"""With a shorter time budget nothing is probed. Before the first stage that takes some 25 s on two cores, before the
-second 11 s (docs/decisions/0038)."""
+"""The shortest time budget with which a run probes. On two cores a probe takes some 25 s before the first stage, and
+11 s before the second (docs/decisions/0038)."""
 
 SHARE_FOR_ONEDNN = 0.5
-"""Share of the available memory. A training that is estimated to take less cannot run out, so oneDNN may compute it."""
+"""If a training is estimated to take no more than this share of the available memory, it cannot run out of it, so
+oneDNN may compute it."""
 
 MOST_SOLVED = 10**8
-"""Training images times classes. Solving the head for so many takes about a fifth of the time of their extraction, as
-the passes over the rows are counted; beyond it, epochs need fewer passes."""
+"""The largest product of training images and classes for which a head is solved. With so many, the solver's passes over
+the rows take about a fifth of the time of the extraction; with more, epochs need fewer passes."""
 
 SHARE_FOR_BATCH_NORMALIZATION = 0.75
-"""Where a batch has to be cut although BatchNormalization trains, its parts should not shrink again: they take at most
-this share of the feasible size."""
+"""If a batch has to be split although BatchNormalization trains, each part has at most this share of the feasible size,
+so that it need not shrink again."""
 
 
 RECALIBRATION_IMAGES = 512
-"""The training images from which the averages of BatchNormalization are computed (docs/decisions/0031)."""
+"""The number of training images from which the averages of BatchNormalization are computed (docs/decisions/0031)."""
 
 
 QUICK_PIXELS = 4_000 * 224 * 224
-"""If no more than so many pixels go through a frozen backbone once, cuDNN's convolutions are not tuned. On an H100
-MobileNet extracts 4,000 images of 224 px in about a second, and all that is known of tuning is that it takes longer."""
+"""With at most so many pixels in an extraction, cuDNN's convolutions are not tuned. On an H100 MobileNet extracts 4,000
+images of 224 px in about a second; tuning takes longer than that."""
 
 
 def uses_feature_cache(options: Options) -> bool:
-    """Whether the run uses the feature cache; with `auto`, if that is exact and features are used again."""
+    """Whether the run uses the feature cache; with `auto`, if that changes no result and features are used again."""
     if options.feature_cache == "auto":
         return has_constant_features(options) and epochs_of(options) > 1
     return options.feature_cache == "on" and freezes_backbone(options)
 
 
 def cached_views(options: Options) -> int:
-    """The number of views of each training image in the feature cache; more than one an epoch would be useless."""
+    """The number of views of each training image in the feature cache: at most as many as there are epochs."""
     return min(options.feature_views, epochs_of(options)) if strength_of(options) != "none" else 1
 
 
 def uses_pixel_cache(options: Options) -> bool:
-    """Whether the run uses the pixel cache: if the decoded images are needed more than once."""
+    """Whether the run uses the pixel cache; with `auto`, if decoded images are needed more than once."""
     times = cached_views(options) if uses_feature_cache(options) else epochs_of(options)
     return options.pixel_cache == "auto" and times > 1
 
 
 def extraction_size(options: Options, planned: TrainingPlan, device: Literal["cpu", "gpu"]) -> int | None:
-    """The micro-batch of an extraction: as given, or fixed in a deterministic run; None to find the fastest."""
+    """The micro-batch size of an extraction: as given, or fixed in a deterministic run; None to search the fastest."""
     if options.micro_batch_size is not None:
         return planned.micro_batch_size
     return DETERMINISTIC_EXTRACTION[device] if planned.deterministic else None
 
 
 def predecoded_images(planned: TrainingPlan, options: Options, machine: Hardware) -> int:
-    """How many images may be decoded before a worker can extract features, if there is memory to spare.
+    """How many images may be decoded before a worker can extract features, if there is memory for that.
 
-    0 on a single core, which the import needs; and 0 with augmentation, whose views are not known so early.
+    0 on a single core, which the import needs; also 0 with augmentation, whose views are not known so early.
     """
     wanted = planned.feature_cache and planned.augment == "none" and options.isolation == "process"
     if not wanted or machine.cores == 1 or not can_spare(options, machine):
@@ -101,27 +102,27 @@ def predecoded_images(planned: TrainingPlan, options: Options, machine: Hardware
 
 
 def needs_probe(options: Options) -> bool:
-    """Whether a size has to be probed. An extraction finds its own size, and a head alone fits with any."""
+    """Whether a size has to be probed. An extraction finds its own size, and a head on its features fits with any."""
     return options.batch_size is None and options.batch_schedule is None and not uses_feature_cache(options)
 
 
 def has_time_to_probe(options: Options) -> bool:
-    """Whether a time budget leaves most of itself after a probe; without one a step that runs out of memory shrinks."""
+    """Whether a time budget, if there is one, is long enough for a probe; else steps shrink when memory runs out."""
     return options.time_budget_seconds is None or options.time_budget_seconds >= LEAST_TO_PROBE_SECONDS
 
 
 def largest_useful_batch(options: Options, train_count: int, machine: Hardware) -> int:
-    """The largest micro-batch that a training of so many images could use: larger ones need no probe."""
+    """The largest micro-batch that a training of so many images could use, and that has to be probed."""
     return options.micro_batch_size or part_of_batch(options, auto_batch_size(train_count), machine)
 
 
 def part_of_batch(options: Options, batch_size: int, machine: Hardware) -> int:
-    """How many images of a batch a device has at most in a training; all of them where only the head trains."""
+    """The most images of a batch that one device has in a training; all of them if only the head trains."""
     return -(-batch_size // device_count(options.devices, machine)) if options.trainable == "all" else batch_size
 
 
 def _trains_batch_normalization(options: Options) -> bool:
-    """Whether BatchNormalization may train, so that the micro-batch is part of the result."""
+    """Whether BatchNormalization may train, so that the result depends on the micro-batch."""
     return options.trainable == "all" and options.weights == "none"
 
 
@@ -137,11 +138,11 @@ def training_plan(
 
     Args:
         options: the request.
-        train_count: the images for training.
-        probe: its report, if there was one.
-        machine: the one on which it runs.
-        asked: the kernels that the user wants.
-        tuning: how the user wants a GPU's convolutions to be chosen.
+        train_count: the number of training images.
+        probe: the report of the probe; None if there was none.
+        machine: the machine on which it runs.
+        asked: the kernels that the user wants; None if the user has not chosen.
+        tuning: how the user wants a GPU's convolutions to be chosen; None likewise.
     """
     first, last = _batch_sizes(options, train_count)
     schedule = BatchSchedule(first, last, epochs_of(options))
@@ -189,19 +190,19 @@ def staged_plan(
     *,
     has_callbacks: bool = False,
 ) -> TrainingPlan:
-    """Make the plan with its stages: the head, solved if nothing asks for epochs, and fine-tuning if asked for.
+    """Make the plan with its stages: the head, which is solved unless something needs epochs, and perhaps fine-tuning.
 
-    A training of all layers of a pretrained backbone is the same, with everything above the images fine-tuned.
+    A training of all layers of a pretrained backbone has the same stages: it fine-tunes from the input on.
 
     Args:
         options: the request.
-        train_count: the images for training.
-        num_classes: the width of the head's output.
-        probe: its report, if there was one.
-        machine: the one on which it runs.
-        asked: the kernels that the user wants.
-        tuning: how the user wants a GPU's convolutions to be chosen.
-        has_callbacks: whether there are callbacks, which are about epochs.
+        train_count: the number of training images.
+        num_classes: the number of the head's outputs.
+        probe: the report of the probe; None if there was none.
+        machine: the machine on which it runs.
+        asked: the kernels that the user wants; None if the user has not chosen.
+        tuning: how the user wants a GPU's convolutions to be chosen; None likewise.
+        has_callbacks: whether the user has given callbacks, which need epochs.
     """
     whole = training_plan(options, train_count, probe, machine, asked, tuning)
     if not begins_with_head(options):
@@ -236,7 +237,7 @@ def staged_plan(
 
 
 def without_refit(planned: TrainingPlan) -> TrainingPlan:
-    """The plan for data with validation images of its own: nothing is trained on them."""
+    """The plan for data that comes with its own validation images: nothing is trained on them."""
     fine_tune = planned.fine_tune and planned.fine_tune.model_copy(update={"refit": False})
     return planned.model_copy(update={"refit_head": False, "fine_tune": fine_tune})
 
@@ -244,9 +245,9 @@ def without_refit(planned: TrainingPlan) -> TrainingPlan:
 def _with_solved_head(
     planned: TrainingPlan, options: Options, train_count: int, num_classes: int, *, has_callbacks: bool
 ) -> TrainingPlan:
-    """The plan with a head that is solved instead of trained by epochs, if nothing asks for epochs and it is feasible.
+    """The plan with a head that is solved instead of trained by epochs, if nothing needs epochs and it is feasible.
 
-    Where the user gave no validation images of their own, the head is fitted once more on all images.
+    If the user gave no validation images, the head is afterwards fitted to all images.
     """
     is_feasible = planned.feature_cache and train_count * num_classes <= MOST_SOLVED
     if not is_feasible or has_callbacks or not allows_solved_head(options):
@@ -263,12 +264,12 @@ def _with_solved_head(
 
 
 def kernels_before_probe(options: Options, machine: Hardware, asked: Kernels | None = None) -> Kernels:
-    """The kernels of a run as far as they are known before it is probed."""
+    """The kernels of a run, as far as they can be known before a probe."""
     return asked or _kernels(options, 1, None, machine)
 
 
 def _kernels(options: Options, micro_batch_size: int, probe: ProbeReport | None, machine: Hardware) -> Kernels:
-    """OneDNN's on a CPU if memory cannot run out, where they are only faster; Eigen's if it might."""
+    """OneDNN's faster kernels on a CPU, if memory cannot run out; else Eigen's."""
     if machine.device != "cpu" or options.memory_limit_bytes is not None or options.isolation == "inline":
         return "eigen"
     if probe is not None:
@@ -281,9 +282,9 @@ def _kernels(options: Options, micro_batch_size: int, probe: ProbeReport | None,
 
 
 def _tuning(options: Options, train_count: int, machine: Hardware) -> Tuning:
-    """No tuning on a GPU for a short extraction, which it would only delay; nor if determinism forbids it.
+    """How a GPU's convolutions are chosen: without tuning for a short extraction, which it would delay.
 
-    A user's own process is left as it is.
+    A deterministic run does not tune either. The settings of a user's own process are left as they are.
     """
     if machine.device != "gpu" or options.isolation == "inline":
         return "tuned"
@@ -302,10 +303,10 @@ def _batch_sizes(options: Options, train_count: int) -> tuple[int, int]:
 
 
 def _micro_batch_size(options: Options, batch_size: int, probe: ProbeReport | None) -> int:
-    """The micro-batch size: as requested, else what the probe found.
+    """The micro-batch size: as requested, else by the probe.
 
-    Where the backbone trains, other micro-batches make other weights. So if the whole batch fits it is not cut, however
-    fast it is: every machine that holds it trains the same model.
+    If the backbone trains, the weights depend on the micro-batch. So a batch that fits is not split, even if that would
+    be faster: every machine with enough memory trains the same model.
     """
     if options.micro_batch_size is not None:
         return min(options.micro_batch_size, batch_size)

@@ -1,6 +1,6 @@
-"""What the model says of images whose classes are known: counts by class, figures by class, the worst images.
+"""The model's predictions for images whose classes are known: counts by class, figures by class, the worst images.
 
-The probabilities come from `validation.npy` and `test.npy` of the run directory, so that all of this is instant.
+The probabilities come from `validation.npy` and `test.npy` of the run directory, so nothing is computed again.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 LEAST_PROBABILITY = 1e-7
-"""Keras's epsilon: in the loss, a probability is at least this."""
+"""Keras's epsilon: in the loss, smaller probabilities are replaced by this."""
 
 
 class ClassFigures(Record):
     """The figures of one class.
 
     Attributes:
-        name: of the class.
+        name: the name of the class.
         images: how many of its images could be read.
-        predicted: how many images of any class the model took for this one.
-        precision: the share of those that are of this class; None if there are none.
-        recall: the share of its images that are told right; None if it has none.
-        f1: the harmonic mean of the two; None if one of them is, or if both are 0 (van Rijsbergen, Information
-            Retrieval, 1979, as scikit-learn names it).
+        predicted: for how many images of any class the model predicted this class.
+        precision: the share of these that are of this class; None if there are none.
+        recall: the share of the class's images for which it was predicted; None if there are none.
+        f1: the harmonic mean of precision and recall; None if one of them is None or 0 (van Rijsbergen, Information
+            Retrieval, 1979).
     """
 
     name: str
@@ -42,14 +42,14 @@ class ClassFigures(Record):
 
 @dataclass(frozen=True, slots=True)
 class PredictedImage:
-    """An image, its class, and what the model says.
+    """An image, its class, and the model's prediction.
 
     Attributes:
-        path: of the file, absolute.
-        label: its class.
+        path: the absolute path of the file.
+        label: the image's class.
         predicted: the class with the highest probability.
-        probability: of `predicted`, from 0 to 1.
-        label_probability: of `label`, from 0 to 1.
+        probability: the probability of `predicted`, from 0 to 1.
+        label_probability: the probability of `label`, from 0 to 1.
     """
 
     path: str
@@ -60,12 +60,12 @@ class PredictedImage:
 
     @property
     def is_right(self) -> bool:
-        """Whether the image is told right."""
+        """Whether the predicted class is the image's class."""
         return self.label == self.predicted
 
 
 class Confusion(NamedTuple):
-    """How many images of the class numbered `true` were taken for the one numbered `told`."""
+    """For how many images of the class number `true` the model predicted the class number `told`."""
 
     images: int
     true: int
@@ -77,8 +77,8 @@ class PredictedImages:
     """Images with known classes and the model's probabilities for them; those that cannot be read are left out.
 
     Attributes:
-        paths: of the images, absolute.
-        labels: the class number of each, int64 (n,).
+        paths: the absolute paths of the images.
+        labels: the class number of each image, int64 (n,).
         probabilities: float32 (n, classes).
         class_names: the name of each class number.
     """
@@ -92,7 +92,7 @@ class PredictedImages:
         return len(self.paths)
 
     def confusion_counts(self) -> NDArray[np.int64]:
-        """How many images of each class the model took for which: int64 (classes, classes), a row for each true one."""
+        """The confusion matrix, int64 (classes, classes): rows for the true classes, columns for the predicted ones."""
         import numpy as np  # noqa: PLC0415 - kept out of `import autofit`
 
         classes = len(self.class_names)
@@ -100,9 +100,10 @@ class PredictedImages:
         return np.bincount(cells, minlength=classes * classes).reshape(classes, classes)
 
     def class_counts(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-        """The images of each class, those told right and those taken for it: int64 (classes,) each.
+        """For each class: how many images it has, how often it was rightly predicted, and how often it was predicted.
 
-        Without the counts of all pairs, which would take gigabytes with tens of thousands of classes.
+        Each is int64 (classes,). The confusion matrix is not made for that: with tens of thousands of classes it would
+        take gigabytes.
         """
         import numpy as np  # noqa: PLC0415 - kept out of `import autofit`
 
@@ -113,7 +114,7 @@ class PredictedImages:
         return images, right, predicted
 
     def confusions(self) -> list[Confusion]:
-        """The pairs of different classes that images were taken for, in the order of the true class."""
+        """The pairs of a true and a different predicted class that occur, in the order of the true class."""
         import numpy as np  # noqa: PLC0415 - kept out of `import autofit`
 
         classes, told = len(self.class_names), self._told()
@@ -129,7 +130,7 @@ class PredictedImages:
         return [figures_of_class(name, images, predicted, right) for name, images, right, predicted in columns]
 
     def worst(self, count: int) -> list[PredictedImage]:
-        """The images whose own class got the lowest probability, the lowest first: mistakes, and doubtful labels."""
+        """The images whose own class has the lowest probability, the lowest first: mistakes and doubtful labels."""
         import numpy as np  # noqa: PLC0415 - kept out of `import autofit`
 
         own = self.probabilities[np.arange(len(self)), self.labels]
@@ -146,7 +147,7 @@ class PredictedImages:
 
     @property
     def accuracy(self) -> float:
-        """The share of the images that are told right."""
+        """The share of the images whose predicted class is right."""
         return float((self._told() == self.labels).mean())
 
     @property
@@ -163,7 +164,7 @@ class PredictedImages:
 
 
 def figures_of_class(name: str, images: int, predicted: int, right: int) -> ClassFigures:
-    """The figures of a class from its counts: its images, those taken for it, and those told right."""
+    """The figures of a class by its counts: its images, how often it was predicted, and how often rightly."""
     precision = right / predicted if predicted else None
     recall = right / images if images else None
     f1 = 2 * precision * recall / (precision + recall) if precision and recall else None
@@ -173,7 +174,7 @@ def figures_of_class(name: str, images: int, predicted: int, right: int) -> Clas
 def readable(
     paths: Sequence[str], labels: Sequence[int], probabilities: Any, class_names: Sequence[str]
 ) -> PredictedImages:
-    """The images without those whose row has NaN, as it has for an image that cannot be read."""
+    """The images without those whose row has NaN, which stands for an image that could not be read."""
     import numpy as np  # noqa: PLC0415 - kept out of `import autofit`
 
     known = ~np.isnan(probabilities).any(axis=1)

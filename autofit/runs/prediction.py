@@ -1,4 +1,4 @@
-"""Predicting images with a saved model, in a worker, so that the caller's process does not load TensorFlow."""
+"""Predicts images with a saved model, in a worker, so that the caller's process does not load TensorFlow."""
 
 from __future__ import annotations
 
@@ -27,23 +27,23 @@ if TYPE_CHECKING:
 
 BATCH_SIZE = 32
 IDLE_SECONDS = 300.0
-"""So long a worker waits for another request before it gives its memory back."""
+"""How long a worker waits for another request before it ends."""
 
 LEAVING_SECONDS = 10.0
-"""So long before that it gets no request any more: it may be about to leave."""
+"""A worker that will end within this time gets no more requests: it might end before it reads them."""
 
 
 @dataclass(frozen=True, slots=True)
 class SavedModel:
-    """A saved model and all that a prediction has of its run.
+    """A saved model, and what a prediction needs to know of its run.
 
     Attributes:
         path: a `model.keras` that autofit wrote.
         image_size: the model's input size in pixels, (height, width).
-        batch_size: how many images are on the device at once, unless that is too many.
-        flips: whether mirror images are among several views of an image.
-        value_ranges: the numbers that are black and white in images of more than 8 bits, as in training.
-        code: of the user, which opening the model needs.
+        batch_size: how many images are on the device at once, if so many fit.
+        flips: whether some of several views of an image are mirrored.
+        value_ranges: the numbers that mean black and white in images of more than 8 bits, as in training.
+        code: the user's code that is needed to open the model.
     """
 
     path: Path
@@ -55,7 +55,7 @@ class SavedModel:
 
 
 class WorkerGoneError(TrainingFailedError):
-    """A worker that had answered before ended before it saw this request: another one will answer it."""
+    """A worker that had answered earlier requests ended before it read this one; another worker can answer it."""
 
 
 class PredictionWorker:
@@ -67,7 +67,7 @@ class PredictionWorker:
         model: the saved model.
         launcher: starts the worker.
         view: shows the progress of the first request.
-        idle_seconds: it ends by itself without a request for so long.
+        idle_seconds: it ends by itself after so long without a request.
 
     Raises:
         UserError: the saved model does not exist.
@@ -102,7 +102,7 @@ class PredictionWorker:
 
     @property
     def is_alive(self) -> bool:
-        """Whether it can be asked for more: it has not ended, and is not about to because it was idle."""
+        """Whether it can get further requests: it has not ended, and is not about to end for being idle."""
         idle_seconds = time.monotonic() - self._used_at
         is_staying = idle_seconds < self._idle_seconds - LEAVING_SECONDS
         return is_staying and self._worker.ended is None and self._worker.worker.poll() is None
@@ -113,18 +113,18 @@ class PredictionWorker:
         """Predict image files.
 
         Args:
-            paths: of the images, one or more; they are decoded as in training.
+            paths: the paths of the images, at least one; they are decoded as in training.
             view: shows the progress.
-            views: how many views of an image are predicted and their probabilities averaged.
-            done: how many images were predicted before, for the progress.
-            total: how many there are, with those; by default, as many as there are paths.
+            views: over how many views of an image the probabilities are averaged.
+            done: how many images earlier requests have predicted, for the display of progress.
+            total: how many images there are together with those; by default, the number of paths.
 
         Returns:
             Probabilities, float32 `(n, classes)` in the order of `paths`, with a row of NaN for an image that could not
-            be read, and those images with their reasons.
+            be read; and the images that could not be read, with the reasons.
 
         Raises:
-            WorkerGoneError: it has answered before, and ended before it saw this request.
+            WorkerGoneError: the worker has answered earlier requests, and ended before it read this one.
             AutofitError: the worker failed; the message says why.
         """
         import numpy as np  # noqa: PLC0415 - kept out of `import autofit`
@@ -162,7 +162,7 @@ class PredictionWorker:
             if event.quarantined:
                 unreadable.append(event.quarantined)
             if event.answered == self._asked:
-                del self._worker.seen[before:]  # a worker that lives long would keep them all
+                del self._worker.seen[before:]  # else the events of a long-lived worker would fill the memory
                 return unreadable
         ended = self._worker.ended
         assert ended is not None  # noqa: S101 - the events end only then

@@ -1,4 +1,4 @@
-"""The same call again: under other conditions, or with more or fewer epochs. Pure."""
+"""What it means to call an existing run again: under other conditions, or with more or fewer epochs. Pure."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from autofit.runs.stages import next_stage, stages_of
 
 
 class AnotherTrainingError(ValueError):
-    """What is asked for is not the training of the run, shorter or longer: says why."""
+    """The requested training is not the run's training made shorter or longer; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,9 +23,9 @@ class Rerun:
     """A run as it is called again.
 
     Attributes:
-        record: with the new conditions and epochs.
-        trains_on: whether a run that was finished no longer is.
-        words: what the new epochs mean, for people; may be empty.
+        record: the record of the run, with the new conditions and epochs.
+        trains_on: whether the run was finished and now trains on.
+        words: what the new epochs mean, for the user; may be empty.
     """
 
     record: RunRecord
@@ -34,7 +34,7 @@ class Rerun:
 
 
 def with_conditions(record: RunRecord, options: Options) -> RunRecord:
-    """The same run under the conditions of another call: whatever does not change what is trained is that call's."""
+    """The run under the conditions of another call: the options that do not change what is trained are that call's."""
     names = [name for option in OPTIONS if option.on_rerun in {"any", "unfinished"} for name in option.field_names]
     now = record.options.model_copy(update={name: getattr(options, name) for name in names})
     planned = {
@@ -49,7 +49,7 @@ def with_conditions(record: RunRecord, options: Options) -> RunRecord:
 
 
 def has_other_epochs(there: Options, here: Options) -> bool:
-    """Whether a call asks for other epochs than the run was made for."""
+    """Whether a call asks for another number of epochs than the run has."""
     return (there.epochs, there.fine_tune_epochs) != (here.epochs, here.fine_tune_epochs)
 
 
@@ -59,14 +59,15 @@ def with_epochs(
     """The run with the epochs of another call, trained as if they had been asked for at once.
 
     Args:
-        record: of the run.
-        options: with the epochs that are asked for.
-        fresh: the plan of a new run of these options.
-        state: what is trained; None for nothing.
-        is_finished: whether the run has its result.
+        record: the record of the run.
+        options: the options of the call, with the new epochs.
+        fresh: the plan that a new run with these options would have.
+        state: what was committed so far; None if nothing was.
+        is_finished: whether the run has completed.
 
     Raises:
-        AnotherTrainingError: a training of so many epochs is another one from its beginning, or more are trained.
+        AnotherTrainingError: with so many epochs the training would have been another one from its beginning, or more
+            epochs are trained already.
     """
     done = state or Committed()
     now = _new_plan(record, options, fresh)
@@ -84,7 +85,7 @@ def with_epochs(
 
 
 def _new_plan(record: RunRecord, options: Options, fresh: TrainingPlan) -> TrainingPlan:
-    """The plan of the run with what the new epochs change of it."""
+    """The plan of the run with the changes that the new epochs make."""
     was = record.plan
     tuned = was.fine_tune
     if fresh.fine_tune is None:
@@ -98,13 +99,17 @@ def _new_plan(record: RunRecord, options: Options, fresh: TrainingPlan) -> Train
 
 
 def _is_about_fine_tuning(was: Options, now: Options, planned: TrainingPlan) -> bool:
-    """Whether the epochs that differ are those of fine-tuning; of a training of all layers, `epochs` are."""
+    """Whether the epochs that differ are those of fine-tuning; in a training of all layers, `epochs` are these."""
     is_of_all = planned.fine_tune is not None and was.trainable == "all"
     return was.fine_tune_epochs != now.fine_tune_epochs or (is_of_all and was.epochs != now.epochs)
 
 
 def _require_same_beginning(was: TrainingPlan, now: TrainingPlan, done: Committed) -> None:
-    """Check that what is trained is the beginning of the training that is asked for."""
+    """Check that what was trained so far is the beginning of the requested training.
+
+    Raises:
+        AnotherTrainingError: it is not.
+    """
     if was.replay is not None:
         raise AnotherTrainingError("a replay has the epochs of the run that it repeats")
     if was.head != now.head or stages_of(was)[0] != stages_of(now)[0]:

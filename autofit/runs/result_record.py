@@ -16,9 +16,10 @@ from autofit.storage.run_directory import RunDirectory
 
 
 class AttemptRecord(Record):
-    """One attempt of a run: one worker, from start to exit. `epoch` and `step`, from zero, are its last ones.
+    """One attempt of a run: one worker, from start to exit.
 
-    `segments` is in how many activations were computed again; 0 if they were kept.
+    `epoch` and `step`, from zero, are the last that it reported. `segments` is the number of segments whose activations
+    were computed again; 0 if they were kept.
     """
 
     verdict: Verdict
@@ -35,17 +36,17 @@ class RunTimeSpent(Record):
     """Where the seconds of a run went; together they are its `wall_seconds`, if its processes' clocks are right.
 
     Attributes:
-        starts_seconds: from the launch of each process until its network is built and what was trained before is
-            restored: TensorFlow's import, the device, weights.
-        first_steps_seconds: the first run of each step with each number of images: tracing, on a GPU the tuning of
+        starts_seconds: from the launch of each process until its network is built and the last checkpoint is restored:
+            TensorFlow's import, the device, weights.
+        first_steps_seconds: the first call of each compiled step with each batch size: tracing, on a GPU the tuning of
             convolutions, and the step itself.
-        extraction_seconds: of features, the waiting for images included, without first steps.
-        solving_seconds: of a head.
-        training_seconds: of epochs, the waiting for images included, without first steps.
-        validation_seconds: and what is measured before one, without first steps.
-        saving_seconds: of checkpoints and the model.
-        out_of_memory_seconds: tries that ran out of memory and were repeated.
-        other_seconds: between the attempts, a probe between two stages, the ends of processes, and all else.
+        extraction_seconds: the extraction of features, with waiting for images, without first steps.
+        solving_seconds: solving a head.
+        training_seconds: the epochs, with waiting for images, without first steps.
+        validation_seconds: validations, and the measurements before them, without first steps.
+        saving_seconds: saving checkpoints and the model.
+        out_of_memory_seconds: work that ran out of memory and was repeated.
+        other_seconds: the rest: the time between attempts, a probe between two stages, the ends of processes.
     """
 
     starts_seconds: float = 0.0
@@ -62,18 +63,19 @@ class RunTimeSpent(Record):
 class ResultRecord(Record):
     """The content of `result.json`.
 
-    `is_bit_equal` says whether the same updates give the same bits each time on that machine: not on a GPU, unless the
-    run was `deterministic`; nor where it went on with other versions of TensorFlow, Keras or Python.
-    `budget_seconds` is the time budget; with one, `wall_seconds` are those from the call on.
-    `test_accuracy` and `test_loss` (nats) are the handed-over model's on the images for the test, of which
-    `tested_images` could be read; None without such images. Where an image may have several labels,
-    `test_mean_average_precision` stands in place of the accuracy.
+    `is_bit_equal` says whether the same updates give the same bits each time on that machine. They do not on a GPU,
+    unless the run was `deterministic`, nor if the run went on with other versions of TensorFlow, Keras or Python.
+    `budget_seconds` is the time budget; with one, `wall_seconds` counts from the call on.
+    `test_accuracy` and `test_loss` (nats) are those of the final model on the test images, of which `tested_images`
+    could be read; None without test images. If images may have several labels, `test_mean_average_precision` is given
+    in place of the accuracy.
     `cut_off_images` counts the JPEGs that were used although their end is missing.
-    `validated_images` is how many images the validation read, 0 if unknown. `warnings` are sentences for people.
-    `environment` names the machine and the software of the last attempt; empty in results from before there was any.
-    `data` is what the run knows of its data without looking for it: sizes of classes, and, where features or pixels are
-    cached, equal images. None in results from before there was any, and of a run that is not completed.
-    `time_spent` is where the seconds went; None in results from before there was any.
+    `validated_images` is how many images the validation could read, 0 if unknown. `warnings` are sentences for users.
+    `environment` names the machine and the software of the last attempt.
+    `data` is what the run knows of its data anyway: sizes of classes and, if features or pixels are cached, equal
+    images. None if the run has not completed.
+    `time_spent` is where the seconds went.
+    Results of earlier versions lack some of these fields; they are then empty or None.
     """
 
     limits: ClassVar[JsonLimits] = LONG_RECORD
@@ -106,7 +108,7 @@ class ResultRecord(Record):
 
 
 def is_finished(files: RunDirectory) -> bool:
-    """Whether a run directory holds a result that says `completed`; a link is not followed."""
+    """Whether a run directory holds a result with the status `completed`; links are not followed."""
     try:
         return ResultRecord.load(files.result, follow_links=False).status == "completed"
     except (OSError, ValueError):
@@ -114,15 +116,15 @@ def is_finished(files: RunDirectory) -> bool:
 
 
 def require_known_result(files: RunDirectory) -> None:
-    """Check that no newer autofit wrote the result: what it finished would be trained on.
+    """Check that the result was not written by a newer autofit: its finished run would be taken for unfinished.
 
     Raises:
-        NewerFormatError: one did.
+        NewerFormatError: it was.
     """
     with suppress(OSError):
         try:
             ResultRecord.load(files.result, follow_links=False)
         except NewerFormatError:
             raise
-        except ValueError:  # damaged: it is made again
+        except ValueError:  # the result is damaged: it is made again
             return

@@ -1,6 +1,6 @@
-"""Words of warning about a run: what its figures do not show, or show and a reader may miss. Pure.
+"""Warnings about the figures of a run, which a reader might miss. Pure.
 
-A warning is raised only beyond what chance explains: differences are compared with their standard error.
+A difference is compared with its standard error: there is no warning about what chance explains.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from autofit.protocol.messages import StageRecord
 from autofit.runs.history import History, accuracy_name, best_epoch, stage_of
 
 CERTAIN_ERRORS = 2.0
-"""Standard errors from which on a difference counts: chance exceeds them once in twenty times."""
+"""How many standard errors a difference must have to count: by chance it exceeds two in one of twenty cases."""
 
 FAR_AHEAD = 0.15
-"""Training accuracy over validation accuracy, from which on a network knows its training images by heart."""
+"""How much training accuracy must exceed validation accuracy for a warning that the network overfits."""
 
 LEAST_TO_JUDGE = 5
-"""With fewer validation images of a class, one of them more or less is over twenty points of its accuracy."""
+"""With fewer validation images of a class, one image changes the class's accuracy by more than twenty points."""
 
 COARSE_ERROR = 0.02
-"""Standard error of the accuracy from which on a validation is called small."""
+"""The standard error of the accuracy from which on a validation counts as small."""
 
 SHOWN_CLASSES = 5
 
@@ -36,9 +36,9 @@ class ValidatedRun:
     Attributes:
         history: each metric's value at the end of each epoch.
         class_names: the name of each class.
-        validation_counts: validation images of each class; empty if unknown.
-        predicted_counts: how often the best epoch's model predicted each class in its validation; empty if unknown.
-        best_epoch: as the run recorded it; None if unknown.
+        validation_counts: how many validation images each class has; empty if unknown.
+        predicted_counts: how often the best epoch's model predicted each class in validation; empty if unknown.
+        best_epoch: the best epoch as the run recorded it; None if unknown.
         stages: the finished stages.
     """
 
@@ -56,12 +56,12 @@ class ValidatedRun:
 
     @property
     def images(self) -> int:
-        """The validation images that could be read, as far as it is known."""
+        """How many validation images could be read, or, if that is unknown, how many there are."""
         return sum(self.predicted_counts) or sum(self.validation_counts)
 
 
 def result_warnings(run: ValidatedRun) -> list[str]:
-    """The warnings about a run, a sentence or two each; none without a validation."""
+    """The warnings about a run, each a sentence or two; none if the run has no validation."""
     epoch = best_epoch(run.history, run.best_epoch)
     if epoch is None or not run.images or "val_loss" not in run.history:
         return []
@@ -86,7 +86,7 @@ def _accuracies(history: History, epoch: int) -> tuple[float | None, float | Non
 
 
 def _at_chance(run: ValidatedRun, accuracy: float) -> list[str]:
-    """Warn if always answering the most frequent class would be about as good."""
+    """Warn if always predicting the most frequent class would be about as good."""
     if len(run.validation_counts) < 2:  # noqa: PLR2004 - with one class every answer is right
         return []
     most = max(run.validation_counts)
@@ -100,10 +100,10 @@ def _at_chance(run: ValidatedRun, accuracy: float) -> list[str]:
 
 
 def _far_ahead(run: ValidatedRun, training: float | None, validation: float) -> list[str]:
-    """Warn if the training accuracy is far over the validation's.
+    """Warn if the training accuracy is far above that of validation.
 
-    A head that is solved on few images knows nearly all of them, and so does what is fine-tuned from it, however good
-    they are on others: there the accuracy on training images that were left out in cross-validation is compared.
+    A head that is solved on few images predicts nearly all of them right, and so does a network that is fine-tuned from
+    it, even if they are good on other images. For these, the accuracy in cross-validation is compared instead.
     """
     if run.solved is not None:
         return _behind_cross_validation(run, run.solved, validation)
@@ -114,7 +114,7 @@ def _far_ahead(run: ValidatedRun, training: float | None, validation: float) -> 
 
 
 def _behind_cross_validation(run: ValidatedRun, solved: StageRecord, validation: float) -> list[str]:
-    """Warn if a solved head was far better on training images that it had not seen than on the validation images."""
+    """Warn if a solved head was far better on left-out training images, in cross-validation, than in validation."""
     expected = solved.cross_validated_accuracy
     if expected is None or not _is_far(expected, validation, run.images):
         return []
@@ -129,7 +129,7 @@ def _is_far(accuracy: float, validation: float, images: int) -> bool:
 
 
 def _unhelpful_stage(run: ValidatedRun, epoch: int) -> list[str]:
-    """Warn if fine-tuning is finished and the best epoch is one of the head's."""
+    """Warn if fine-tuning is finished and the best epoch is still that of the head."""
     names = [stage.name for stage in run.stages]
     if names[-1:] != ["fine-tune"] or not run.stages[-1].epochs or stage_of(run.stages, epoch) == "fine-tune":
         return []
@@ -144,7 +144,7 @@ def _unpredicted(run: ValidatedRun) -> list[str]:
 
 
 def _too_small_classes(run: ValidatedRun) -> list[str]:
-    """Warn of classes with too few validation images to say how well they are told apart."""
+    """Warn of classes with too few validation images to judge them by."""
     pairs = zip(run.class_names, run.validation_counts, strict=False)
     names = [f"{printable(name)} ({count})" for name, count in pairs if count < LEAST_TO_JUDGE]
     if not names:
@@ -153,7 +153,7 @@ def _too_small_classes(run: ValidatedRun) -> list[str]:
 
 
 def _coarse(run: ValidatedRun, accuracy: float) -> list[str]:
-    """Warn if accuracies have to be points apart to mean anything."""
+    """Warn if validation is so small that only large differences in accuracy mean anything."""
     error = standard_error(accuracy, run.images)
     if error < COARSE_ERROR:
         return []

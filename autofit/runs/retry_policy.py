@@ -14,18 +14,19 @@ from autofit.protocol.messages import OUT_OF_MEMORY, Verdict
 from autofit.runs.what_would_help import advice, tried_words
 
 MOST_ATTEMPTS_WITHOUT_PROGRESS = 3
-"""Attempts that ran out of memory do not count: each is followed by a smaller one, down to one image at a time."""
+"""The most attempts in a row without progress. Attempts that ran out of memory do not count here: each is followed by a
+smaller one, down to one image at a time."""
 
 NO_BACKWARD_PASS = advice("head")
-"""What would help where the backbone is frozen."""
+"""The advice for a frozen backbone."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
     """The sizes that may change from attempt to attempt.
 
-    `buffer_bytes` is for decoded images; `non_allocator_bytes` is what the worker measured outside the allocator.
-    `rung` is the one of the ladder.
+    `buffer_bytes` is for decoded images; `non_allocator_bytes` is the memory outside the allocator, as the worker has
+    measured it; `rung` is the rung of the ladder.
     """
 
     micro_batch_size: int
@@ -40,10 +41,10 @@ class AttemptSummary:
 
     Attributes:
         diagnosis: why it ended.
-        sizes: its sizes at its end.
-        progressed: it has moved a checkpoint on, or added rows to the cache.
-        reported: the reason is known and would come again: an exception in Python, or a GPU that no longer answers.
-        short_lived: it had trained for a shorter time than its start took.
+        sizes: the sizes that it had when it ended.
+        progressed: whether it has saved a newer checkpoint, or added rows to the cache.
+        reported: whether the reason is known and would occur again: a Python exception, or a GPU that does not answer.
+        short_lived: whether it trained for less time than its start took.
     """
 
     diagnosis: ExitDiagnosis
@@ -64,15 +65,14 @@ def next_sizes(
 
     Args:
         past: the attempts so far, at least one.
-        batch_bytes: host memory that the images of one batch take.
-        fits_now: how many images at once the free memory of the device, or of the host, holds, where others took some
-            of it; None if nothing new is known.
-        saving: the rung that takes less memory than the last attempt's, where not even one image fits; None if there is
-            none.
-        helps: the options that would help where nothing fits.
+        batch_bytes: the host memory that the images of one batch take.
+        fits_now: the micro-batch size that fits into what other programs have left of the memory; None if they took
+            none, or if it is unknown.
+        saving: the rung to take if not even one image fits on the last attempt's rung; None if there is none.
+        helps: the advice if nothing fits.
 
     Raises:
-        AutofitError: another attempt would be of no use; the class and the message say why.
+        AutofitError: another attempt would be useless; the class and the message say why.
     """
     last = past[-1]
     _raise_if_final(last.diagnosis.verdict, last.diagnosis.cause, reported=last.reported)
@@ -99,21 +99,22 @@ def _raise_if_final(verdict: Verdict, cause: str, *, reported: bool) -> None:
 
 
 def _stalled(past: Sequence[AttemptSummary]) -> list[AttemptSummary]:
-    """The latest attempts in a row without progress, the latest first."""
+    """The attempts since the last progress, the latest first."""
     return list(takewhile(lambda attempt: not attempt.progressed, reversed(past)))
 
 
 def _raise_if_ambiguous_to_the_last(stalled: Sequence[AttemptSummary]) -> None:
-    """Raise if a crash that looked like memory comes with a single image too: it has another cause."""
+    """Raise if a crash that was attributed to memory occurs with a single image too: it has another cause."""
     if len(stalled) > 1 and stalled[0].diagnosis.ambiguous and stalled[0].sizes.micro_batch_size <= 1:
         cause = stalled[0].diagnosis.cause
         raise TrainingFailedError(f"the worker crashed with a single image as well ({cause}): this is not memory")
 
 
 def _has_nothing_fit(stalled: Sequence[AttemptSummary]) -> bool:
-    """Whether one image at a time ran out twice: the first time may come from larger micro-batches before it.
+    """Whether not even one image at a time fits.
 
-    On a rung to which the attempts have climbed they begin with one image, so there once is enough.
+    One image has to run out of memory twice, since the first time may be due to larger micro-batches in the same
+    attempt. On a rung that was chosen after an out-of-memory, attempts begin with one image, so once is enough.
     """
     has_climbed = any(one.sizes.rung != stalled[0].sizes.rung for one in stalled)
     return len(_out_with_one(stalled)) > (0 if has_climbed else 1)
@@ -138,7 +139,7 @@ def _nothing_fits(stalled: Sequence[AttemptSummary], helps: str) -> DoesNotFitEr
 
 
 def _raise_if_stuck(stalled: Sequence[AttemptSummary]) -> None:
-    """Raise after several attempts without progress for reasons that are not memory."""
+    """Raise after several attempts without progress that did not run out of memory."""
     unchanged = [one.diagnosis for one in stalled if one.diagnosis.verdict not in OUT_OF_MEMORY]
     if len(unchanged) < MOST_ATTEMPTS_WITHOUT_PROGRESS:
         return
@@ -148,7 +149,7 @@ def _raise_if_stuck(stalled: Sequence[AttemptSummary]) -> None:
 
 
 def _raise_if_always_short(past: Sequence[AttemptSummary], batch_bytes: int) -> None:
-    """Raise if memory is short soon after each start, even with the smallest sizes: each step would need a start."""
+    """Raise if memory is short soon after each start, even with the smallest sizes: each few steps need a start."""
     short = list(takewhile(lambda attempt: _is_short_at_once(attempt, batch_bytes), reversed(past)))
     if len(short) >= MOST_ATTEMPTS_WITHOUT_PROGRESS:
         raise _never_enough(short[0].diagnosis.cause, len(short))
@@ -167,7 +168,10 @@ def _never_enough(cause: str, times: int) -> DoesNotFitError:
 
 
 def _smaller(last: AttemptSummary, batch_bytes: int, fits_now: int | None, *, again: bool) -> Sizes:
-    """Smaller sizes: device memory shrinks the micro-batch, host memory the buffers too, any other reason nothing."""
+    """The next sizes: lack of device memory shrinks the micro-batch, lack of host memory the image buffers as well.
+
+    After any other verdict the sizes stay.
+    """
     sizes = last.sizes
     if last.diagnosis.verdict is Verdict.DEVICE_OOM:
         return replace(sizes, micro_batch_size=_after_oom(sizes.micro_batch_size, fits_now))
@@ -183,17 +187,18 @@ def _smaller(last: AttemptSummary, batch_bytes: int, fits_now: int | None, *, ag
 
 
 def _after_oom(size: int, fits_now: int | None) -> int:
-    """The size that is known to fit what is free now, if that explains why this one did not; else half of this one."""
+    """The size that fits into the memory that others have left, if that is smaller; else half of this size."""
     return fits_now if fits_now is not None and fits_now < size else shrink(size)
 
 
 def _after_yielding(last: AttemptSummary, batch_bytes: int, fits_now: int | None, *, again: bool) -> Sizes:
-    """Fewer images are decoded ahead first, down to one batch: that costs least.
+    """The sizes after an attempt that stopped before the host's memory ran out.
 
-    The micro-batch shrinks if no more images can be given up, or if this is not the first attempt in a row without
-    progress. It stays after an attempt that has trained for longer than its start took: then something grows, such as a
-    leak, and a new start cures that. Where others took the memory, no new start brings it back: then the micro-batch
-    shrinks at once to what is left.
+    First fewer images are decoded ahead, down to one batch, since that costs least. The micro-batch shrinks as well if
+    this attempt and the one before it made no progress, or if the buffers cannot shrink further and the attempt trained
+    for less time than its start took. If it trained for longer, something grows over time, such as a leak, and a new
+    start frees that. If other programs took the memory, a new start does not help, so the micro-batch shrinks at once
+    to what fits now.
     """
     sizes = last.sizes
     buffer_bytes = min(sizes.buffer_bytes, max(batch_bytes, sizes.buffer_bytes // 2))

@@ -18,17 +18,16 @@ from autofit.storage.run_directory import RunDirectory
 
 
 def settled(options: Options, choice: PrecisionChoice | None) -> Options:
-    """The request in the precision that was chosen for it, where it leaves that to autofit."""
+    """The request with the precision that was chosen for it, if it leaves that to autofit."""
     return options if choice is None else options.model_copy(update={"precision": choice.precision})
 
 
 class DataRecord(Record):
     """The images of a run, in numbers; `samples.csv` lists them.
 
-    `validation_counts` are those of each class; empty in records from before there were any. `label_separator` stands
-    between the labels in a cell of the table; empty where nothing was found to. `store` is the folder of images that
-    were given in memory; empty without such.
-    `empty_classes` are class folders without images.
+    `validation_counts` has the number of validation images of each class; it is empty in records of earlier versions.
+    `label_separator` separates the labels in a cell of the table; it is empty if none was found. `store` is the folder
+    for images that were given in memory; empty if there were none. `empty_classes` are class folders without images.
     """
 
     root: str
@@ -45,11 +44,11 @@ class DataRecord(Record):
 
 
 class DataCall(Record):
-    """What the call said of its data: with the options, what it takes to repeat the run.
+    """The arguments of the call about its data; together with the options they suffice to repeat the run.
 
     Attributes:
-        data: the absolute path of a folder or a table; empty where Python held the images, a table or a list of paths.
-        test: the absolute path of the images for the test, if such a path was given.
+        data: the absolute path of a folder or a table; empty if a Python object held the images, table or paths.
+        test: the absolute path of the test images, if a path was given.
         path_column: as given.
         label_column: as given.
         images_in: an absolute path.
@@ -69,13 +68,13 @@ class DataCall(Record):
 class RunRecord(Record):
     """The content of `run.json`: the request, validated, and the plan.
 
-    `started` is the wall-clock time in seconds since the epoch; it also tells two runs of the same request apart.
-    `seconds_before` are those from the call to the plan, which count for a time budget: the images were looked for, and
+    `started` is the wall-clock time in seconds since 1970; it also distinguishes two runs of the same request.
+    `seconds_before` is the time from the call to the plan, which counts for a time budget: the images were listed, and
     perhaps a probe was made.
     `seal` is the signature of the user who started the run, if it imports its model by name (`api/signature.py`).
-    `code` are the hashes of the user's own code, by what it is; empty in records from before there were any.
-    `call` is None in records from before it was recorded.
-    `software` is what it has been trained with, one after another; empty in records from before it was recorded.
+    `code` has the hashes of the user's own code, by the argument it was given as.
+    `software` lists the versions with which the run was trained, in order.
+    `code`, `call` and `software` are empty or None in records of earlier versions.
     """
 
     schema_: Literal["autofit/run/1"] = Field("autofit/run/1", alias="schema")
@@ -92,11 +91,11 @@ class RunRecord(Record):
 
     @property
     def settled_options(self) -> Options:
-        """The request in the precision that the run has."""
+        """The request with the precision that the run has."""
         return settled(self.options, self.plan.precision_choice)
 
     def options_of(self, stage: StageName) -> Options:
-        """The request in the precision that a stage of the run has."""
+        """The request with the precision that a stage of the run has."""
         own = self.plan.fine_tune.precision_choice if stage in FINE_TUNING and self.plan.fine_tune else None
         return settled(self.options, own or self.plan.precision_choice)
 
@@ -119,9 +118,9 @@ def data_record(index: ImageIndex) -> DataRecord:
 
 
 def listed_images(files: RunDirectory, data: DataRecord) -> ImageIndex:
-    """The images of a run with their classes and splits, from `samples.csv`; none is opened.
+    """The images of a run with their classes and splits, from `samples.csv`; no image is opened.
 
-    Those that were in memory are where the run directory is now, which may have been moved.
+    Images that were given in memory are in the run directory; if that was moved, their new place is used.
 
     Raises:
         UserError: the list cannot be read, or a line is damaged.
@@ -132,7 +131,7 @@ def listed_images(files: RunDirectory, data: DataRecord) -> ImageIndex:
 
 
 def read_run(files: RunDirectory) -> RunRecord | None:
-    """The content of `run.json`, perhaps from an untrusted source: a link is not followed. None if there is none.
+    """The content of `run.json`; None if there is none. It may come from an untrusted source: links are not followed.
 
     Raises:
         OSError: it cannot be read.

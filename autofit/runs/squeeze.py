@@ -1,4 +1,4 @@
-"""What is done where another program took memory of the GPU or the host in the middle of a run. Pure."""
+"""The memory limit and the sizes after another program took memory of the GPU or the host during a run. Pure."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ class Squeeze:
     """Another program has taken memory.
 
     Attributes:
-        words: who took how much.
-        limit_bytes: what a worker may take of what is free now.
-        size: the most images at once that this holds, by what the probe has measured; None if it says nothing.
+        words: which program took how much.
+        limit_bytes: the memory that a worker may take from now on.
+        size: the largest micro-batch that fits now, by the probe's measurements; None if these do not tell.
     """
 
     words: str
@@ -26,29 +26,29 @@ class Squeeze:
 
 
 def squeeze(words: str, free_bytes: int, limit_bytes: int, probe: ProbeReport | None) -> Squeeze:
-    """What is left of the GPU, and for how many images.
+    """What is left of a GPU's memory, and how many images fit.
 
     Args:
-        words: who took how much.
-        free_bytes: of the device, now that no worker runs.
-        limit_bytes: what a worker might take until now.
-        probe: of the stage; None without one.
+        words: which program took how much.
+        free_bytes: the free memory of the device, while no worker runs.
+        limit_bytes: the memory that a worker could take until now.
+        probe: the report of the stage's probe; None if there was none.
     """
     left = min(limit_bytes, usable_gpu_bytes(free_bytes))
     return Squeeze(words, left, _size_within(left, headroom_bytes(left), probe) if probe else None)
 
 
 def host_squeeze(words: str, available_bytes: int, limit_bytes: int, probe: ProbeReport | None) -> Squeeze | None:
-    """What is left of the host's memory, and for how many images; None if it is no less than a worker might take.
+    """What is left of the host's memory, and how many images fit; None if there is still enough for a worker's limit.
 
-    The limit stays: a worker looks itself, when it starts, how much of it the host has (`tf_settings.py`), and finds
-    more again when the others have ended.
+    The limit stays as it is: when a worker starts, it determines itself how much of its limit the host has free
+    (`tf_settings.py`), and finds more again after the other programs have ended.
 
     Args:
-        words: who took how much.
-        available_bytes: of the host, now that no worker runs.
-        limit_bytes: what a worker might take until now.
-        probe: of the stage; None without one.
+        words: which program took how much.
+        available_bytes: the available memory of the host, while no worker runs.
+        limit_bytes: the memory that a worker could take until now.
+        probe: the report of the stage's probe; None if there was none.
     """
     left = usable_bytes(available_bytes)
     if left >= limit_bytes:
@@ -57,9 +57,9 @@ def host_squeeze(words: str, available_bytes: int, limit_bytes: int, probe: Prob
 
 
 def _size_within(limit_bytes: int, headroom_bytes: float, probe: ProbeReport) -> int | None:
-    """The most images at once below a limit by the probe's line, with the headroom that a training keeps.
+    """The largest micro-batch below a limit by the probe's line, with the headroom left free; at least 1.
 
-    A line through a single size is none, and counts all bytes as images: then no more is said than at that size.
+    None if the line does not tell. It is never more than the probe's largest feasible batch.
     """
     line = probe.memory_model
     if line is None or line.bytes_per_image <= 0 or line.max_relative_error > MAX_RELATIVE_ERROR:

@@ -1,4 +1,4 @@
-"""The decisions of a time budget about the stages after the head, fixed in `run.json` before they begin."""
+"""The decisions by a time budget about the stages after the head, which are saved in `run.json` before these begin."""
 
 from __future__ import annotations
 
@@ -29,22 +29,22 @@ def with_stage_decided(
     *,
     is_probed: bool,
 ) -> tuple[RunRecord, str]:
-    """Decide about the next stage, if that is not decided yet, and save it in `run.json`.
+    """Decide about the next stage, if that is not decided yet, and save the decision in `run.json`.
 
-    Where the user has left it to autofit, all layers are fine-tuned if there is time for it, else those above the cut.
-    A run that is resumed or replayed follows what is saved.
+    If the user has left it to autofit, all layers are fine-tuned if there is time for that, else those above the cut. A
+    run that is resumed or replayed follows the saved decision.
 
     Args:
-        record: the run.
-        files: its directory.
+        record: the record of the run.
+        files: the run's directory.
         finished: its finished stages.
-        budget: of the run.
-        now: by its clock.
-        is_probed: the sizes of the stage are known. Before, it is decided which layers are to be probed; and only that
-            there is no stage is decided for good.
+        budget: its time budget.
+        now: the time by the budget's clock.
+        is_probed: whether the stage was probed. If not, this decides only which layers are probed, or, finally, that
+            there is no further stage.
 
     Returns:
-        The run as it is now, and what to say; nothing if there was nothing to decide.
+        The record with the decision, and a message for the user; empty if there is nothing to say.
 
     Raises:
         StorageError: `run.json` cannot be written.
@@ -71,30 +71,30 @@ def with_stage_decided(
 
 
 def stage_choices(record: RunRecord) -> tuple[FineTunePlan, ...]:
-    """What the second stage of a run may be by a time budget, the best first; nothing if it has none."""
+    """The plans for fine-tuning that a time budget may choose from, the best first; empty without such a stage."""
     stage = record.plan.fine_tune
     return () if stage is None else choices(stage, record.options, record.data.train_count)
 
 
 def foreseen_choices(record: RunRecord) -> tuple[FineTunePlan, ...]:
-    """What the second stage may be, as long as it is not probed: each choice with the kernels that it may get."""
+    """The same plans before the stage is probed: with the kernels that each may get."""
     return with_foreseen_kernels(stage_choices(record), record)
 
 
 def with_foreseen_kernels(may_be: Sequence[FineTunePlan], record: RunRecord) -> tuple[FineTunePlan, ...]:
-    """The choices for the second stage with the kernels that they get if its probe finds memory in plenty.
+    """Plans for fine-tuning, with the kernels that they get if the probe of the stage finds plenty of memory.
 
-    With those of the plan all layers would seem too slow on most machines, and not be tried.
+    With the slower kernels of the plans themselves, training all layers would seem too slow on most machines.
     """
     is_open = record.plan.kernels == "onednn" and needs_stage_probe(record.options, record.plan, "fine-tune")
     return tuple(stage.model_copy(update={"kernels": "onednn"}) if is_open else stage for stage in may_be)
 
 
 def above_the_cut_instead(record: RunRecord, files: RunDirectory) -> RunRecord | None:
-    """Fine-tune above the cut where all layers do not fit into memory, and save that in `run.json`.
+    """Plan to fine-tune only above the cut, since all layers do not fit into memory, and save that in `run.json`.
 
     Returns:
-        The run as it is now; None if its stage is not of all layers by the choice of a time budget.
+        The record with the new plan; None unless a time budget had chosen all layers.
 
     Raises:
         StorageError: `run.json` cannot be written.
@@ -106,7 +106,7 @@ def above_the_cut_instead(record: RunRecord, files: RunDirectory) -> RunRecord |
 
 
 def with_kernels(record: RunRecord, files: RunDirectory, kernels: Kernels | None) -> RunRecord:
-    """The run with the kernels that were chosen for its second stage, saved if they are others than planned.
+    """The run with the kernels that were chosen for fine-tuning; saved if they differ from the plan.
 
     Raises:
         StorageError: `run.json` cannot be written.
@@ -118,7 +118,7 @@ def with_kernels(record: RunRecord, files: RunDirectory, kernels: Kernels | None
 
 
 def with_precision(record: RunRecord, files: RunDirectory, choice: PrecisionChoice | None) -> RunRecord:
-    """The run with the precision that was chosen for its second stage, saved if one was.
+    """The run with the precision that was chosen for fine-tuning; saved if one was chosen.
 
     Raises:
         StorageError: `run.json` cannot be written.
@@ -128,7 +128,7 @@ def with_precision(record: RunRecord, files: RunDirectory, choice: PrecisionChoi
 
 
 def with_rung(record: RunRecord, files: RunDirectory, stage: StageName, rung: Rung) -> RunRecord:
-    """The run with the rung of the ladder that was chosen for a stage, saved.
+    """The run with the rung of the ladder that was chosen for a stage; it is saved.
 
     Raises:
         StorageError: `run.json` cannot be written.
@@ -140,10 +140,10 @@ def with_rung(record: RunRecord, files: RunDirectory, stage: StageName, rung: Ru
 
 
 def saving_rung(record: RunRecord, stage: StageName, rung: Rung) -> Rung | None:
-    """The rung to go on with where not even one image at a time fits on this one; None if there is none.
+    """The rung to take if not even one image at a time fits on this one; None if there is none.
 
-    There is none where layers with activations do not train, where the user has decided, and in a replay, which would
-    not be the same bit for bit.
+    There is none if only the head trains, if the user has decided about recomputing, and in a replay, which would no
+    longer be equal bit for bit.
     """
     trains = stage in FINE_TUNING or (stage == "training" and record.options.trainable == "all")
     is_free = record.options.recompute == "auto" and record.plan.replay is None
@@ -153,9 +153,12 @@ def saving_rung(record: RunRecord, stage: StageName, rung: Rung) -> Rung | None:
 def _with_views_decided(
     record: RunRecord, files: RunDirectory, finished: Sequence[StageRecord], budget: TimeBudget, now: float
 ) -> tuple[RunRecord, str]:
-    """Decide whether the head is solved once more on augmented views, if that is next; and what to say if it is.
+    """Decide whether the head is solved again on augmented views, if that is the next stage.
 
-    Where no speed is known there is no forecast; and it is not done for the images that a short budget has left.
+    It is not if no speed is known, or if the time was too short to extract all images.
+
+    Returns:
+        The record with the decision, and a message if the head is solved again.
     """
     views = record.plan.views
     if views is None or not views.by_budget or next_stage(record.plan, finished, None) != "views":
@@ -176,7 +179,7 @@ def _with_views_decided(
 
 
 def _with_plan(record: RunRecord, files: RunDirectory, update: dict[str, object]) -> RunRecord:
-    """The run with a decision in its plan, saved."""
+    """The run with a change of its plan, saved in `run.json`."""
     decided = record.model_copy(update={"plan": record.plan.model_copy(update=update)})
     with writing_in(files.path):
         decided.save(files.run)
@@ -184,7 +187,7 @@ def _with_plan(record: RunRecord, files: RunDirectory, update: dict[str, object]
 
 
 def stage_time(record: RunRecord, files: RunDirectory, stage: StageName, budget: TimeBudget) -> StageTime:
-    """What a worker of a stage is told, with an epoch as it is foreseen, if anything is known of it."""
+    """The times that a worker of a stage gets, with the estimated time of an epoch, if there is an estimate."""
     fine_tune = record.plan.fine_tune
     if stage not in FINE_TUNING or fine_tune is None:
         return budget.stage_time()
@@ -193,7 +196,7 @@ def stage_time(record: RunRecord, files: RunDirectory, stage: StageName, budget:
 
 
 def _work(record: RunRecord, files: RunDirectory, budget: TimeBudget) -> Work:
-    """The images and the speed: what the run has measured, else what a profile says."""
+    """The number of images, and the speed: as measured in this run, else by a profile."""
     speed = measured_speed(files)
     if speed.images_per_second is None:
         speed = replace(speed, images_per_second=budget.known_per_second, kernels=record.plan.kernels)

@@ -1,4 +1,4 @@
-"""Whether fine-tuning has a comparison of precisions of its own, and the run with what came of it. Pure."""
+"""Whether fine-tuning has its own comparison of precisions, and the run with its outcome. Pure."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from autofit.runs.run_record import RunRecord
 
 
 def compares_stage(record: RunRecord) -> bool:
-    """Whether `precision="auto"` is decided for fine-tuning anew, by its own work.
+    """Whether `precision="auto"` is decided again for fine-tuning, by a comparison of that stage.
 
-    Not in a replay, nor where all layers train from the first: that is what the run has compared. What is compared here
-    begins with the head of the run, so where the features of its backbone were too far from those in float32, or
-    nothing was measured, it stays at what was chosen then. A time budget has no time for it.
+    It is not in a replay, with a time budget, which has no time for it, or if all layers train from the beginning,
+    since the first comparison was of the same work. Fine-tuning begins with the run's head. So the first decision stays
+    too if the backbone's features were too far from those in float32, or if nothing was measured.
     """
     options, first = record.options, record.plan.precision_choice
     is_open = options.precision == "auto" and not record.plan.replay and options.time_budget_seconds is None
@@ -24,7 +24,7 @@ def compares_stage(record: RunRecord) -> bool:
 
 
 def with_stage_precision(record: RunRecord, choice: PrecisionChoice | None) -> RunRecord:
-    """The run with the precision of its fine-tuning, where one was chosen."""
+    """The run with the precision that was chosen for fine-tuning; unchanged if none was."""
     if choice is None or record.plan.fine_tune is None:
         return record
     fine_tune = record.plan.fine_tune.model_copy(update={"precision_choice": choice})

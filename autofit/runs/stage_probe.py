@@ -1,4 +1,4 @@
-"""The probe of a stage that needs other memory than the one before it: whether, of what, and what follows. Pure."""
+"""The probe of a stage that needs more memory than the one before: if it is made, of what, and what follows. Pure."""
 
 from __future__ import annotations
 
@@ -27,7 +27,10 @@ LAYERWISE_ADAMW: Final = "layerwise-adamw"
 
 @dataclass(frozen=True, slots=True)
 class StageStart:
-    """What the attempts of a stage begin with: images at once, memory of a worker; the rest if it was chosen."""
+    """What the attempts of a stage begin with: the micro-batch size, the memory of a worker, and further choices.
+
+    `kernels`, `rung` and `precision` are None if they were not chosen for this stage.
+    """
 
     micro_batch_size: int
     memory: MemoryBudget
@@ -37,10 +40,10 @@ class StageStart:
 
 
 def needs_stage_probe(options: Options, plan: TrainingPlan, stage: StageName) -> bool:
-    """Whether the size of a stage is found by a probe before it begins.
+    """Whether a stage is probed for its micro-batch size before it begins.
 
-    Not where a size was given, nor in a replay, which has the sizes of the run that it follows; and where all layers
-    train, the run began with the probe. With a short time budget it would take what there is for training.
+    It is not if a size was given, in a replay, which has the sizes of the replayed run, or if all layers train, since
+    the run began with that probe. Nor is it with a short time budget, of which a probe would take too much.
     """
     is_given = options.batch_size is not None or options.micro_batch_size is not None
     is_known = is_given or plan.replay or begins_with_head(options)
@@ -54,7 +57,7 @@ def stage_workload(options: Options, num_classes: int, fine_tune: FineTunePlan) 
 
 
 def size_of_stage(planned: int, report: ProbeReport) -> int:
-    """The micro-batch of a stage: what is planned if it fits, else what does.
+    """The micro-batch size of a stage: the planned one if it fits, else one that does.
 
     Raises:
         DoesNotFitError: not even one image at a time fits.
@@ -67,13 +70,13 @@ def size_of_stage(planned: int, report: ProbeReport) -> int:
 
 
 def kernels_of_stage(options: Options, plan: TrainingPlan, fine_tune: FineTunePlan, report: ProbeReport) -> Kernels:
-    """OneDNN's if the run's head had them, and what fine-tuning was measured to take leaves half of the memory.
+    """OneDNN's kernels if the run's head has them, and if fine-tuning takes at most half of the memory, as measured.
 
     Args:
         options: the request.
-        plan: of the run.
-        fine_tune: the stage, with its micro-batch size.
-        report: of its probe.
+        plan: the plan of the run.
+        fine_tune: the plan of the stage, with its micro-batch size.
+        report: the report of the stage's probe.
     """
     size = size_of_stage(fine_tune.micro_batch_size, report)
     fitting = [trial for trial in report.trials if trial.verdict is Verdict.FITS and trial.batch_size >= size]
@@ -94,5 +97,5 @@ def probed_words(report: ProbeReport) -> str:
 
 
 def is_left_out(plan: TrainingPlan, finished: Sequence[StageRecord]) -> bool:
-    """Whether a run that is over has no fine-tuning though it was planned: its head alone was finished."""
+    """Whether fine-tuning was planned and left out: whether a run, which has ended, finished only stages before it."""
     return "fine-tune" in stages_of(plan) and bool(finished) and not FINE_TUNING & {stage.name for stage in finished}

@@ -16,7 +16,7 @@ from autofit.storage.run_directory import AttemptDirectory, RunDirectory
 
 
 def measured_speed(files: RunDirectory) -> Speed:
-    """The speed of the newest extraction of the stage, and what the attempt that ended it took besides."""
+    """The speed of the newest extraction of the first stage, and the other time of the attempt that finished it."""
     speed = Speed(None, trained_per_second=_probed_rates(files))
     for attempt, work in _attempts_at_first_stage(files):
         events = [event for event in events_of(attempt) if event.extracted or event.epoch_end]
@@ -38,12 +38,12 @@ def saved_probe(path: Path) -> ProbeReport | None:
     """The report of a probe in the run directory; None if there is none."""
     try:
         return ProbeReport.load(path)
-    except (OSError, ValueError):  # the sizes were given, or the file is damaged: it only makes estimates better
+    except (OSError, ValueError):  # nothing was probed, or the file is damaged: estimates are less exact without it
         return None
 
 
 def _probed_rates(files: RunDirectory) -> dict[str, float]:
-    """Images a second in the updates of the second stage, by the cut that its probe had; nothing without one."""
+    """The images a second in updates of fine-tuning, by the cut that was probed; empty without a probe."""
     report = saved_probe(files.fine_tune_probe)
     if report is None:
         return {}
@@ -63,7 +63,7 @@ def _attempts_at_first_stage(files: RunDirectory) -> Iterator[tuple[AttemptDirec
 
 
 def _completed_seconds(attempt: AttemptDirectory) -> float | None:
-    """How long an attempt took that finished its stage; None for any other."""
+    """The time of an attempt that finished its stage; None for any other attempt."""
     try:
         record = AttemptRecord.load(attempt.record)
     except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""The stages of a run: which comes next, and what its workers are asked to do. Pure."""
+"""The stages of a run: which comes next, and with which plan and network its workers run. Pure."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from autofit.runs.model_source import on_rung
 from autofit.runs.run_record import DataRecord
 
 WARMUP_SHARE = 0.1
-"""Of the updates of a fine-tuning, at the beginning: its rate rises meanwhile."""
+"""The share of a fine-tuning's updates, at its beginning, in which the learning rate rises."""
 
 
 def stages_of(plan: TrainingPlan) -> tuple[StageName, ...]:
-    """The stages of a plan, in order; the last may turn out to be of no use."""
+    """The stages of a plan, in order; `next_stage` may leave some of them out."""
     first: StageName = "head" if plan.head == "solve" or plan.fine_tune is not None else "training"
     views: tuple[StageName, ...] = ("views",) if plan.views is not None else ()
     tuned: tuple[StageName, ...] = ("fine-tune",) if plan.fine_tune is not None else ()
@@ -28,14 +28,14 @@ def stages_of(plan: TrainingPlan) -> tuple[StageName, ...]:
 
 
 def next_stage(plan: TrainingPlan, finished: Sequence[StageRecord], best_epoch: int | None) -> StageName | None:
-    """The first stage that is not finished; None if all are that are of use.
+    """The first stage that is not finished and is useful; None if there is none.
 
-    A fine-tuning that was no better than the head is not done once more.
+    A fine-tuning that was no better than the head is not repeated by a refit.
 
     Args:
-        plan: of the run.
-        finished: the stages that are.
-        best_epoch: of all, counted from zero.
+        plan: the plan of the run.
+        finished: the finished stages.
+        best_epoch: the best epoch of the run, counted from zero.
     """
     done = {stage.name for stage in finished}
     following = next((stage for stage in stages_of(plan) if stage not in done), None)
@@ -47,7 +47,7 @@ def next_stage(plan: TrainingPlan, finished: Sequence[StageRecord], best_epoch: 
 
 
 def plan_of_stage(plan: TrainingPlan, stage: StageName, finished: Sequence[StageRecord]) -> TrainingPlan:
-    """The plan of one stage: its epochs are counted on from those of the stages before it."""
+    """The plan of one stage; its epochs are numbered on from those of the stages before it."""
     if stage == "views" and plan.views is not None:
         return _plan_of_views(plan, plan.views, finished)
     fine_tune = plan.fine_tune
@@ -59,7 +59,7 @@ def plan_of_stage(plan: TrainingPlan, stage: StageName, finished: Sequence[Stage
             "first_batch_size": fine_tune.batch_size,
             "last_batch_size": fine_tune.batch_size,
             "micro_batch_size": fine_tune.micro_batch_size,
-            "early_stopping": None,  # the rate ends at zero, and the best epoch is handed over
+            "early_stopping": None,  # the learning rate falls to zero, and the best epoch's model is kept
             "augment": fine_tune.augment,
             "flip": fine_tune.flip,
             "feature_cache": fine_tune.cut != WHOLE,
@@ -93,7 +93,7 @@ def _plan_of_views(plan: TrainingPlan, views: ViewsPlan, finished: Sequence[Stag
 def source_of_stage(source: ModelSource, plan: TrainingPlan, stage: StageName, data: DataRecord) -> ModelSource:
     """Where a worker of the stage gets its network: cut for fine-tuning, with a frozen backbone for the head.
 
-    It is on the rung of the stage, or as the source is while none was chosen.
+    It has the rung of the stage, or that of `source` if none was chosen for the stage.
     """
     rung = chosen_rung(plan, stage)
     if rung is not None:
@@ -113,7 +113,7 @@ def source_of_stage(source: ModelSource, plan: TrainingPlan, stage: StageName, d
 
 
 def chosen_rung(plan: TrainingPlan, stage: StageName) -> Rung | None:
-    """The rung of the ladder that a stage of a run trains on; None if none was chosen."""
+    """The rung of the ladder that was chosen for a stage of a run; None if none was."""
     return plan.fine_tune.rung if stage in FINE_TUNING and plan.fine_tune else plan.rung
 
 

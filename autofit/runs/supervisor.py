@@ -43,17 +43,17 @@ from autofit.storage.run_directory import AttemptDirectory, RunDirectory, writin
 from autofit.storage.safe_files import remove_unfinished
 
 SHORT_OF = {"gpu": {Verdict.DEVICE_OOM}, "cpu": {*OUT_OF_MEMORY, Verdict.YIELDED}}
-"""The verdicts of a device after which others may have taken of its memory; a CPU's is the host's."""
+"""The verdicts, by device, after which other programs may have taken memory: of the GPU, or of the host for a CPU."""
 
 
 class BeginStage(Protocol):
-    """Says what the attempts of a stage begin with."""
+    """Determines what the attempts of a stage begin with."""
 
     def __call__(self, record: RunRecord, stage: StageName, plan: TrainingPlan, *, is_begun: bool) -> StageStart:
-        """What a stage of the run begins with, or goes on with if something of it is committed.
+        """What a stage begins with or, if a part of it is committed (`is_begun`), goes on with.
 
         Raises:
-            AutofitError: it cannot begin.
+            AutofitError: the stage cannot begin.
         """
 
 
@@ -79,11 +79,11 @@ class Supervisor:
         begin_stage: BeginStage | None = None,
         budget: TimeBudget | None = None,
     ) -> None:
-        """Take a run.
+        """Prepare the attempts of a run.
 
-        `squeezed` says, where the device's memory ran short, what others took of it meanwhile; `begin_stage` what the
-        attempts of a stage begin with, by default the sizes of its plan; `budget` is what the run has of time, by
-        `clock`.
+        After memory ran short in a stage, `squeezed` tells how much of it other programs took; None if none did.
+        `begin_stage` tells what the attempts of a stage begin with, by default the sizes of its plan. `budget` is the
+        run's time budget, by `clock`.
         """
         self._files, self._record, self._memory, self._launcher = files, record, memory, launcher
         self._view, self._payload, self._lock_fd = view, payload, lock_fd
@@ -98,10 +98,10 @@ class Supervisor:
         self._stop_at = None if minutes is None else clock() + minutes * 60
 
     def run(self) -> AutofitError | None:
-        """Make attempts until the run is finished, and return None; or return the error with the reason why it is not.
+        """Make attempts until the run is finished; returns None, or the error that has ended the run before.
 
         Raises:
-            KeyboardInterrupt: the second Ctrl-C; the worker has ended.
+            KeyboardInterrupt: Ctrl-C was pressed twice; the worker has ended.
         """
         self._remove_unfinished(self._files.attempts())
         try:
@@ -115,7 +115,11 @@ class Supervisor:
         return None
 
     def _without_fine_tuning(self, error: DoesNotFitError) -> AutofitError | None:
-        """End with the head's model, if it is finished and nothing of the stage after it is committed."""
+        """Finish the run with the head's model, if the head is finished and nothing of fine-tuning is committed.
+
+        Returns:
+            None if the run is finished so; else the error.
+        """
         state = committed(self._store)
         if state is None or state.stage in FINE_TUNING or not is_left_out(self._record.plan, state.stages):
             return error
@@ -125,7 +129,7 @@ class Supervisor:
         return None
 
     def _saves_model(self, state: Committed) -> bool:
-        """Whether a worker can save the model of the last finished stage, whose own did not live to save it."""
+        """Let a worker save the model of the last finished stage, whose worker ended before that; whether it could."""
         stage = state.stages[-1].name
         plan = plan_of_stage(self._record.plan, stage, state.stages)
         sizes = Sizes(plan.micro_batch_size, self._memory.buffer_bytes)
@@ -136,7 +140,7 @@ class Supervisor:
         """Make one attempt; returns the sizes of the next one, or None if the run is finished.
 
         Raises:
-            AutofitError: another attempt would be of no use.
+            AutofitError: another attempt would be useless.
         """
         number, directory = self._files.new_attempt()
         before, (stage, plan) = self._cursor(), self._stage()
@@ -151,7 +155,7 @@ class Supervisor:
         following = next_sizes(self._past, self._batch_bytes, squeeze.size if squeeze else None, saving, helps)
         if summary.diagnosis.verdict in OUT_OF_MEMORY:
             note_oom(number, directory, worker_exit, summary.sizes, following)
-        if self._stage()[0] != stage:  # it has ended badly after its stage: the next one has sizes of its own
+        if self._stage()[0] != stage:  # it failed after its stage was committed: the next stage has its own sizes
             verdict = summary.diagnosis.verdict.value
             self._view.message(f"attempt {len(self._past)} ended ({verdict}) when its stage was finished")
             return self._sizes_after(stage)
@@ -163,7 +167,7 @@ class Supervisor:
         return following
 
     def _sizes_after(self, stage: StageName) -> Sizes | None:
-        """The sizes of the stage that follows; None after the last."""
+        """The sizes of the stage that follows; None if there is none."""
         is_last = stage == stages_of(self._record.plan)[-1]
         if is_last or self._is_over():
             return None
@@ -171,10 +175,10 @@ class Supervisor:
         return self._sizes_of_next_stage(is_first=False)
 
     def _sizes_of_next_stage(self, *, is_first: bool = True) -> Sizes | None:
-        """The sizes of the next stage; None if the time budget has none, which is decided before the stage is probed.
+        """The sizes of the next stage; None if no stage is left, perhaps by a decision of the time budget.
 
-        When it is probed, the decision is made for good, by what that has shown. The first of a session is made also
-        where all are finished: its model may still have to be saved.
+        The time budget decides twice: before the stage is probed, and finally by what the probe has measured. The first
+        stage of a session (`is_first`) is never skipped: if all stages are finished, the model may have to be saved.
         """
         self._decide_stage(is_probed=False)
         if not is_first and self._is_over():
@@ -184,7 +188,7 @@ class Supervisor:
         return None if not is_first and self._is_over() else sizes
 
     def _sizes_of_what_fits(self) -> Sizes:
-        """The sizes of the next stage; where all layers were chosen by a time budget and do not fit, of the upper ones.
+        """The sizes of the next stage; if a time budget had chosen all layers and these do not fit, of the upper ones.
 
         Raises:
             DoesNotFitError: not even one image at a time fits.
@@ -200,7 +204,7 @@ class Supervisor:
             return self._first_sizes()
 
     def _decide_stage(self, *, is_probed: bool) -> None:
-        """Decide about fine-tuning by the time budget, if there is one and that is next; and say so."""
+        """Decide about the next stage by the time budget, if there is one, and show the decision."""
         state = committed(self._store)
         if self._time_budget is not None and state is not None:
             self._record, words = with_stage_decided(
@@ -210,7 +214,7 @@ class Supervisor:
                 self._view.message(words)
 
     def _stage(self) -> tuple[StageName, TrainingPlan]:
-        """The stage of the next attempt, and its plan. After the last one its model may still have to be saved."""
+        """The stage of the next attempt, and its plan; if all are finished, the last one, to save its model."""
         state = committed(self._store) or Committed()
         stage = self._stage_after(state) or state.stages[-1].name
         return stage, plan_of_stage(self._record.plan, stage, state.stages)
@@ -261,12 +265,12 @@ class Supervisor:
         ) as worker:
             worker_exit = worker.run()
         self._remove_unfinished([directory])
-        with writing_in(self._files.path):  # on a full disk the worker itself could not report it
+        with writing_in(self._files.path):  # on a full disk the worker itself could not report the error
             attempt_record(worker_exit, sizes, plan).save(directory.record)
         return worker_exit
 
     def _remove_unfinished(self, attempts: Sequence[AttemptDirectory]) -> None:
-        """Remove the unfinished files of workers that were killed while they wrote; none is alive now."""
+        """Remove the temporary files of workers that were killed while they wrote; no worker is alive now."""
         for folder in [self._files.path, *(attempt.path for attempt in attempts)]:
             remove_unfinished(folder)
 
@@ -295,13 +299,13 @@ class Supervisor:
         )
 
     def _stage_time(self, stage: StageName) -> StageTime | None:
-        """What a worker of the stage has of the time budget; None without one."""
+        """The times that a worker of the stage gets by the time budget; None without a budget."""
         if self._time_budget is None:
             return None
         return stage_time(self._record, self._files, stage, self._time_budget)
 
     def _budget(self, sizes: Sizes) -> MemoryBudget:
-        """The memory budget of an attempt; if fewer images are decoded ahead than planned, none for more threads."""
+        """The memory budget of an attempt; if its image buffers have shrunk, without memory for additional threads."""
         is_short = sizes.buffer_bytes < self._memory.buffer_bytes
         return self._memory.model_copy(
             update={
@@ -312,13 +316,13 @@ class Supervisor:
         )
 
     def _cache_job(self) -> CacheJob | None:
-        """The cache as planned; after a failed attempt without saved sizes, as such a size may be what ended it."""
+        """The cache as planned; after a failed attempt without saved sizes, since such a size may have ended it."""
         if self._cache is None or not self._past:
             return self._cache
         return self._cache.model_copy(update={"first_size": None, "first_peak_bytes": 0, "early_images": 0})
 
     def _cursor(self) -> tuple[int, int]:
-        """The committed (epoch, position): what was trained up to there cannot be lost."""
+        """The epoch and the position in it that the newest checkpoint has."""
         state = committed(self._store)
         return (state.epoch, state.position) if state else (0, -1)
 

@@ -1,4 +1,4 @@
-"""What a time budget has room for: whether the upper layers are fine-tuned, for how many epochs and views. Pure."""
+"""What a time budget has time for: whether layers of the backbone are fine-tuned, and for how many epochs. Pure."""
 
 from __future__ import annotations
 
@@ -13,43 +13,44 @@ from autofit.config.options import Options
 from autofit.protocol.job import FineTunePlan, Kernels, StageTime, ViewsPlan
 
 FINISH_SECONDS = 2.0
-"""From the last epoch to the end of the run: the model is saved, the worker exits, result and page are written."""
+"""The time from the last epoch to the end of the run: to save the model, exit, and write the result and the page."""
 
 START_SECONDS = 10.0
-"""A worker's start, its network and the saving of a stage, where this run has not measured it."""
+"""The time to start a worker, build its network and save a stage, if this run has not measured it."""
 
 SOLVE_SECONDS = 2.0
-"""Solving the head on some hundred images, SciPy's import included, where this run has not measured it."""
+"""The time to solve the head on some hundred images, with SciPy's import, if this run has not measured it."""
 
 MARGIN = 1.2
-"""A forecast of an extraction or an epoch is longer by this factor than what was measured suggests. The rate of
+"""The factor by which the estimate of an extraction or an epoch exceeds what was measured. The learning rate of
 fine-tuning falls to zero over the planned epochs, so one epoch less is better than a training that is cut short."""
 
 EIGEN_FACTOR, EIGEN_TRAIN_FACTOR = 1.4, 1.2
-"""How much longer Eigen's kernels take than oneDNN's: forward, and where the network trains (docs/decisions/0023)."""
+"""How many times as long Eigen's kernels take as oneDNN's: in a forward pass, and in training (docs/decisions/0023)."""
 
 TRAIN_FACTOR = 3.0
-"""Forward and backward take about so many times as long as forward alone."""
+"""About how many times as long forward and backward pass take as the forward pass alone."""
 
 TRACE_SECONDS, WHOLE_TRACE_SECONDS = 3.0, 12.0
-"""The first steps of fine-tuning, which trace forward and backward, at the least; and those of a whole MobileNetV2, on
-two cores."""
+"""The time of the first steps of fine-tuning, which trace forward and backward pass: the least, and that for all layers
+of MobileNetV2 on two cores."""
 
 VIEW_SECONDS = 0.001
-"""How much longer an augmented view takes to make than an image: on one core of an AMD EPYC, photos of food, 224 px."""
+"""How much longer it takes to make an augmented view than to decode an image: photos of food, 224 px, one core of an
+AMD EPYC."""
 
 UPDATE_SECONDS = 0.01
 EPOCH_SECONDS = 0.3
-"""What an update and an epoch take besides: reading the features; metrics and a checkpoint."""
+"""The time of an update and of an epoch besides the network: to read features; for metrics and a checkpoint."""
 
 UNKNOWN_SHARE = 0.5
-"""The share of the network below a layer given by its name, about which nothing is known."""
+"""The share of the network's work that is assumed below a layer that is given by its name."""
 
 IN_SECONDS_BELOW = 120
-"""Shorter times are shown in seconds."""
+"""Durations shorter than this are shown in seconds."""
 
 TOLERANCE, LEAST_TOLERANCE_SECONDS = 0.1, 5.0
-"""A run ends at most this share of its budget after it, or these seconds."""
+"""How much later than its budget a run may end: this share of the budget, or this many seconds if that is more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +58,9 @@ class TimeBudget:
     """A time budget, and when it ends.
 
     Attributes:
-        seconds: of the whole run.
-        end_at: a reading of `time.monotonic()`; a resumed run has used some of the seconds before.
-        known_per_second: images a second that a profile of this machine has for the network; None if there is none.
+        seconds: the budget of the whole run.
+        end_at: when it ends, a reading of `time.monotonic()`; a resumed run has used some of the budget before.
+        known_per_second: the images a second of the network by a profile of this machine; None if there is none.
     """
 
     seconds: float
@@ -67,11 +68,15 @@ class TimeBudget:
     known_per_second: float | None = None
 
     def left_seconds(self, now: float) -> float:
-        """What is left at a reading of the same clock; below zero when it is over."""
+        """The time that is left at a reading of the same clock; negative when the budget is used up."""
         return self.end_at - now
 
     def stage_time(self, epoch_seconds: float = 0.0) -> StageTime:
-        """What a worker is told; half of the tolerance is for what has begun."""
+        """The times that a worker gets.
+
+        It begins no epoch that would end after the budget, and cuts a running one short after half of the tolerance;
+        the other half is for the end of the run.
+        """
         over = max(TOLERANCE * self.seconds, LEAST_TOLERANCE_SECONDS) / 2
         return StageTime(
             end_at=self.end_at,
@@ -86,11 +91,12 @@ class Speed:
     """What is known of a run's speed when its head is done.
 
     Attributes:
-        images_per_second: through the whole network forward, decoding included; None if nothing was extracted.
-        kernels: with which it was.
-        other_seconds: everything else in that stage's attempt but the extraction and the solver.
-        trained_per_second: images a second in updates of the second stage, by its cut, if that was probed: with Eigen's
-            kernels, which a probe has.
+        images_per_second: the speed of the forward pass through the whole network, with decoding; None if nothing was
+            extracted.
+        kernels: the kernels with which that was measured.
+        other_seconds: the time of that stage's attempt without the extraction and the solver.
+        trained_per_second: the images a second in updates of fine-tuning, by the cut that was probed; a probe uses
+            Eigen's kernels.
     """
 
     images_per_second: float | None
@@ -108,7 +114,7 @@ class Work:
     speed: Speed
 
     def epoch_seconds(self, stage: FineTunePlan) -> float:
-        """An epoch of fine-tuning, with its validation, as it is foreseen; 0 if no speed is known."""
+        """The estimated time of an epoch of fine-tuning, with its validation; 0 if no speed is known."""
         passes = TRAIN_FACTOR * self.train_count + self.validation_count
         if trained := self.speed.trained_per_second.get(stage.cut):
             faster = EIGEN_TRAIN_FACTOR if stage.kernels == "onednn" else 1.0
@@ -121,31 +127,34 @@ class Work:
         return MARGIN * (network + UPDATE_SECONDS * updates + EPOCH_SECONDS)
 
     def refitted(self) -> Work:
-        """The same images, all of them for training."""
+        """The work of a refit, in which all images are for training."""
         return replace(self, train_count=self.train_count + self.validation_count, validation_count=0)
 
     def stage_seconds(self, stage: FineTunePlan) -> float:
-        """Fine-tuning and its refit, from the start of a worker to the end of the run, as it is foreseen."""
+        """The estimated time of fine-tuning and its refit, from the start of a worker to the end of the run."""
         views = stage.views if stage.cut != WHOLE else 0
         plain = self.validation_count if views else 0
         seconds = self._worker_seconds(stage, views * self.train_count, plain)
-        if stage.refit:  # the activations of the training images are cached by then
+        if stage.refit:  # the activations of the training images are in the cache by then
             seconds += self.refitted()._worker_seconds(stage, views * self.validation_count, 0)  # noqa: SLF001
         return seconds + FINISH_SECONDS
 
     def views_seconds(self, views: ViewsPlan, solve_seconds: float) -> float:
-        """Solving the head once more, on augmented views, as it is foreseen: with as many times the rows."""
+        """The estimated time to solve the head again, on augmented views.
+
+        `solve_seconds` is the time that solving took on the plain images; each set of views adds as much.
+        """
         of_training = views.count * self.train_count
         extraction = of_training * (self._image_seconds(self.speed.kernels) + VIEW_SECONDS)
         start = self.speed.other_seconds + (views.count + 1) * solve_seconds
         return start + MARGIN * extraction + FINISH_SECONDS
 
     def probe_seconds(self, stage: FineTunePlan) -> float:
-        """A worker's start and its first steps, which is what a probe of the stage makes."""
+        """The estimated time of a worker's start and its first steps, which is the time of a probe of the stage."""
         return self.speed.other_seconds + max(TRACE_SECONDS, WHOLE_TRACE_SECONDS * (1 - share_below(stage.cut)))
 
     def _worker_seconds(self, stage: FineTunePlan, views: int, plain: int) -> float:
-        """A worker that extracts so many augmented views and plain images, and then trains all epochs."""
+        """The estimated time of a worker that extracts `views` augmented and `plain` other images, and trains."""
         extraction = share_below(stage.cut) * (views + plain) * self._image_seconds(stage.kernels)
         start = self.probe_seconds(stage)
         if stage.augment != "none":
@@ -153,7 +162,7 @@ class Work:
         return start + MARGIN * extraction + stage.epochs * self.epoch_seconds(stage)
 
     def _image_seconds(self, kernels: Kernels) -> float:
-        """One image through the whole network, forward, with these kernels; 0 if no speed is known."""
+        """The time of a forward pass of one image through the whole network, with these kernels; 0 if unknown."""
         if not self.speed.images_per_second:
             return 0.0
         slower = EIGEN_FACTOR if (kernels, self.speed.kernels) == ("eigen", "onednn") else 1.0
@@ -161,7 +170,7 @@ class Work:
 
 
 def share_below(cut: str) -> float:
-    """The share of the network's work that is done below a cut: it is taken to be that of the layers with kernels."""
+    """The share of the network's work that is done below a cut, assumed to be the share of the layers with kernels."""
     named = {AUTO_CUT: AUTO_SHARE, WHOLE: 0.0}
     try:
         return named[cut] if cut in named else min(max(float(cut), 0.0), 1.0)
@@ -170,23 +179,23 @@ def share_below(cut: str) -> float:
 
 
 def with_epochs(stage: FineTunePlan, epochs: int) -> FineTunePlan:
-    """The stage with fewer epochs: more views of an image than epochs would be extracted for nothing."""
+    """The stage with fewer epochs, and with no more views of an image than epochs, which would not be used."""
     return stage.model_copy(update={"epochs": epochs, "views": min(stage.views, epochs)})
 
 
 def most_epochs(seconds_for: Callable[[int], float], left_seconds: float, most: int, least: int = 1) -> int:
-    """The most epochs, up to `most`, whose forecast fits in what is left; 0 if that is fewer than `least`."""
+    """The most epochs, up to `most`, whose estimated time is left; 0 if that is fewer than `least`."""
     fitting = [epochs for epochs in range(least, most + 1) if seconds_for(epochs) <= left_seconds]
     return max(fitting, default=0)
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What follows on the head.
+    """What follows after the head.
 
     Attributes:
-        fine_tune: the second stage; None for none.
-        words: for the user.
+        fine_tune: the plan for fine-tuning; None if there is none.
+        words: a message for the user.
     """
 
     fine_tune: FineTunePlan | None
@@ -201,15 +210,15 @@ def decide(
     is_asked_for: bool,
     is_to_probe: bool = False,
 ) -> Decision:
-    """Decide about the second stage when the head is done: the first of the choices for which there is time.
+    """Decide about fine-tuning when the head is done: the first of the choices for which there is time.
 
     Args:
-        choices: the stage as it may be, the best first, each with the most epochs that it may have. Of those whose
-            speed is not known only the last is taken: the others take longer.
-        work: images and speeds.
-        left_seconds: of the budget.
-        is_asked_for: the user has given the number of epochs.
-        is_to_probe: some of what is left goes to a probe of the stage.
+        choices: the plans to choose from, the best and slowest first, each with the most epochs that it may have. A
+            choice whose speed is unknown is skipped, except the last.
+        work: the number of images, and the speeds.
+        left_seconds: the time that is left of the budget.
+        is_asked_for: whether the user has given the number of epochs.
+        is_to_probe: whether some of the time that is left is for a probe of the stage.
     """
     choices = [*(choice for choice in choices[:-1] if work.epoch_seconds(choice)), choices[-1]]
     left = f"time budget: {seconds_words(max(left_seconds, 0.0))} left"
@@ -227,14 +236,16 @@ def decide(
 def views_fit(
     views: ViewsPlan, choices: Sequence[FineTunePlan], work: Work, left_seconds: float, solved_seconds: float
 ) -> bool:
-    """Whether there is time to solve the head once more on views. They are worth less than epochs of all layers.
+    """Whether there is time to solve the head again on augmented views.
+
+    There is not if that would take time from fine-tuning all layers, which gains more.
 
     Args:
-        views: of each training image.
-        choices: the fine-tuning that may follow, the best first; nothing for none.
-        work: images and speeds.
-        left_seconds: of the budget.
-        solved_seconds: what solving the head took, or is foreseen to take.
+        views: the plan for the views.
+        choices: the plans for fine-tuning that may follow, the best first; empty if none may.
+        work: the number of images, and the speeds.
+        left_seconds: the time that is left of the budget.
+        solved_seconds: the time that solving the head took, or an estimate of it.
     """
     after_seconds = left_seconds - work.views_seconds(views, solved_seconds)
     if after_seconds < 0 or not choices:
@@ -245,7 +256,7 @@ def views_fit(
 
 
 def _least_epochs(stage: FineTunePlan, *, is_asked_for: bool, is_only: bool) -> int:
-    """The fewest epochs for which a stage is begun."""
+    """The fewest epochs for which a stage is worth beginning."""
     if not is_only:
         return min(LEAST_WHOLE_EPOCHS, stage.epochs)
     return 1 if is_asked_for else min(LEAST_AUTO_EPOCHS, stage.epochs)
@@ -282,17 +293,17 @@ def opening_words(
     is_resumed: bool,
     views: ViewsPlan | None = None,
 ) -> str:
-    """What is said of a budget before the first attempt of a session.
+    """The message about a time budget before the first attempt of a session.
 
     Args:
-        budget_seconds: of the whole run.
-        left_seconds: of them.
-        choices: the fine-tuning that may follow, the best first; nothing for none.
-        work: images, and the speed that a profile of this machine has.
-        extracts: whether the first stage computes features.
-        is_asked_for: the user has given the number of epochs.
-        is_resumed: some of the budget was used before.
-        views: on which the head may be solved once more.
+        budget_seconds: the budget of the whole run.
+        left_seconds: the time that is left of it.
+        choices: the plans for fine-tuning that may follow, the best first; empty if none may.
+        work: the number of images, and the speed by a profile of this machine.
+        extracts: whether the first stage extracts features.
+        is_asked_for: whether the user has given the number of epochs.
+        is_resumed: whether some of the budget was used before.
+        views: the plan for solving the head again on augmented views; None if there is none.
     """
     opening = f"time budget {seconds_words(budget_seconds)}"
     if is_resumed:

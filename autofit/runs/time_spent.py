@@ -1,4 +1,4 @@
-"""Where the seconds of a run went, from the last heartbeat of each of its attempts. Pure."""
+"""Where the seconds of a run went, by the last heartbeat of each attempt. Pure."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ PARTS = {
 
 
 def spent_seconds(line: Progress) -> float:
-    """How long an attempt had run by this heartbeat, its launch included; 0 if it does not say."""
+    """How long an attempt had run by this heartbeat, from its launch on; 0 if the heartbeat does not tell."""
     return sum(line.phase_seconds.values()) + line.first_steps_seconds
 
 
 def run_time_spent(
     last_lines: Iterable[Progress], oom_events: Sequence[OomEvent], wall_seconds: float
 ) -> RunTimeSpent | None:
-    """The parts of a run's time; None if no attempt has said where its time went, as before there was this.
+    """The parts of a run's time; None if no heartbeat has them, as in earlier versions.
 
     Args:
         last_lines: the last heartbeat of each attempt.
-        oom_events: whose failed tries count apart from the phases in which they were.
-        wall_seconds: the whole run.
+        oom_events: the out-of-memories, whose lost time is counted apart from the phase that it was lost in.
+        wall_seconds: the time of the whole run.
     """
     parts: defaultdict[str, float] = defaultdict(float)
     for line in last_lines:

@@ -1,7 +1,7 @@
-"""The worker that stays for the next prediction: one at a time in a process, ended when its memory is wanted.
+"""The worker that stays for further predictions: at most one in a process, and ended when its memory is needed.
 
-It ends with the process that started it, however that ends: by the end of the control pipe, of which it is told even by
-a SIGKILL. It ends by itself when it has been idle, and `close()` ends it at once.
+It ends with the process that started it, however that ends, even by SIGKILL, since the control pipe then ends. It also
+ends by itself when it has been idle for a while; `close()` ends it at once.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class WarmModel:
         self._reset()
 
     def _reset(self) -> None:
-        """Begin anew without touching a worker: in a forked process it is the parent's."""
+        """Forget the worker without ending it: in a forked process it is the parent's."""
         self._lock = threading.RLock()
         self._worker: PredictionWorker | None = None
         self._key: Any = None
@@ -48,15 +48,15 @@ class WarmModel:
     def predict(
         self, key: Any, model: SavedModel, launcher: Launcher, paths: Sequence[str], view: View, **request: int
     ) -> Answer:
-        """Predict with the worker that is there, or with another one in its place; it stays, but after an error.
+        """Predict with the current worker, or with a new one in its place; it stays afterwards, except after an error.
 
         Args:
             key: `_key_of(model)`.
             model: the saved model.
             launcher: starts the worker.
-            paths: as in `PredictionWorker.predict`, as are the others.
+            paths: as in `PredictionWorker.predict`.
             view: shows the progress.
-            **request: views, done and total.
+            **request: `views`, `done` and `total` as in `PredictionWorker.predict`.
 
         Raises:
             AutofitError: the prediction failed; the message says why.
@@ -74,7 +74,7 @@ class WarmModel:
                 raise
 
     def _ready(self, key: Any, model: SavedModel, launcher: Launcher, view: View) -> PredictionWorker:
-        """The worker that is there, if it has this model open and is alive; else a new one."""
+        """The current worker, if it has this model open and is alive; else a new one."""
         if self._worker is None or key != self._key or not self._worker.is_alive:
             self.close()
             self._worker = PredictionWorker(model, launcher, view)
@@ -84,7 +84,7 @@ class WarmModel:
         return self._worker
 
     def close(self, path: Path | None = None) -> None:
-        """End the worker and give its memory back; with the path of a model, only if it has that one open."""
+        """End the worker; with the path of a model, only if the worker has that model open."""
         self._leave_parents_worker()
         with self._lock:
             if self._worker is not None and path in {None, self._path}:
@@ -110,9 +110,9 @@ WARM = WarmModel()
 
 @contextmanager
 def predicting(model: SavedModel, launcher: Launcher, view: View) -> Iterator[Callable[..., Answer]]:
-    """A function that predicts as `PredictionWorker.predict`; its worker stays after the block, if it can.
+    """A function that predicts as `PredictionWorker.predict` does; its worker stays after the block, if possible.
 
-    It does not where it is a thread of this process, or has imported the user's own module, which may be edited.
+    It does not stay if it is a thread of this process, or has imported the user's own module, which may be edited.
 
     Raises:
         AutofitError: the worker cannot be started.
@@ -126,7 +126,7 @@ def predicting(model: SavedModel, launcher: Launcher, view: View) -> Iterator[Ca
 
 
 def _key_of(model: SavedModel) -> Any:
-    """What has to be the same for a worker to be used again; None for a model that needs the user's own module."""
+    """A key that has to be the same for a worker to be used again; None if it cannot be used again."""
     if model.code.module is not None:
         return None
     with suppress(OSError):
@@ -144,7 +144,7 @@ def _key_of(model: SavedModel) -> Any:
 
 
 def _digest(payload: Any) -> object:
-    """The hash of the user's objects, which a cell of a notebook may have changed; None without any."""
+    """The hash of the user's objects, which a notebook cell may have changed; None if there are none."""
     if payload is None:
         return None
     import cloudpickle  # noqa: PLC0415 - only where something is sent
@@ -152,4 +152,4 @@ def _digest(payload: Any) -> object:
     try:
         return hashlib.sha256(cloudpickle.dumps(payload)).hexdigest()
     except Exception:  # noqa: BLE001 - whatever an object's own pickling raises; starting the worker reports it
-        return object()  # equal to no other
+        return object()  # equal to no other key

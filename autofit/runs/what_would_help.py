@@ -1,4 +1,4 @@
-"""Words about a network of which not even one image fits: what was tried, and which options would help. Pure."""
+"""The words if not even one image fits: what was tried, and which options would help. Pure."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from autofit.probing.records import ProbeReport, Workload
 from autofit.protocol.messages import FINE_TUNING, StageName
 
 Trains = Literal["head", "all", "above a cut"]
-"""What trains: with a frozen backbone only the head, all layers from the first update on, or those of fine-tuning."""
+"""What trains: only the head, on a frozen backbone; all layers from the beginning; or the layers above a cut."""
 
 FEWER: dict[Trains, str] = {
     "head": "",
@@ -23,7 +23,7 @@ FEWER: dict[Trains, str] = {
 
 
 def tried_words(rungs: Iterable[Rung]) -> str:
-    """What else was tried, as `, nor with activations computed again in 4, 8 or 16 segments`; empty if nothing was."""
+    """The other rungs that were tried, as `, nor with activations computed again in 4 or 8 segments`; empty if none."""
     numbers = sorted({str(rung.segments) for rung in rungs if rung.segments}, key=int)
     if not numbers:
         return ""
@@ -32,12 +32,12 @@ def tried_words(rungs: Iterable[Rung]) -> str:
 
 
 def advice(trains: Trains, *, may_recompute: bool = False, precision: Precision | None = None) -> str:
-    """The options that would help.
+    """The options that would help, in words.
 
     Args:
-        trains: the layers with activations that are kept for a backward pass.
-        may_recompute: computing activations again was not tried.
-        precision: what to give for it, where the layers compute in 32 bits; their activations take half in 16.
+        trains: the layers that train, whose activations are kept for the backward pass.
+        may_recompute: whether computing activations again is possible and was not tried.
+        precision: the 16-bit precision that would halve the memory of activations; None if it is used already.
     """
     again = "give recompute 'auto', " if may_recompute and trains != "head" else ""
     half = f"precision '{precision}', " if precision and trains != "head" else ""
@@ -45,7 +45,7 @@ def advice(trains: Trains, *, may_recompute: bool = False, precision: Precision 
 
 
 def advice_after(report: ProbeReport, trains: Trains | None = None) -> str:
-    """What would help where a probe found that nothing fits; `trains` if the workload does not say it all."""
+    """The advice after a probe found that nothing fits; `trains` is given if it is not that of the workload."""
     work = report.workload
     most = max((trial.most_segments for trial in report.trials), default=0)
     may_recompute = tried_rungs(report) == {KEPT} and most != 1
@@ -57,17 +57,17 @@ def advice_after(report: ProbeReport, trains: Trains | None = None) -> str:
 
 
 def advice_for(work: Workload, device: Literal["cpu", "gpu"]) -> str:
-    """What would help where a network does not fit in the one way in which it was tried."""
+    """The advice for a network that was tried on one rung only, and does not fit."""
     return advice("all" if work.trainable == "all" else "head", precision=_saving(work.precision, device))
 
 
 def tried_rungs(report: ProbeReport) -> set[Rung]:
-    """The rungs on which a probe looked for a size."""
+    """The rungs that a probe has tried."""
     return {Rung(segments=report.workload.segments), *(record.rung for record in report.rungs)}
 
 
 def advice_in_stage(options: Options, stage: StageName, device: Literal["cpu", "gpu"]) -> str:
-    """What would help where nothing fits in a stage of a run; `options` in the precision that was chosen for it."""
+    """The advice if nothing fits in a stage of a run; `options` has the precision that was chosen for the stage."""
     return advice(
         trains_in(options, stage),
         may_recompute=options.recompute == "off",
@@ -83,7 +83,7 @@ def trains_in(options: Options, stage: StageName) -> Trains:
 
 
 def left_out_words(options: Options, device: Literal["cpu", "gpu"]) -> str:
-    """The warning of a run that has no fine-tuning, since nothing fitted."""
+    """The warning in a run whose fine-tuning was left out, since nothing fitted."""
     helps = advice_in_stage(options, "fine-tune", device)
     return (
         f"Fine-tuning was left out: not even one image at a time fits. The model is the head's. In a new run, {helps}."
