@@ -1,11 +1,11 @@
 """The worker process: `python -P -m autofit.worker ATTEMPT_DIR`.
 
-The protocol, whole:
+The whole protocol:
   in    ATTEMPT_DIR/job.json           what to do (autofit/protocol/job.py)
         a pipe, AUTOFIT_CONTROL_FD     requests, a line of JSON each; its end means that the parent is gone
         a file, AUTOFIT_PAYLOAD_FD     optional: a cloudpickle of a model function and callbacks, from the living parent
         AUTOFIT_LATER_PATHS            optional: folders of PYTHONPATH in which modules are looked for last
-        an open, locked file           held, never read: no second writer uses the run directory meanwhile
+        an open, locked file           held, never read: it keeps other writers out of the run directory
         signals                        SIGTERM, SIGHUP, SIGINT: commit and stop; SIGUSR1: commit and go on
   out   ATTEMPT_DIR/progress.jsonl     the heartbeat
         ATTEMPT_DIR/events.jsonl       out-of-memory events, unreadable images, trials, messages

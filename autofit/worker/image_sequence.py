@@ -38,9 +38,9 @@ class ImageSequence(keras.utils.Sequence):
     Args:
         image_paths: The files, n of them.
         labels: The class number of each file, or None to predict: the items are then images without labels.
-        batch_size: Images a batch; the last batch of an epoch may be smaller.
+        batch_size: The number of images in a batch; the last batch of an epoch may be smaller.
         image_size: (height, width) in pixels, or one number for both.
-        shuffle: Whether each epoch has its own order, which depends on `seed` and the number of the epoch alone.
+        shuffle: Whether each epoch has its own order, which depends only on `seed` and the number of the epoch.
         seed: At least 0.
         **kwargs: For `keras.utils.PyDataset`: `workers`, `max_queue_size`, `use_multiprocessing`.
 
@@ -75,15 +75,15 @@ class ImageSequence(keras.utils.Sequence):
         self._quarantined: dict[str, BadImage] = {}
 
     def __len__(self) -> int:
-        """Batches an epoch."""
+        """The number of batches in an epoch."""
         return math.ceil(len(self._paths) / self._batch_size)
 
     def __getitem__(self, index: int) -> tuple[Images, Labels] | Images:
         """Decode a batch.
 
         Returns:
-            (images, labels), or images alone where there are no labels: uint8 (n, height, width, 3), RGB, 0..255, and
-            int64 (n,).
+            (images, labels), or only images if there are no labels. Images are uint8 (n, height, width, 3), RGB,
+            0..255; labels are int64 (n,).
         """
         first = range(len(self))[index]
         images, samples = self._readable(first)
@@ -98,7 +98,7 @@ class ImageSequence(keras.utils.Sequence):
 
     @property
     def quarantined(self) -> list[BadImage]:
-        """The images that could not be read so far, each once. With `use_multiprocessing` they stay in the workers."""
+        """The images that could not be read so far, each once. With `use_multiprocessing` only workers know them."""
         return list(self._quarantined.values())
 
     def _order_of_epoch(self) -> NDArray[np.int64]:
@@ -131,7 +131,7 @@ class ImageSequence(keras.utils.Sequence):
             return None
 
     def _quarantine(self, image: BadImage) -> None:
-        # setdefault is atomic: of Keras's worker threads, one only warns of an image
+        # setdefault is atomic, so that only one of Keras's worker threads warns of an image
         if self._quarantined.setdefault(image.path, image) is image:
             warnings.warn(f"left out {image.path}: {image.reason}", stacklevel=2)
 

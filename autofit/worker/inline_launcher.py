@@ -1,7 +1,7 @@
-"""Runs the worker inside this process, where no other process can be started.
+"""Runs the worker inside this process, for when no other process can be started.
 
-It runs on a thread of its own, so the supervisor monitors it as it monitors a process. It cannot be killed, and when
-the kernel kills it for memory, this process ends: promises 2, 7 and 10 of docs/promises.md do not hold here.
+It runs on a thread of its own, so the supervisor can monitor it like a process. It cannot be killed, and if the kernel
+kills it for lack of memory, this process ends: promises 2, 7 and 10 of docs/promises.md do not hold here.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def refuse_memory_limit(*, device: str, limit_is_given: bool) -> None:
     """Refuse a memory limit that cannot be enforced: TensorFlow reads the allocator's limit once, when it is loaded.
 
     Raises:
-        UserError: a limit was given on a CPU, inline, with TensorFlow loaded.
+        UserError: a limit was given for a CPU, and TensorFlow is loaded already.
     """
     if limit_is_given and device == "cpu" and "tensorflow" in sys.modules:
         raise UserError(
@@ -74,7 +74,7 @@ class _InlineWorker:
         self._requests.put(request)
 
     def kill(self) -> None:
-        """Ask it to stop and wait for the current step: a thread cannot be killed."""
+        """Ask it to stop, and wait until it does, after its current step: a thread cannot be killed."""
         self._requests.put(Request(leave="interrupted"))
         self._thread.join()
 

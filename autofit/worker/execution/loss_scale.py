@@ -1,7 +1,7 @@
-"""The factor by which a loss in float16 is multiplied, so that small gradients are no zeros. Pure.
+"""The factor by which the loss is multiplied in float16, so that small gradients do not underflow to zero. Pure.
 
-It grows while gradients are finite, and is halved where one is not: that update is skipped (Micikevicius et al. 2018,
-section 3.2: arXiv:1710.03740).
+It grows while gradients are finite. If one is not, the update is skipped and the factor is halved (Micikevicius et al.
+2018, section 3.2: arXiv:1710.03740).
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from pydantic import Field
 from autofit.storage.records import Record
 
 FIRST_SCALE, LEAST_SCALE, MOST_SCALE = 2.0**15, 1.0, 2.0**24
-"""All powers of two: a multiplication changes the exponent of a number and nothing else."""
+"""All are powers of two, so that a multiplication changes only the exponent of a number, without rounding."""
 
 GROWTH_STEPS = 2_000
-"""So many updates in a row with finite gradients, and the scale is doubled."""
+"""After so many updates in a row with finite gradients, the scale is doubled."""
 
 
 class LossScale(Record):
@@ -22,7 +22,7 @@ class LossScale(Record):
 
     Attributes:
         value: the factor.
-        finite_steps: updates with finite gradients since the scale was changed.
+        finite_steps: how many updates had finite gradients since the scale was last changed.
     """
 
     value: float = Field(FIRST_SCALE, ge=LEAST_SCALE, le=MOST_SCALE)

@@ -33,19 +33,19 @@ class Blame(StrEnum):
     OTHER = "other"
 
 
-# Errors of the class of an out-of-memory that are about something else: TensorFlow turns these system errors into it as
-# well (tsl, errors.cc, `ErrnoToCode`), and puts their words at the end of what it says of a file.
+# System errors that TensorFlow also raises as ResourceExhaustedError (tsl, errors.cc, `ErrnoToCode`), although they are
+# not about memory. Their text is at the end of the message about a file.
 NO_MEMORY = tuple(
     f"; {os.strerror(code)}"
     for code in (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.EMLINK, errno.ENOBUFS, errno.ENODATA)
 )
-# Errors of other classes that mean that the device's memory ran out, with where they come from.
+# Errors of other classes which mean that the device's memory ran out, and where they come from.
 CERTAIN = (
     "CUDA_ERROR_OUT_OF_MEMORY",  # CUDA driver: cuMemAlloc and cuModuleLoad
     "Dst tensor is not initialized",  # TensorFlow gpu_util.cc: no room for a copy from host to device
     "Failed copying input tensor",  # TensorFlow eager execute.cc: the same, for a function's input
 )
-# Errors that have other causes too: worth a smaller try, not a verdict.
+# Errors that may also have other causes: the work is repeated with smaller slices, but memory is not certain.
 AMBIGUOUS = (
     "CUDNN_STATUS_ALLOC_FAILED",
     "CUDNN_STATUS_INTERNAL_ERROR",
@@ -59,7 +59,7 @@ AMBIGUOUS = (
 
 
 def blame(error: BaseException) -> Blame:
-    """Tell whether an error is an out-of-memory on the device: by class, and among TensorFlow's errors by message."""
+    """Whether an error is an out-of-memory on the device, by its class and, for TensorFlow's errors, by its message."""
     if not isinstance(error, tf.errors.OpError):
         return Blame.OTHER
     text = str(error)
@@ -72,14 +72,14 @@ def blame(error: BaseException) -> Blame:
 
 @dataclass(frozen=True, slots=True)
 class Shrink:
-    """One out-of-memory that was recovered from: micro-batch sizes in images, and the seconds of the failed try."""
+    """An out-of-memory with recovery: the micro-batch sizes before and after it, and the seconds that were lost."""
 
     before: int
     after: int
     seconds: float
 
     def event(self, attempt: int, phase: Phase, *, epoch: int = 0, step: int = 0) -> OomEvent:
-        """The record of it, for the parent."""
+        """The event for the parent."""
         return OomEvent(
             attempt=attempt,
             epoch=epoch,
@@ -95,10 +95,10 @@ class MicroBatcher:
     """A micro-batch size that only shrinks, and two ways to process a batch with it.
 
     Args:
-        size: in images.
+        size: the size at the start, in images.
         on_shrink: called after an out-of-memory.
-        clock: in seconds.
-        pads: whether smaller slices are padded to `rows`, so that they take as much memory.
+        clock: gives the time in seconds.
+        pads: whether smaller slices are padded to `rows`, so that all take the same memory.
     """
 
     def __init__(
@@ -124,27 +124,27 @@ class MicroBatcher:
         return self._of_heads
 
     def rows(self, usual: int | None = None) -> int:
-        """How many rows a slice has: the size; if slices are padded, what batches of `usual` images need of it."""
+        """How many rows a slice has: the size or, if slices are padded, as few as batches of `usual` images need."""
         return slice_rows(self.size, usual) if self._pads and usual is not None else self.size
 
     def repeat(self, count: int, work: Callable[[int], T], usual: int | None = None) -> T:
-        """Do `work(rows)` on `count` images, again from its start with half as many rows until it fits.
+        """Do `work(rows)` on `count` images; after an out-of-memory repeat all of it with half as many rows.
 
         Raises:
-            OutOfDeviceMemoryError: it did not fit with a single image.
+            OutOfDeviceMemoryError: not even a single image fits.
         """
         while True:
             started, rows = self._clock(), self.rows(usual)
             try:
                 result = work(rows)
-            except Exception as error:  # noqa: BLE001 - sorted by blame, and raised on if not about memory
+            except Exception as error:  # noqa: BLE001 - raised again if it is not about memory
                 self._shrink_or_raise(error, count, rows, self._clock() - started)
             else:
                 self._note_run(count, rows)
                 return result
 
     def slices(self, count: int, work: Callable[[int, int], T], usual: int | None = None) -> list[T]:
-        """Do `work(start, stop)` on slices of `count` images, repeating only the slice that did not fit."""
+        """Do `work(start, stop)` on slices of `count` images; after an out-of-memory repeat only that slice."""
         results: list[T] = []
         start = 0
         while start < count:

@@ -1,8 +1,8 @@
-"""Activations computed again in the backward pass, segment by segment, instead of being kept until then.
+"""Gradient checkpointing: computes activations again in the backward pass, segment by segment, and does not keep them.
 
-Each segment is a function without side effects, from its input, its weights and its state to its output and its new
-state, with a gradient of its own. So its moving averages are updated once, by the first computation, and the second one
-draws the same random numbers, since it starts from the same state of the seed generators.
+Each segment is a function without side effects, with a custom gradient: from its input, weights and state to its output
+and new state. So its moving averages are updated once, by the first computation; and the second one draws the same
+random numbers, since it starts from the same state of the seed generators.
 """
 
 from __future__ import annotations
@@ -19,14 +19,15 @@ from autofit.worker.model.segments import Segment, can_be_cut, segments_of
 class Recomputed:
     """A functional or sequential network whose activations are computed again; called inside a stateless scope.
 
-    The last segment keeps its activations: the backward pass begins with it, so nothing would be saved.
+    The last segment keeps its activations: the backward pass begins with it, so no memory would be saved.
 
     Args:
         network: the network.
-        count: of segments, at most.
+        count: the largest number of segments.
 
     Attributes:
-        losses: those that layers have added in the last call, but for the last segment, whose losses are the network's.
+        losses: the losses that layers added in the last call, without those of the last segment, which the network has
+            itself.
     """
 
     def __init__(self, network: keras.Model, count: int) -> None:
@@ -44,18 +45,21 @@ class Recomputed:
 
 
 def recomputed(network: keras.Model | keras.Layer, count: int) -> Callable[..., tf.Tensor]:
-    """The network, or layer, with its activations computed again where it can be cut; with a `count` of 0, itself."""
+    """The network, or layer, in `count` segments whose activations are computed again.
+
+    It is returned as it is if `count` is 0, or if it cannot be cut into segments.
+    """
     return Recomputed(network, count) if count and can_be_cut(network) else network
 
 
 def _recomputed(segment: Segment, inputs: tf.Tensor, keywords: dict[str, Any]) -> tuple[tf.Tensor, list[tf.Tensor]]:
-    """The output of a segment and the losses that its layers add; its new state is set in the scope around."""
+    """The output of a segment and the losses that its layers add; its new state is set in the surrounding scope."""
     trainable, state = segment.trainable_variables, segment.non_trainable_variables
     kept = [tf.convert_to_tensor(variable.value) for variable in state]
     changed: list[keras.Variable] = []
 
     def run(flow: tf.Tensor, weights: Sequence[tf.Tensor]) -> tuple[list[tf.Tensor], list[tf.Tensor]]:
-        """The output and the losses; and the state after it, of the variables that have changed."""
+        """The output and the losses; and the new values of the state variables that have changed."""
         mapping = [*zip(trainable, weights, strict=True), *zip(state, kept, strict=True)]
         with keras.StatelessScope(state_mapping=mapping, collect_losses=True) as scope:
             before = [scope.get_current_value(variable) for variable in state]
@@ -90,10 +94,10 @@ def _recomputed(segment: Segment, inputs: tf.Tensor, keywords: dict[str, Any]) -
 
 
 def _zero_after(gradient: tf.Tensor) -> tf.Tensor:
-    """A zero that is known only with the gradient; nothing that is computed from it can begin before.
+    """A zero that depends on the gradient, so that what is computed from it cannot begin before the backward pass.
 
-    Without it TensorFlow would find that the second computation equals the first one, and keep that one's results. A
-    control dependency holds in a graph, but not where the graph is compiled.
+    Without it TensorFlow would see that the second computation equals the first one, and would keep the first one's
+    results. A control dependency would do in a graph, but not where the graph is compiled.
     """
     first = tf.reshape(gradient, [-1])[:1]
     never = tf.math.is_nan(first) & tf.math.is_inf(first)

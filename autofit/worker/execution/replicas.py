@@ -1,13 +1,13 @@
 """A training step on several devices of one host: each computes on a part of the batch, and all make the same update.
 
-`tf.distribute.MirroredStrategy` gives each device a copy of every variable. A batch is cut into as many parts, in its
-order, one for each device, which computes the gradients of its part in micro-batches. They are summed over the devices,
+`tf.distribute.MirroredStrategy` gives each device a copy of every variable. A batch is divided, in order, into one part
+for each device, which computes the gradients of its part in micro-batches. The gradients are summed over the devices,
 and each device applies the sum to its copy, so that the copies stay equal. As with one device, the first function only
 computes, and the second one reserves memory, on every device, before it marks the update as begun: an out-of-memory on
-any device raises from the whole function, and nothing has changed.
+any device is raised by the whole function, and nothing has changed.
 
-The sums are plain additions and copies, spread over the devices, and no collective operations (NCCL): a collective that
-one device has entered waits for the others, and where one of those has run out of memory, it would wait for ever. See
+The sums are made by plain additions and copies, spread over the devices, and not by collective operations (NCCL): a
+device that has entered a collective waits for the others, and would wait forever if one of them ran out of memory. See
 docs/decisions/0065.
 """
 
@@ -32,11 +32,11 @@ from autofit.worker.model.objective import Objective
 
 HOST = "/device:CPU:0"
 SEED_STEP = 0x9E3779B9
-"""By which the seeds of two neighbouring devices differ. It is odd: also modulo 2^32 no two of them are the same."""
+"""The difference between the seeds of neighbouring devices. It is odd, so that no two are the same modulo 2^32."""
 
 
 def spread(sizes: Sequence[int], count: int) -> list[int]:
-    """Give work of these sizes to `count` devices, each to the one that has the least so far; the device of each."""
+    """The device for each piece of work, by its size: the one of `count` devices that has the least work so far."""
     given, places = [0] * count, []
     for size in sizes:
         places.append(given.index(min(given)))
@@ -45,18 +45,19 @@ def spread(sizes: Sequence[int], count: int) -> list[int]:
 
 
 class ReplicatedTrainStep(TrainStep):
-    """A `TrainStep` on several devices; the micro-batch is that of each.
+    """A `TrainStep` on several devices; the micro-batch size is that of each device.
 
-    Layers that draw random numbers draw others on each device. Of any other state that a slice would change, there
-    would be another on each device: it is refused when the step is traced.
+    Layers that draw random numbers draw different ones on each device. A network with any other state that a slice
+    changes is refused when the step is traced, since that state would differ between the devices.
 
     Args:
         strategy: the devices.
-        built: the model of the network.
-        network: as in `TrainStep`, like the arguments after it.
-        objective: its optimizer has its variables in the scope of the devices, its metrics have not.
-        inputs_spec: as there.
-        options: as there.
+        built: the model that the network runs.
+        network: as in `TrainStep`.
+        objective: as in `TrainStep`; the variables of its optimizer were made in the scope of the strategy, those of
+            its metrics were not.
+        inputs_spec: as in `TrainStep`.
+        options: as in `TrainStep`.
     """
 
     def __init__(
@@ -84,7 +85,7 @@ class ReplicatedTrainStep(TrainStep):
         Raises:
             tensorflow.errors.ResourceExhaustedError: a micro-batch did not fit on a device.
         """
-        with tf.device(HOST):  # or the first GPU would get all of the batch
+        with tf.device(HOST):  # else the first GPU would get the whole batch
             inputs = tf.convert_to_tensor(inputs)
         return super().accumulate(inputs, labels, weights, micro)
 
@@ -115,15 +116,15 @@ class ReplicatedTrainStep(TrainStep):
         return tf.add_n(losses), *gradients, [value for _, value in changes], metrics
 
     def _by_replica(self, values: Any) -> Any:
-        """A value of each device, in their order; of a list, one such tuple for each of its members."""
+        """The value that each device has, in the order of the devices; for a list, such a tuple for each member."""
         if isinstance(values, list):
             return [self._by_replica(value) for value in values]
         return self._strategy.experimental_local_results(values)
 
     def _summed(self, sums: list[tuple[tf.Tensor, ...]]) -> tuple[Any, tf.Tensor]:
-        """The sum of each gradient over the devices, a copy for each device; and whether all are finite.
+        """The sum of each gradient over the devices, with a copy on each device; and whether all are finite.
 
-        Each device adds up some of the gradients, so that each sends and receives as much as in a ring.
+        Each device adds up some of the gradients, so that each sends and receives as much as in a ring all-reduce.
         """
         totals = []
         places = spread([math.prod(parts[0].shape) for parts in sums], self.replicas)
@@ -143,7 +144,7 @@ class ReplicatedTrainStep(TrainStep):
         scale: tf.Tensor,
         seeds: list[tf.Tensor],
     ) -> tuple[tf.Tensor, list[tf.Tensor], tf.Tensor, list[tf.Tensor]]:
-        """This device's share of the batch's mean loss and gradients, the outputs of its part, and the seeds after."""
+        """This device's share of the batch's mean loss and gradients, the outputs of its part, and the new seeds."""
         number = int(tf.get_static_value(tf.distribute.get_replica_context().replica_id_in_sync_group))
         begin, end = count * number // self.replicas, count * (number + 1) // self.replicas
         with tf.device(HOST):
@@ -182,10 +183,10 @@ class ReplicatedTrainStep(TrainStep):
     def _forward_on_replica(
         self, values: Any, samples: Any, share: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor, list[tf.Tensor]]:
-        """A slice's part of the batch's mean loss, its outputs, and the seeds after it.
+        """A slice's part of the batch's mean loss, its outputs, and the new seeds.
 
         Raises:
-            UserError: a layer keeps a state of its own, which would be another on each device.
+            UserError: the slice changes another state, which would differ between the devices.
         """
         trainable, seeds = values
         network = self._network
@@ -202,9 +203,10 @@ class ReplicatedTrainStep(TrainStep):
         return loss, probabilities, current_values(scope, self._seeds)
 
     def _loss_outside_by_inside(self) -> float:
-        """By how much a loss is smaller among the devices: Keras divides its means by their number, others may not.
+        """The factor by which a loss is smaller inside the strategy than outside of it.
 
-        See `scale_loss_for_distribution` in keras/src/losses/loss.py.
+        Keras divides its mean losses by the number of devices (`scale_loss_for_distribution` in
+        keras/src/losses/loss.py); a user's loss may not.
         """
         spec = self._objective.labels_spec
         labels = tf.zeros([1, *spec.shape[1:]], spec.dtype)
@@ -213,10 +215,10 @@ class ReplicatedTrainStep(TrainStep):
         def loss() -> tf.Tensor:
             return self._objective.loss_function(self._objective.encode(labels), outputs)
 
-        def among() -> tf.Tensor:
+        def inside_strategy() -> tf.Tensor:
             return self._by_replica(self._strategy.run(loss))[0]
 
-        inside, outside = float(tf.function(among, autograph=False)()), float(loss())
+        inside, outside = float(tf.function(inside_strategy, autograph=False)()), float(loss())
         return float(round(outside / inside)) if inside and math.isfinite(outside / inside) else float(self.replicas)
 
     def _compiled_commit(self) -> Any:
@@ -253,7 +255,7 @@ class ReplicatedTrainStep(TrainStep):
     def _skip_eagerly(
         self, loss: tf.Tensor, state: Any, metrics: Any, count: tf.Tensor, reserve: tf.Tensor, scale: tf.Tensor
     ) -> dict[str, tf.Tensor]:
-        """Leave the weights; with the least scale, it is not the scale that makes the gradients infinite."""
+        """Skip the update. With the least scale the loss becomes NaN, since the scale is not to blame then."""
         del reserve
         loss = tf.where(scale > LEAST_SCALE, loss, float("nan"))
         return self._set_after(self._begun.assign_add(1), loss, state, metrics, count)

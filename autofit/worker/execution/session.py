@@ -1,6 +1,6 @@
-"""A network made ready to train: built, its steps compiled, with both ways of training behind one call.
+"""A network that is ready to train: built, with its steps compiled, for a frozen and for a trained backbone.
 
-The probe's trials and the training use this same code, so that what the probe measures is what runs later.
+The probe's trials and the training use this same code, so that the probe measures what runs later.
 """
 
 from __future__ import annotations
@@ -39,20 +39,28 @@ from autofit.worker.runtime.phase_times import PhaseTimes
 from autofit.worker.runtime.tf_settings import device_name
 
 PADS = {"cpu": False, "gpu": True}
-"""Where slices are padded to one shape. A CPU tunes nothing, and would compute the zeros. A user's own model is not
-padded: its layers may look at all rows."""
+"""Whether slices are padded to one shape. It spares a GPU tuning; a CPU does not tune, and would only compute more. The
+slices of a user's own model are never padded, since the output of one row may depend on others."""
 
 CUT_FEATURES = tf.float16
-"""The type of features at a cut, which are large: the head is trained on the same ones with and without a cache."""
+"""The dtype of features at a cut, which are large. It is the same without a cache, so that training is the same."""
 
 
 @dataclass(frozen=True, slots=True)
 class Session:
     """A network with its objective and its compiled steps.
 
-    With `pads`, each slice of images has as many rows as the micro-batch, of which the last may be zeros that do not
-    count: one shape, which a GPU tunes once. `usual`, in the methods, is the batch size of the pass, where that may be
-    less than the micro-batch.
+    With `pads`, each slice of images has as many rows as the micro-batch, and the last rows may be zeros whose outputs
+    are dropped: a GPU then tunes for one shape only. The argument `usual` of the methods is the batch size of the pass,
+    which may be less than the micro-batch.
+
+    Attributes:
+        built: the model and its parts.
+        objective: loss, metrics and optimizer.
+        network: what a training step runs.
+        extract: the compiled frozen backbone; None if the backbone trains, or the model has none.
+        micro_decides: why the micro-batch size changes the result; None if it does not.
+        times: where the time of the first calls is recorded.
     """
 
     built: BuiltModel
@@ -67,12 +75,12 @@ class Session:
 
     @property
     def head_in_slices(self) -> bool:
-        """Whether the head is large, with a part of the backbone in it, and runs in micro-batches too."""
+        """Whether the head contains a part of the backbone, so that it runs in micro-batches too."""
         return self.built.cut is not None
 
     @property
     def most_segments(self) -> int:
-        """Into how many segments what trains can be cut for computing activations again; 1 if not at all."""
+        """The most segments, for computing activations again, of the part that trains; 1 if it cannot be cut."""
         built = self.built
         if built.features is None or built.head is None:
             return most_segments(built.model)
@@ -92,7 +100,7 @@ class Session:
 
         Raises:
             OutOfDeviceMemoryError: not even a single image fits; the weights are as before.
-            TornUpdateError: the weights can no longer be trusted.
+            TornUpdateError: memory ran out during the update: the weights are unusable.
         """
         count = len(images)
         if self.extract is None:
@@ -157,14 +165,14 @@ class Session:
         return slices[0] if len(slices) == 1 else tf.concat(slices, axis=0)
 
     def _features(self, images: np.ndarray, rows: int) -> tf.Tensor:
-        """Features of one slice, which has so many rows if slices are padded."""
+        """The features of one slice; if slices are padded, it is padded to `rows`."""
         assert self.extract is not None  # noqa: S101 - told apart by the caller
         if not self.pads:
             return self.extract(aligned(images))
         return self.extract(padded(images, rows))[: len(images)]
 
     def _part(self, count: int) -> int:
-        """How many samples of a batch a device has at most."""
+        """The most samples of a batch of `count` that one device has."""
         return -(-count // self.train_step.replicas)
 
     def _usual_part(self, usual: int | None) -> int | None:
@@ -217,11 +225,11 @@ class Session:
 
     @property
     def predicted(self) -> list[int]:
-        """How often each class was predicted, in the values that were set last."""
+        """How often each class was predicted, by the values that were set last."""
         return [int(count) for count in keras.ops.convert_to_numpy(self.evaluate_step.predicted)]
 
     def metrics(self) -> dict[str, float]:
-        """Read the metrics so far from the device."""
+        """The metrics so far, read from the device."""
         return {name: float(value) for name, value in self.objective.results().items()}
 
 
@@ -271,19 +279,22 @@ def open_session(job: Job, payload: Payload | None, heartbeat: Heartbeat) -> Ses
 
 
 def _what_slices_decide(built: BuiltModel, network: Network) -> str | None:
-    """Why the micro-batch size changes the result; a head whose layers are called one by one is safe from that."""
+    """Why the micro-batch size changes the result; None if it does not, as for a head whose layers run one by one."""
     if built.frozen and built.head_layers:
         return None
     return slices_decide(_trained(built), network)
 
 
 def _trained(built: BuiltModel) -> keras.Model:
-    """What a step runs: the head where the part below it is frozen, else the model."""
+    """The model that a step runs: the head if the part below it is frozen, else the whole model."""
     return built.head if built.frozen and built.head is not None else built.model
 
 
 def _build(source: ModelSource, job: Job, payload: Payload | None, heartbeat: Heartbeat) -> BuiltModel:
-    """Build the network; trials need no weights, which may have to be downloaded. What was loaded is said once."""
+    """Build the network. For trials no weights are loaded, which might have to be downloaded.
+
+    Messages about loading are shown in the first attempt only.
+    """
 
     def say(text: str) -> None:
         if job.attempt == 1:

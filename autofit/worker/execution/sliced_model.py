@@ -1,6 +1,6 @@
-"""Runs a batch through a network in training, in slices whose size does not change the result.
+"""Runs a batch through a network in training mode, in slices whose size does not change the result.
 
-Dropout in the head is drawn once for the whole batch and cut into slices, so it does not depend on the micro-batch.
+The head's dropout mask is drawn once for the whole batch and cut into slices, so it does not depend on the micro-batch.
 """
 
 from __future__ import annotations
@@ -16,30 +16,30 @@ from autofit.worker.model.keras_internals import all_layers, draws_random_number
 
 
 def summed(losses: Sequence[tf.Tensor]) -> tf.Tensor | float:
-    """The sum of the losses that layers add, in float32; a layer in 16 bits may add one in 16 bits."""
+    """The sum, in float32, of the losses that layers add, which may be in 16 bits."""
     return sum((tf.cast(loss, tf.float32) for loss in losses), 0.0)
 
 
 class Network(Protocol):
-    """What a training step needs of a network."""
+    """What a training step needs to know of a network."""
 
     trainable: list[keras.Variable]
     state: list[keras.Variable]
 
     def draw(self, count: tf.Tensor) -> tf.Tensor:
-        """Draw the random numbers of a batch of `count` samples, a row each; called inside a stateless scope."""
+        """Draw the random numbers for a batch of `count` samples, one row each; called inside a stateless scope."""
 
     def __call__(self, inputs: tf.Tensor, drawn: tf.Tensor) -> tf.Tensor:
         """Compute the probabilities `(n, classes)` of `n` samples, with their rows of random numbers."""
 
     def penalty(self) -> tf.Tensor | float:
-        """The regularization losses, for a whole batch."""
+        """The regularization losses, as for a whole batch."""
 
 
 class WholeNetwork:
-    """A model that cannot be split into backbone and head: each slice draws its own random numbers. See `Network`.
+    """A model that is not split into backbone and head: each slice draws its own random numbers. See `Network`.
 
-    With `segments`, its activations are computed again in the backward pass, in so many segments.
+    `segments` is the number of segments whose activations are computed again in the backward pass; 0 for none.
     """
 
     def __init__(self, model: keras.Model, segments: int = 0) -> None:
@@ -63,10 +63,10 @@ class WholeNetwork:
 
 
 class SplitNetwork:
-    """A backbone and a head whose layers are called one by one; without a backbone if its features are the input.
+    """A backbone and a head whose layers are called one by one; without the backbone if features are the input.
 
-    With `segments`, the activations of the backbone, or of the part of it in the head, are computed again in the
-    backward pass, in so many segments.
+    `segments` is the number of segments of the backbone, or of its part in the head, whose activations are computed
+    again in the backward pass; 0 for none.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class SplitNetwork:
         self.state = [variable for part in parts for variable in part.non_trainable_variables]
 
     def draw(self, count: tf.Tensor) -> tf.Tensor:
-        """Draw the dropout mask `(count, width)`: dropout applied to ones, so that it equals that of `model.fit`."""
+        """Draw the dropout mask `(count, width)` by applying dropout to ones, so that it equals that of `model.fit`."""
         if self._dropout is None:
             return tf.zeros((count, 0))
         return self._dropout(tf.ones((count, self._dropout_width)), training=True)
@@ -101,12 +101,12 @@ class SplitNetwork:
         return flow
 
     def penalty(self) -> tf.Tensor | float:
-        """There is none."""
-        return 0.0  # neither keras.applications nor our head has regularizers
+        """Zero: neither `keras.applications` nor autofit's head has regularizers."""
+        return 0.0
 
 
 def _width_at(dropout: keras.layers.Layer | None, head: keras.Model, layers: Sequence[keras.layers.Layer]) -> int:
-    """The number of features a sample has at the dropout layer of the head."""
+    """The number of features of a sample at the dropout layer of the head."""
     width = int(head.input_shape[-1])
     for layer in layers:
         if layer is dropout:
@@ -118,8 +118,8 @@ def _width_at(dropout: keras.layers.Layer | None, head: keras.Model, layers: Seq
 def slices_decide(model: keras.Model, network: Network) -> str | None:
     """Why the micro-batch size changes the result of this training; None if it does not.
 
-    BatchNormalization that trains takes its statistics from a slice, and a layer that draws random numbers inside the
-    slices draws others for other slices.
+    It does if BatchNormalization trains, which takes its statistics from a slice, or if a layer draws random numbers
+    inside the slices, which then differ.
     """
     own_dropout = getattr(network, "_dropout", None)
     for layer in all_layers(model):

@@ -12,14 +12,14 @@ class StepOptions:
     """How a step computes.
 
     Attributes:
-        pads: a slice of fewer than the micro-batch's images is padded for the network with rows of zeros, whose outputs
-            are dropped before the loss: the same update, and one shape for all slices. It must not be asked for where
-            one row's output depends on other rows.
-        loss_scale: of the first step. The gradients are those of the loss times the scale, and the sum over all slices
-            is divided by it and looked at once: if it is not finite, the weights stay and the scale is halved. None for
-            a network that does not compute in float16.
-        one_by_one: the update changes one variable after another, which takes less memory and gives the same. Several
-            devices take turns.
+        pads: whether a slice with fewer images than the micro-batch is padded with rows of zeros, whose outputs are
+            dropped before the loss. The update is the same, and all slices have one shape. It must be False if the
+            output of a row depends on other rows.
+        loss_scale: the scale of the first step. The gradients are computed from the loss times the scale, and their sum
+            over all slices is divided by it; if that sum is not finite, the weights stay and the scale is halved. None
+            for a network that does not compute in float16.
+        one_by_one: whether the update changes one variable after another, which takes less memory and has the same
+            result. Several devices then take turns.
     """
 
     pads: bool = False

@@ -1,9 +1,9 @@
 """The compiled steps: gradients over micro-batches without side effects, then one guarded update.
 
-Two functions, so that an out-of-memory can tear nothing. `accumulate` only computes. `commit` first takes and drops as
-much memory as the update's temporaries can need, marks the update as begun, and only then changes the weights, the
-optimizer, the moving statistics, the seeds and the metrics. Keras optimizers offer no stateless update on TensorFlow,
-or the whole step would be one pure function. See docs/decisions/0005.
+A training step has two functions, so that an out-of-memory cannot leave a half-made update. `accumulate` only computes.
+`commit` first allocates and frees as much memory as the update's temporaries can need, then marks the update as begun,
+and only then changes the weights, the optimizer, the moving statistics, the seeds and the metrics. If Keras optimizers
+had a stateless update on TensorFlow, the whole step could be one pure function. See docs/decisions/0005.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from autofit.worker.model.objective import Objective
 from autofit.worker.runtime.exceptions import OutOfDeviceMemoryError, TornUpdateError
 
 TEMPORARIES = 3
-"""How many copies of all trained variables an optimizer's update may hold at once; Adam holds two or three. Gradients
-that are clipped by their global norm are one more."""
+"""How many copies of all trained variables an optimizer's update may hold at once; Adam holds two or three. Clipping by
+the global norm adds one more."""
 
 TEMPORARIES_OF_ONE = 6
-"""The same in copies of the largest variable, where these change one after another. Adam was seen to hold 3.6: what one
-leaves is not yet given back when the next begins."""
+"""How many copies of the largest variable it may hold if variables change one after another. Adam was seen to hold 3.6:
+the memory of one variable is not yet free when the next begins."""
 
 
 def tensors_of(variables: Sequence[keras.Variable]) -> list[tf.Tensor]:
@@ -41,14 +41,14 @@ def tensors_of(variables: Sequence[keras.Variable]) -> list[tf.Tensor]:
 class TrainStep:
     """One update from one batch, whatever the micro-batch size.
 
-    `inputs` are uint8 images `(n, height, width, 3)` or float32 features `(n, d)`, as `inputs_spec` says; labels are
-    class numbers `(n,)`, weights float32 `(n,)`; or both as the objective's specs say.
+    `inputs_spec` is the spec of a batch of inputs: uint8 images `(n, height, width, 3)`, or features. The specs of
+    labels and sample weights are the objective's: by default class numbers `(n,)` and float32 `(n,)`.
 
     Attributes:
-        loss_scale: of the next step; None for a network that does not compute in float16.
-        is_skipped: whether the last step has left the weights as they were.
-        pads: as in the options.
-        replicas: on how many devices it computes, each on a part of the batch.
+        loss_scale: the scale of the next step; None for a network that does not compute in float16.
+        is_skipped: whether the last step has left the weights unchanged, since gradients were not finite.
+        pads: as in `StepOptions`.
+        replicas: the number of devices, each of which computes on a part of the batch.
     """
 
     replicas = 1
@@ -78,11 +78,11 @@ class TrainStep:
         self._commit = self._compiled_commit()
 
     def _compiled_commit(self) -> Any:
-        """What `commit` calls; traced when it is called first."""
+        """The function that `commit` calls; it is traced at the first call."""
         return tf.function(self._commit_eagerly, autograph=False)
 
     def _numbers_to_reserve(self) -> int:
-        """How many numbers of float32 the temporaries of an update may be."""
+        """The most float32 values that the temporaries of an update may have."""
         optimizer, sizes = self._objective.optimizer, [int(np.prod(v.shape)) for v in self._network.trainable]
         scaled = self.loss_scale is not None
         if self._one_by_one:
@@ -109,13 +109,13 @@ class TrainStep:
     def commit(self, computed: tuple[Any, ...], count: int) -> dict[str, tf.Tensor]:
         """Apply what `accumulate` has computed, and return the metrics so far, as tensors.
 
-        Their numbers are not read here: that would wait for the device in each step. An out-of-memory is raised here
-        all the same, on a GPU too: memory is allocated on the host when an operation is started. Only with a loss scale
-        it is waited for, to know whether the gradients were finite.
+        The values of the metrics are not read here, since that would wait for the device in each step. An out-of-memory
+        is nevertheless raised here, also on a GPU, since the host allocates memory when it starts an operation. Only
+        with a loss scale this waits for the device, to know whether the gradients were finite.
 
         Raises:
             OutOfDeviceMemoryError: there is no room for the update; nothing was changed.
-            TornUpdateError: memory ran out while the weights were being changed.
+            TornUpdateError: memory ran out while the weights were changed.
         """
         try:
             logs: dict[str, tf.Tensor]
@@ -162,7 +162,7 @@ class TrainStep:
         return done[1:]
 
     def _rows(self, values: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
-        """The values with rows of zeros after them; the values themselves where nothing is padded."""
+        """The values, padded with zeros to `rows` rows if slices are padded."""
         if not self.pads:
             return values
         after = [[0, rows - tf.shape(values)[0]], *[[0, 0]] * (values.shape.rank - 1)]
@@ -175,7 +175,7 @@ class TrainStep:
         return drawn, current_values(scope, variables)
 
     def _forward(self, values: Any, samples: Any, share: tf.Tensor) -> Any:
-        """Compute a slice's part of the batch's mean loss, and the state and metrics after it."""
+        """Compute a slice's part of the batch's mean loss, and the new state and metrics."""
         labels = samples[1]
         trainable, state, metric_variables = (
             self._network.trainable,
@@ -191,7 +191,7 @@ class TrainStep:
     def _loss_of(self, samples: Any, share: tf.Tensor, unscaled: float = 1.0) -> tuple[tf.Tensor, tf.Tensor]:
         """A slice's part of the batch's mean loss, and its outputs; called inside a stateless scope.
 
-        `unscaled` is by how much the loss function gives less here than it should.
+        `unscaled` is a factor for the loss function, which gives too little inside a `tf.distribute` strategy.
         """
         inputs, labels, weights, drawn = samples
         probabilities = tf.cast(self._network(inputs, drawn), tf.float32)
@@ -212,7 +212,7 @@ class TrainStep:
         reserve: tf.Tensor,
         scale: tf.Tensor,
     ) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
-        room = tf.fill(tf.reshape(reserve, (1,)), 1.0)  # its size is only known when it runs, so it is really taken
+        room = tf.fill(tf.reshape(reserve, (1,)), 1.0)  # the size is known only at run time, so it is really allocated
         first = tf.cast(tf.gather(room, 0), tf.int64) if self._network.trainable else tf.constant(1, tf.int64)
         begun = self._begun.assign_add(first)
         objective = self._objective
@@ -222,13 +222,13 @@ class TrainStep:
                 variable.assign(value)
             for variable, value in zip(objective.metric_variables, metrics, strict=True):
                 variable.assign(value)
-            if self.loss_scale is not None:  # with the least scale, it is not the scale that makes them infinite
+            if self.loss_scale is not None:  # with the least scale it is not the scale that makes gradients infinite
                 loss = tf.where(finite | (scale > LEAST_SCALE), loss, float("nan"))
             objective.loss.update_state(loss, sample_weight=count)
         return objective.results(), finite
 
     def _apply(self, gradients: list[tf.Tensor], scale: tf.Tensor) -> tf.Tensor:
-        """Update the weights, unless gradients of a scaled loss are not finite; whether they are."""
+        """Update the weights, unless gradients of a scaled loss are not finite; returns whether they are finite."""
         if self.loss_scale is None:
             self._change_weights(gradients)
             return tf.constant(value=True)
@@ -246,7 +246,7 @@ class TrainStep:
             self._objective.optimizer.apply(gradients, self._network.trainable)
 
     def _in_order(self) -> AbstractContextManager[None]:
-        """Where the optimizer is called within: one variable after another, if that was asked for."""
+        """The context in which the optimizer is called; with `one_by_one` it updates one variable after another."""
         return one_after_another(self._objective.optimizer) if self._one_by_one else nullcontext()
 
 
@@ -256,35 +256,35 @@ def current_values(scope: keras.StatelessScope, variables: Sequence[keras.Variab
 
 
 class Tally:
-    """Loss and metrics over the batches of a pass so far, and what the model said; all may still be on the device.
+    """Loss and metrics over the batches of a pass so far, and the model's outputs; all may still be on the device.
 
     Args:
-        values: of the variables of an `EvaluateStep`, before the first batch.
+        values: the values of an `EvaluateStep`'s variables before the first batch.
         keeps_outputs: whether the model's outputs are kept.
 
     Attributes:
-        values: after the last batch.
-        outputs: of each slice, float32 (n, classes), in order; empty where they are not kept.
+        values: the values of these variables after the last batch.
+        outputs: the model's outputs for each slice, float32 (n, classes), in order; empty if they are not kept.
     """
 
     def __init__(self, values: list[tf.Tensor], *, keeps_outputs: bool = False) -> None:
         self.values, self.outputs, self._keeps_outputs = values, list[tf.Tensor](), keeps_outputs
 
     def add(self, values: list[tf.Tensor], outputs: tf.Tensor) -> None:
-        """Take the values after one slice more, and the outputs for it."""
+        """Take the values after one more slice, and its outputs."""
         self.values = values
         if self._keeps_outputs:
             self.outputs.append(outputs)
 
 
 class EvaluateStep:
-    """Adds the loss and metrics of a slice to a tally, once it has succeeded, so that a repeated slice counts once.
+    """Adds the loss and metrics of a slice to a tally once the slice has succeeded, so that a repeated one counts once.
 
-    `inputs` are what `model` takes, as `inputs_spec` says: uint8 images `(n, height, width, 3)`, or features `(n, d)`.
-    With `pads` there may be more of them than labels; those after the last label do not count.
+    `inputs_spec` is the spec of the model's inputs: uint8 images `(n, height, width, 3)`, or features. With `pads`
+    there may be more inputs than labels; those after the last label do not count.
 
     Attributes:
-        variables: those whose values are passed: of the loss, of the metrics, and `predicted`.
+        variables: the variables of the loss, of the metrics, and `predicted`, whose values a tally holds.
         predicted: how often each class was predicted, float32 `(classes,)`.
     """
 
@@ -326,9 +326,9 @@ class EvaluateStep:
 
 
 def compile_forward(model: keras.Model, dtype: tf.DType = tf.float32) -> Any:
-    """Compile the inference of uint8 images `(n, height, width, 3)`, one trace for all sizes of a batch.
+    """Compile the inference on uint8 images `(n, height, width, 3)`, with one trace for all batch sizes.
 
-    Its results are cast to `dtype`.
+    The outputs are cast to `dtype`.
     """
     height, width = model.input_shape[1:3]
 

@@ -1,4 +1,4 @@
-"""The devices that a job trains on, the scope in which variables are made for them, and what cannot be trained so."""
+"""The devices that a job trains on, the scope for their variables, and which trainings they cannot do."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from autofit.worker.runtime.devices import devices_of
 
 
 def open_strategy(job: Job) -> tf.distribute.MirroredStrategy | None:
-    """The devices of a job, which TensorFlow was limited to when the allocator was; None for one device.
+    """The strategy for the devices of a job, which were set up together with the allocator; None for one device.
 
     Raises:
-        UserError: there are fewer devices.
+        UserError: there are fewer devices than asked for.
     """
     asked, kind = devices_of(job), job.memory.device.upper()
     if asked == 1:
@@ -34,22 +34,22 @@ def open_strategy(job: Job) -> tf.distribute.MirroredStrategy | None:
 
 
 def replicas_of(job: Job, strategy: tf.distribute.Strategy | None) -> int:
-    """How many devices the training has that a job does, or measures one device of."""
+    """The number of devices of a job's training; a trial runs on one of them, and measures its share."""
     if isinstance(job.work, TrialsJob):
         return job.work.devices
     return 1 if strategy is None else int(strategy.num_replicas_in_sync)
 
 
 def scope_of(strategy: tf.distribute.Strategy | None) -> Callable[[], contextlib.AbstractContextManager[Any]]:
-    """What opens the scope in which variables are made that each device has a copy of."""
+    """A function that opens the scope in which variables are made with a copy on each device."""
     return contextlib.nullcontext if strategy is None else strategy.scope
 
 
 def require_replicable(built: BuiltModel, count: int) -> None:
-    """Refuse a training that has no means for several devices.
+    """Refuse a training that is not possible on several devices.
 
     Raises:
-        UserError: says why, and what to do.
+        UserError: it is not; the message says why, and what to do.
     """
     layers = all_layers(built.model)
     why = ""

@@ -1,7 +1,7 @@
 """An optimizer's update, one variable after another: the same bits, with the temporaries of one variable at a time.
 
-TensorFlow runs the updates of different variables at once, as they do not depend on each other, and their temporaries
-are several copies of all weights. Where memory is short, that is more than the activations of an image.
+TensorFlow runs the updates of all variables at once, since they do not depend on each other, so their temporaries take
+several times the memory of the weights. If memory is short, that may be more than the activations of an image.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ import tensorflow as tf
 
 @contextmanager
 def one_after_another(optimizer: keras.optimizers.Optimizer) -> Iterator[None]:
-    """While a graph is traced within, each `update_step` begins when the assignments of the one before are done.
+    """In a graph that is traced inside of the block, each `update_step` waits for the assignments of the one before.
 
-    What an optimizer does for all variables outside of it, such as clipping, is as before.
+    What an optimizer does for all variables outside of `update_step`, such as clipping, is not changed.
     """
     update_step, before = optimizer.update_step, list[tf.Operation]()
 
@@ -30,7 +30,7 @@ def one_after_another(optimizer: keras.optimizers.Optimizer) -> Iterator[None]:
         made = graph.get_operations()[known:]
         before[:] = [op for op in made if "Assign" in op.type or "Scatter" in op.type] or before
 
-    vars(optimizer)["update_step"] = wait_and_update  # Keras would track an attribute that is set
+    vars(optimizer)["update_step"] = wait_and_update  # set in this way, since Keras tracks attributes
     try:
         yield
     finally:
@@ -38,6 +38,6 @@ def one_after_another(optimizer: keras.optimizers.Optimizer) -> Iterator[None]:
 
 
 def copies_outside(optimizer: keras.optimizers.Optimizer) -> int:
-    """How many copies of all variables an update may hold beside those of its `update_step`."""
+    """How many copies of all variables an update may hold outside of `update_step`."""
     clips = any((optimizer.clipnorm, optimizer.clipvalue, optimizer.global_clipnorm))
     return clips + 2 * bool(optimizer.weight_decay) + 2 * bool(optimizer.use_ema)

@@ -1,9 +1,9 @@
-"""Rows with nearly equal features, found among very many in bounded memory: copies that were mirrored, cropped or lit.
+"""Finds rows with nearly equal features, in bounded memory: copies that were mirrored, cropped or brightened.
 
-How near is nearly depends on the set: digits are all near each other, photos of anything are not. Two rows are alike
-where their distance (1 - cosine, standardised) is far below that of each to its fourth nearest row: as in the ratio
-test of Lowe ("Distinctive Image Features from Scale-Invariant Keypoints", 2004), but against the fourth, so that up to
-three copies of an image are found.
+How near two copies are depends on the data: digits are all near each other, photos of anything are not. Two rows are
+alike if their distance (1 - cosine, standardised) is far below the distance of each to its fourth nearest row. This is
+the ratio test of Lowe ("Distinctive Image Features from Scale-Invariant Keypoints", 2004), but with the fourth nearest
+row in place of the second, so that up to three copies of an image are found.
 """
 
 from __future__ import annotations
@@ -21,12 +21,14 @@ from autofit.worker.features.head_solver import one_blas_thread
 from autofit.worker.features.neighbours import REFERENCE_BYTES, directions, parts
 
 LEAST_COSINE = 0.75
+"""The least cosine of two rows that are alike."""
 NEARER = 0.4
-"""The distance of two rows that are alike is at most this share of that to the fourth nearest of each. Both were set
-with the sets in view that docs/benchmarks.md measures."""
+"""The distance of two rows that are alike is at most this share of the distance of each to its fourth nearest row. Both
+constants were chosen on the data sets of docs/benchmarks.md."""
 RIVAL = 4
 CELLS_OF_A_ROW = 2
-"""Of more rows than `REFERENCE_BYTES` hold, each is compared with those that are near the same two of some rows."""
+"""If there are more rows than fit into `REFERENCE_BYTES`, they are divided into cells, around some of the rows as
+centres. Each row is in the cells of its two nearest centres, and is compared with the rows of these cells."""
 
 Floats32 = NDArray[np.float32]
 
@@ -37,11 +39,11 @@ def alike_rows(rows: LabelledRows, *, threads: int = 1, goes_on: Callable[[], bo
 
     Args:
         rows: as in `neighbour_votes`.
-        threads: that may compute at once; the result does not depend on it.
-        goes_on: called again and again; it may raise.
+        threads: how many threads compute; the result does not depend on it.
+        goes_on: called repeatedly; it may raise to stop.
 
     Returns:
-        int64 (k, 2), each pair once, the smaller number first, in order.
+        The numbers of the rows, int64 (k, 2): each pair once, the smaller number first, sorted.
     """
     scale = standardisation(rows)
     rival = np.full(len(rows), np.inf, np.float32)
@@ -60,7 +62,7 @@ def alike_rows(rows: LabelledRows, *, threads: int = 1, goes_on: Callable[[], bo
 
 
 def together(rows: LabelledRows, alike: Numbers) -> LabelledRows:
-    """The same rows, those that are alike and have the same label as views of one photo.
+    """The same rows, in which those that are alike and have the same label count as views of one photo.
 
     Otherwise a copy would vouch for a label that is wrong. One with another label does not: it casts doubt. Photos of
     one family are views of one as well: a wrong label is often that of them all.
@@ -85,9 +87,9 @@ def _links_in_families(rows: LabelledRows) -> Numbers:
 def _nearest(
     groups: Numbers, of_length_1: Floats32, pool: ThreadPoolExecutor, goes_on: Callable[[], bool]
 ) -> tuple[Numbers, Floats32, Floats32]:
-    """The pairs of a cell's rows, their distances, and the distance of each row to its fourth nearest.
+    """The near pairs of a cell's rows, their distances, and the distance of each row to its fourth nearest.
 
-    Pairs are those with a cosine of `LEAST_COSINE` and more, of each row with its three nearest.
+    Near pairs are those of a row and one of its three nearest, with a cosine of at least `LEAST_COSINE`.
     """
     most = min(RIVAL, len(groups) - 1)
 
@@ -113,7 +115,11 @@ def _nearest(
 def _cells(
     rows: LabelledRows, scale: Standardisation, pool: ThreadPoolExecutor, goes_on: Callable[[], bool]
 ) -> Iterator[Numbers]:
-    """The rows in parts that are small enough to be compared all with all; those that are alike are in one of them."""
+    """Cells of rows that are small enough to compare all rows with all; rows that are alike should share one.
+
+    Yields:
+        The numbers of the rows of a cell, int64 (n,).
+    """
     most = max(2, REFERENCE_BYTES // (4 * max(1, rows.width)))
     if len(rows) <= most:
         yield from [np.arange(len(rows))] if len(rows) > 1 else []

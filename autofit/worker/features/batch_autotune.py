@@ -1,7 +1,7 @@
-"""The micro-batch size of an extraction, found while it runs: it doubles while that makes it faster. Pure.
+"""Finds the micro-batch size of an extraction while it runs: the size grows while that makes it faster. Pure.
 
-It starts small, or at the size that was the fastest on this machine before. Such a size is a hint: if no larger size
-is faster, smaller ones are measured as well.
+It starts small, or with the size that was the fastest on this machine before. That size is only a hint: if no larger
+size is faster, smaller ones are measured as well.
 """
 
 from __future__ import annotations
@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 WORTH_IT = 1.03
-"""A size has to be faster than half of it by this factor to be worth its memory."""
+"""A size is worth its memory if it is faster than the next smaller one by this factor."""
 
 LEAST_GAIN = 2
-"""A size that costs seconds before it runs is tried if it can gain so many times as much."""
+"""A size that takes seconds for tuning is tried only if it may save so many times as much."""
 
 SHARE_OF_THE_LIMIT = 0.9
-"""A size is not tried if its predicted peak is above this share of the allocator's limit: running out costs 10 s."""
+"""A size is not tried if its predicted peak exceeds this share of the allocator's limit: running out costs 10 s."""
 
 
 def starting_size(usual: int, known: int | None, known_peak_bytes: int, most: int, limit_bytes: int) -> int:
@@ -23,8 +23,8 @@ def starting_size(usual: int, known: int | None, known_peak_bytes: int, most: in
 
     Args:
         usual: the first size on a machine without measurements.
-        known: the size that was the fastest here before; None if nothing was measured.
-        known_peak_bytes: the allocator's peak with it; 0 if unknown.
+        known: the size that was the fastest on this machine before; None if nothing was measured.
+        known_peak_bytes: the allocator's peak with that size; 0 if unknown.
         most: the largest size to be tried.
         limit_bytes: the memory that tensors may take now; 0 if unknown.
     """
@@ -50,11 +50,13 @@ class BatchSizeAutotuner:
         most: the largest size to be tried.
         limit_bytes: the memory that tensors may take; 0 if unknown.
         least: the smallest size to be tried; if it is below `first`, smaller sizes are measured too.
-        growth: the factor to the next larger size.
-        new_shape_seconds: what a size costs before it runs for the first time.
+        growth: the factor from one size to the next larger one.
+        new_shape_seconds: the time for tuning when a size runs for the first time.
 
     Attributes:
-        remaining_images: how many are still to be extracted; None if that is unknown.
+        size: the current size, in images.
+        done: whether the size is final.
+        remaining_images: how many images are still to be extracted; None if unknown.
     """
 
     def __init__(
@@ -80,11 +82,11 @@ class BatchSizeAutotuner:
         self.done = self._is_given = self._least == first >= most
 
     def note(self, seconds: Sequence[float], peak_bytes: int) -> None:
-        """Take measurements of the present size: seconds of each micro-batch, the allocator's peak (0 if unknown)."""
+        """Take measurements of the current size: seconds of each micro-batch, the allocator's peak (0 if unknown)."""
         usable = self._usable(seconds)
         if self._is_given or not usable:
             return
-        rate = self.size / max(min(usable), 1e-9)  # the shortest: other work of the machine only adds time
+        rate = self.size / max(min(usable), 1e-9)  # of the shortest, since other work of the machine only adds time
         self._rates[self.size] = max(rate, self._rates.get(self.size, 0.0))
         if peak_bytes:
             self._peaks[self.size] = max(peak_bytes, self._peaks.get(self.size, 0))
@@ -92,7 +94,7 @@ class BatchSizeAutotuner:
             self._choose()
 
     def shrunk(self, size: int) -> None:
-        """Take this size for good, since memory ran out with a larger one."""
+        """Keep this size from now on, since memory ran out with a larger one."""
         self.size = self._best = size
         self._run.add(size)
         self.done = self._ran_out = True
@@ -113,10 +115,11 @@ class BatchSizeAutotuner:
         return self._peaks.get(self._best, 0)
 
     def _usable(self, seconds: Sequence[float]) -> Sequence[float]:
-        """Leave out the first micro-batch of a size, which makes kernels, and those before memory ran out.
+        """The measurements without the first micro-batch of a size, and without those from before an out-of-memory.
 
-        The very first micro-batch traces as well. oneDNN made its kernels for 32 images of a MobileNetV2 in 0.17 s,
-        three times what the micro-batch itself took (AMD EPYC with AVX-512, 2026-11-27).
+        In the first micro-batch of a size, kernels are made, and at the very beginning the graph is traced. oneDNN made
+        its kernels for 32 images of a MobileNetV2 in 0.17 s, three times the time of the micro-batch itself (AMD EPYC
+        with AVX-512, 2026-11-27).
         """
         if self._ran_out:
             self._ran_out = False
@@ -127,7 +130,7 @@ class BatchSizeAutotuner:
         return seconds
 
     def _choose(self) -> None:
-        """Choose the next size to be measured, or the best one for good."""
+        """Choose the next size to be measured, or the best one as the final size."""
         if self.size < self._first:
             self._fall()
         elif self.size == self._first or self._rates[self.size] >= WORTH_IT * self._rates[self._best]:
@@ -144,20 +147,20 @@ class BatchSizeAutotuner:
             self._no_larger()
 
     def _may_pay(self) -> bool:
-        """Whether a larger size may gain more than it costs at first: at best half of the time that is left."""
+        """Whether a larger size may save more time than its tuning takes; at best it saves half of the time left."""
         if not self._new_shape_seconds or self.remaining_images is None:
             return True
         return self.remaining_images / self._rates[self.size] / 2 > LEAST_GAIN * self._new_shape_seconds
 
     def _no_larger(self) -> None:
-        """Stop growing; measure smaller sizes unless a size above the first was worth its memory."""
+        """Stop growing, and measure smaller sizes unless a size above the first was worth its memory."""
         if self._best > self._first:
             self._settle()
         else:
             self._look_below()
 
     def _fall(self) -> None:
-        """Compare with the best so far, twice the present size, which is better only if it is worth its memory."""
+        """Compare the current size with the best so far, which is twice as large and has to be worth its memory."""
         if self._rates[self._best] < WORTH_IT * self._rates[self.size]:
             self._best = self.size
             self._look_below()

@@ -1,8 +1,8 @@
-"""The pass before the first epoch: what a frozen backbone makes of each image is computed once and cached.
+"""The pass before the first epoch, which computes the features of a frozen backbone once and caches them.
 
-While nothing random happens before it, a frozen backbone's output is a constant of each image. Features that the cache
-lacks are extracted in blocks, in the order of the index, with a micro-batch that grows while that makes it faster; each
-block is appended to the cache at once, so that a pass that is killed continues where it was.
+Without random augmentation, a frozen backbone's output is constant for each image. Features that the cache lacks are
+extracted in blocks, in the order of the index, with a micro-batch that grows while that makes it faster. Each block is
+appended to the cache at once, so that a pass that was killed continues where it ended.
 """
 
 from __future__ import annotations
@@ -51,10 +51,11 @@ from autofit.worker.runtime.stop_conditions import StopConditions
 from autofit.worker.runtime.tf_settings import device_name
 
 LIVE_BATCHES, MOST_COMPARED = 2, 64
-"""So many batches, of so many images at most, are compared before features that were just extracted are used."""
+"""After an extraction, the features of so many batches, of so many images at most, are computed again and compared."""
 
 COMPARED_AGAIN = 8
-"""So many images, drawn anew each time, are compared where all features were in the cache: a fraction of a second."""
+"""If all features were in the cache, those of so many images, drawn at random, are compared, in a fraction of a second.
+"""
 
 LATE = "the drive did not answer in time; it is used in the next run"
 FROM_NOW = "from what the network makes of the same images now"
@@ -62,12 +63,12 @@ FROM_NOW = "from what the network makes of the same images now"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Views:
-    """The views of the images, a row of features for each.
+    """The views of the images; there is a row of features for each.
 
     Attributes:
-        index: which view of which sample each row is of.
-        identities: of the rows, uint64 (rows, 2).
-        decode: makes the pixels of a row.
+        index: tells which view of which sample each row is of.
+        identities: the identities of the views, uint64 (rows, 2).
+        decode: makes the pixels of a view.
     """
 
     index: ViewIndex
@@ -76,7 +77,7 @@ class Views:
 
 
 class ExtractionPass:
-    """Makes sure that there is a row of features for each view whose image can be read, and says where it is.
+    """Makes sure that there is a row of features for each view whose image can be read, and finds these rows.
 
     Args:
         job: a training job.
@@ -85,12 +86,12 @@ class ExtractionPass:
         views: the rows that the training needs.
         heartbeat: reports the progress.
         stop_conditions: checked after each block.
-        on_unreadable: called with (sample, reason) of each image that cannot be read, block by block; it may raise.
+        on_unreadable: called with the (sample, reason) of images that cannot be read, block by block; it may raise.
         on_shrink: called when memory ran out.
-        clock: says when to go on with the images that were extracted so far; None for never.
+        clock: tells when the extraction has to end with the images so far; None if it has all the time.
 
     Attributes:
-        unreadable: why a sample could not be read, by sample.
+        unreadable: why a sample could not be read, by its number.
         has_left_out: whether there was no time for all images.
     """
 
@@ -118,13 +119,13 @@ class ExtractionPass:
         self.has_left_out = False
 
     def run(self, cache_job: CacheJob, loader: BatchLoader) -> FeatureRows | None:
-        """The rows, whose entries stay locked until they are closed.
+        """Find and extract the rows; their entries stay locked until the rows are closed.
 
         Returns:
-            None if they cannot be cached, or differ from what the network computes now; a message says which.
+            None if features cannot be cached, or differ from what the network computes now; a message tells which.
 
         Raises:
-            StopRequested: the worker is to stop; what was extracted is in the cache.
+            StopRequested: the worker has to stop; what was extracted is in the cache.
             OutOfDeviceMemoryError: not even a single image fits.
         """
         self._heartbeat.phase(Phase.EXTRACT, counts="images", step=0, steps=0)
@@ -151,9 +152,9 @@ class ExtractionPass:
         return FeatureCache(store, record, files.features_of(stage), replayed, self._views.identities)
 
     def _complete_rows(self, cache: FeatureCache, cache_job: CacheJob, loader: BatchLoader) -> FeatureRows | None:
-        """Find the rows, extract those that are missing, compare some with live ones, and note where they are.
+        """Find the rows, extract those that are missing, compare some with newly computed ones, and record the places.
 
-        Where rows that were found differ, their entries are thrown away and all is extracted, once.
+        If rows differ that were in the cache before, their entries are removed and all rows are extracted again, once.
         """
         for is_first in (True, False):
             rows, extracted, size = self._found_and_extracted(cache, cache_job, loader)
@@ -177,7 +178,7 @@ class ExtractionPass:
     def _found_and_extracted(
         self, cache: FeatureCache, cache_job: CacheJob, loader: BatchLoader
     ) -> tuple[FeatureRows, int, int]:
-        """All rows, how many of them were extracted now, and the last size of the extraction."""
+        """All rows, how many of them were extracted now, and the last micro-batch size of the extraction."""
         extracted = 0
         rows = cache.find()
         try:
@@ -241,18 +242,18 @@ class ExtractionPass:
         return rows, done - len(unreadable)
 
     def _unidentified(self, batch: LoadedBatch) -> list[int]:
-        """The rows of a block that can be read now, but could not when they were identified: they cannot be found."""
+        """The rows of a block whose images can be read now, but had no identity: the cache could not find them."""
         return [row for row in batch.samples.tolist() if not self._views.identities[row].any()]
 
     def _note_unreadable(self, batch: LoadedBatch) -> None:
-        """Report the samples of a block, whose batch counts in rows, that could not be read."""
+        """Report the samples of a block that could not be read; the numbers in `batch` are those of rows."""
         rows = (*batch.skipped, *((row, LATE) for row in self._unidentified(batch)))
         skipped = tuple((self._views.index.sample(row), reason) for row, reason in rows)
         self.unreadable.update(skipped)
         self._on_unreadable(skipped)
 
     def _sizes(self, cache_job: CacheJob) -> tuple[int, BatchSizeAutotuner]:
-        """How many images are decoded together, and how many go through the backbone at once."""
+        """How many images are decoded together, and the tuner for how many go through the backbone at once."""
         block = EXTRACTION_BLOCK[self._job.memory.device]
         most = cache_job.fixed_size or LARGEST_EXTRACTION[self._job.memory.device]
         if self._work.micro_batch_size < self._work.plan.micro_batch_size:  # memory ran out before
@@ -283,9 +284,9 @@ class ExtractionPass:
     def _matches_live(
         self, rows: FeatureRows, loader: BatchLoader, extraction_size: int, *, was_extracted: bool
     ) -> bool:
-        """Compare with what the network makes of the images now.
+        """Compare some rows with what the network computes for their images now.
 
-        Where slices are padded, with as many rows as in the extraction: another shape would be tuned for this alone.
+        If slices are padded, they have as many rows as in the extraction: another shape would be tuned just for this.
         """
         groups = self._first_batches(rows) if was_extracted else [_drawn(rows)]
         size = extraction_size if self._session.pads else self._work.micro_batch_size
@@ -305,7 +306,7 @@ class ExtractionPass:
             live.close()
 
     def _first_batches(self, rows: FeatureRows) -> list[NDArray[np.int64]]:
-        """The rows of the first batches of the first epoch, as a training without the cache would compute them."""
+        """The rows of the first batches of the first epoch, in the batches of a training without the cache."""
         plan, index = self._work.plan, self._views.index
         order = index.of(epoch_order(index.train_count, plan.seed, 0), 0)
         known = rows.known()
@@ -339,6 +340,6 @@ class ExtractionPass:
 
 
 def _drawn(rows: FeatureRows) -> NDArray[np.int64]:
-    """A few rows, others each time."""
+    """A few rows, drawn at random."""
     known = np.flatnonzero(rows.known())
     return np.sort(np.random.default_rng().choice(known, min(COMPARED_AGAIN, len(known)), replace=False))

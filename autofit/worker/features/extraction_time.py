@@ -1,4 +1,4 @@
-"""An extraction under a time budget: the order in which it goes through the images, and when it ends before all."""
+"""An extraction under a time budget: the order of its images, and when it ends although some are left."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from autofit.input.views import ViewIndex
 from autofit.worker.features.features_record import ExtractionChunk, interleaved
 
 LEAST_BLOCKS = 2
-"""So many blocks are extracted whatever the time: one of training images and one of validation images."""
+"""So many blocks are extracted in any case: one of training images and one of validation images."""
 
 
 class ExtractionClock(Protocol):
     """Says whether there is time for more images."""
 
     def ends_extraction(self, began: float, done: int, count: int, *, is_first_stage: bool) -> bool:
-        """Whether the extraction ends with `done` of `count` images; it began at a reading of `time.monotonic()`."""
+        """Whether the extraction has to end with `done` of `count` images; `began` is read from `time.monotonic()`."""
 
 
 class NoTimeLeft(Exception):  # noqa: N818 - not an error: the extraction ends here
@@ -29,15 +29,15 @@ class ExtractionTimeLimit:
     """Ends an extraction in time.
 
     Attributes:
-        clock: of the stage; None without a budget: then nothing is changed.
-        is_first_stage: the extraction is for the first stage of a run.
+        clock: the clock of the stage; None without a budget, which changes nothing.
+        is_first_stage: whether the extraction is for the first stage of a run.
     """
 
     clock: ExtractionClock | None
     is_first_stage: bool
 
     def ordered(self, chunks: Sequence[ExtractionChunk], views: ViewIndex) -> list[ExtractionChunk]:
-        """The chunks, those of validation images between those of training images, so that there are some of both."""
+        """The chunks, with those of validation images spread among those of training images, so that both are begun."""
         if self.clock is None:
             return list(chunks)
         first = views.train_count * views.views
@@ -46,10 +46,10 @@ class ExtractionTimeLimit:
         return interleaved(of_training, of_validation)
 
     def check(self, blocks: int, began: float, done: int, count: int) -> None:
-        """Check whether another block may begin after so many.
+        """Check that there is time for another block, after `blocks` of them.
 
         Raises:
-            NoTimeLeft: it may not.
+            NoTimeLeft: there is not.
         """
         if self.clock is None or blocks < LEAST_BLOCKS:
             return

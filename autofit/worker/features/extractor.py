@@ -26,12 +26,12 @@ class Extractor:
     """Extracts features in micro-batches that grow, and shrink if memory runs out.
 
     Args:
-        forward: uint8 images `(n, height, width, 3)` to features, a row each.
+        forward: computes the features of uint8 images `(n, height, width, 3)`, one row each.
         micro: runs the micro-batches.
         autotuner: chooses their size between blocks.
         peak_bytes: returns the allocator's peak since the last call.
-        clock: in seconds.
-        pads: whether each micro-batch has as many rows as its size says, of which the last may be zeros.
+        clock: gives the time in seconds.
+        pads: whether each micro-batch is padded with zeros to its full size.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class Extractor:
         self._peak_bytes, self._clock = peak_bytes, clock
 
     def features_of(self, images: NDArray[np.uint8], at_once: int | None) -> tuple[Features, Numbers]:
-        """Features of n images, a row each, and for each the first image of its micro-batch, int64 (n,).
+        """The features of n images, and for each the number of the first image of its micro-batch, int64 (n,).
 
         Raises:
             OutOfDeviceMemoryError: not even a single image fits.
@@ -74,7 +74,7 @@ class Extractor:
         return _not_below_float16(np.concatenate(parts)), np.asarray(starts, np.int64)
 
     def _forward_padded(self, images: NDArray[np.uint8], at_once: int | None) -> Features:
-        """Features of one micro-batch. One that is made again, of `at_once` images, may have been padded then."""
+        """The features of one micro-batch. One that is computed again, of `at_once` images, is padded as before."""
         if not self._pads:
             return np.asarray(self._forward(aligned(images)))
         rows = self._micro.size
@@ -84,10 +84,10 @@ class Extractor:
 
 
 def _within_float16(features: Features) -> Features:
-    """The features, if they are float32, or none was too large for float16: it would be infinite, and so the loss.
+    """The features, after a check that none was too large for float16: it would be infinite, and so would the loss.
 
     Raises:
-        UserError: one was.
+        UserError: one was too large.
     """
     if features.dtype == np.float16 and not np.isfinite(features).all():
         raise UserError(
@@ -125,17 +125,17 @@ def extract_missing(
     """Extract missing features and append them to an entry.
 
     Args:
-        batches: a decoded batch for each of the chunks; closed at the end.
-        chunks: which rows are missing.
-        writer: of the entry.
-        identities: of all rows.
+        batches: a decoded batch for each chunk; it is closed at the end.
+        chunks: the missing rows.
+        writer: the writer of the entry.
+        identities: the identities of all rows.
         extractor: computes the features.
-        on_block: called with each block before its extraction, and with the number of rows that were appended before
-            it; it may raise to stop.
-        clock: in seconds.
+        on_block: called before the extraction of each block, with its batch and the number of rows appended so far; it
+            may raise to stop.
+        clock: gives the time in seconds.
 
     Raises:
-        OSError: there is no room for them.
+        OSError: there is no room for the features.
         OutOfDeviceMemoryError: not even a single image fits.
     """
     written, synced = 0, clock()

@@ -1,7 +1,7 @@
-"""The features of a run's images: in which entries of the cache they are, and how they are extracted again.
+"""The features of a run's images: which entries of the cache hold them, and how they are extracted again.
 
 Rows are looked for in the cache first. `features.json` in the run directory records where the rows of a run are, and
-which images went through the backbone together: rows that the cache has lost are computed again in the same way, bit
+which images went through the backbone together. So rows that the cache has lost are computed again in the same way, bit
 for bit.
 """
 
@@ -38,8 +38,9 @@ from autofit.worker.model import bn_folding
 from autofit.worker.runtime.tf_settings import kernels_in_use
 
 RELATIVE_TOLERANCE: dict[Precision, float] = {"float32": 1e-3, "mixed_float16": 1e-2, "mixed_bfloat16": 5e-2}
-"""How far a cached feature may be from a live one, as a share of the largest: another slice sums in another order, and
-in 16 bits each layer's output is rounded, to 11 or 8 of them."""
+"""The largest difference between a cached feature and a newly computed one, relative to the largest feature. There are
+differences since a slice of another size sums in another order, and since in 16 bits each layer's output is rounded, to
+a mantissa of 11 or 8 bits."""
 
 
 def features_entry_record(
@@ -50,16 +51,16 @@ def features_entry_record(
     cut: str | None = None,
     precision: Precision = "float32",
 ) -> EntryRecord:
-    """The record of a new entry of features. Its key is a hash of all that features depend on besides their images.
+    """The record of a new entry of features. Its key is a hash of everything that features depend on besides images.
 
     Args:
         job: a training job.
         backbone_sha256: the hash of the frozen weights.
-        shape: of an image's features.
-        views: of each training image.
-        cut: the layer that the features leave; None for those of the whole backbone. At a cut they are large, and kept
-            as float16.
-        precision: in which they are computed.
+        shape: the shape of an image's features.
+        views: the number of views of each training image.
+        cut: the layer whose output the features are; None for features of the whole backbone. Features at a cut are
+            large, and stored as float16.
+        precision: the precision in which they are computed.
     """
     assert job.source is not None  # noqa: S101 - a training has a model
     spec = job.source.spec
@@ -77,7 +78,7 @@ def features_entry_record(
         "keras": keras.__version__,
         "pillow": PIL.__version__,
     }
-    if job.deterministic:  # rows of other kernels would be another result
+    if job.deterministic:  # rows of other kernels would give another result
         recipe["deterministic"] = True
     if isinstance(job.work, TrainJob) and job.work.plan.augment != "none":
         recipe["augment"] = Augmentation(job.work.plan.augment, job.work.plan.flip).recipe
@@ -100,10 +101,11 @@ class FeatureCache:
 
     Args:
         store: the cache on disk.
-        record: of a new entry.
+        record: the record of a new entry.
         path: the run's `features.json`.
-        follow: `features.json` of a run that is replayed; its rows are used, or extracted again in the same way.
-        identities: of the rows, uint64 (n, 2).
+        follow: the `features.json` of a run that is replayed: its rows are used, or extracted again in the same way;
+            None for no replay.
+        identities: the identities of the rows' views, uint64 (n, 2).
     """
 
     def __init__(
@@ -116,7 +118,7 @@ class FeatureCache:
         self._left_out: Numbers = np.asarray(recorded.left_out if recorded else [], np.int64)
 
     def _recorded(self) -> FeaturesRecord | None:
-        """The record of where the rows are and how they were computed: this run's, or that of the run it follows."""
+        """The record of where the rows are and how they were computed: this run's, else that of the replayed run."""
         if self._own_record and self._own_record.entries:
             return self._own_record
         return self._followed_record
@@ -127,9 +129,9 @@ class FeatureCache:
         return self._own_record.own if self._own_record else None
 
     def find(self) -> FeatureRows:
-        """Open the rows that the cache has: if there is a record, only those of its entries.
+        """Open the rows that the cache has. If there is a record, only rows of its entries are used.
 
-        The rows of other entries may differ in their last bits.
+        Rows of other entries may differ in their last bits.
         """
         entries = self._store.open_entries(self._record.key, self._record)
         recorded = self._recorded()
@@ -143,23 +145,26 @@ class FeatureCache:
         return rows
 
     def _valid(self, numbers: Numbers) -> Numbers:
-        """Those that are numbers of rows: a record may come from an untrusted source."""
+        """The numbers that are valid row numbers: a record may come from an untrusted source."""
         return numbers[(numbers >= 0) & (numbers < len(self._identities))]
 
     @property
     def has_left_out(self) -> bool:
-        """Whether there was no time for all rows."""
+        """Whether some rows were left out, since there was no time for them."""
         return len(self._left_out) > 0
 
     def leave_out(self, numbers: Numbers) -> None:
-        """Go on without these rows, which were not extracted."""
+        """Leave these rows out, which were not extracted."""
         self._left_out = np.union1d(self._left_out, numbers)
 
     def find_again(self, unreadable: Collection[int]) -> FeatureRows:
-        """Open the rows after the missing ones were written, all but the unreadable.
+        """Open the rows after the missing ones were written.
+
+        Args:
+            unreadable: the rows whose images could not be read.
 
         Raises:
-            NoRoomError: some are missing: another process has removed them, on a drive without locks.
+            NoRoomError: others are missing too: another process has removed them, on a drive without locks.
         """
         rows = self.find()
         missing = ~rows.known()
@@ -171,18 +176,18 @@ class FeatureCache:
         return rows
 
     def chunks(self, rows: FeatureRows, block: int) -> list[ExtractionChunk]:
-        """The rows that are missing."""
+        """The missing rows, in chunks for the extraction."""
         missing = ~rows.known()
         missing[self._valid(self._left_out)] = False
         return list(extraction_chunks(missing, block, self._recorded()))
 
     def writer(self, found: FeatureRows, missing: int) -> EntryWriter:
-        """The entry for the missing rows, whose name is recorded before anything is in it.
+        """A writer of the entry for the missing rows; the entry's name is recorded before it has rows.
 
         Args:
-            found: the other rows. Their entries stay locked, so that neither another process nor this one, which may
-                have to make room, removes them; but for this run's own entry, which is written again.
-            missing: how many rows.
+            found: the rows that were found. Their entries stay locked, so that neither another process nor this one,
+                when it makes room, removes them. Only this run's own entry is closed, since it is written again.
+            missing: how many rows are missing.
 
         Raises:
             NoRoomError: there is no room for them.
@@ -203,14 +208,14 @@ class FeatureCache:
         return writer
 
     def throw_away(self, rows: FeatureRows) -> None:
-        """Close the rows and remove their entries from the cache; they are extracted again with the same slices."""
+        """Close the rows and remove their entries from the cache; they will be extracted again in the same slices."""
         names = [entry.folder.name for entry in rows.entries]
         rows.close()
         for name in names:
             self._store.remove(name)
 
     def note(self, rows: FeatureRows) -> None:
-        """Record where the rows are, once there is one for each image that can be read.
+        """Record where the rows are, after there is a row for each readable image.
 
         Raises:
             OSError: the record cannot be written.
@@ -230,7 +235,13 @@ class FeatureCache:
 
 
 def matches_live(rows: FeatureRows, live: Iterable[tuple[Numbers, Features]], precision: Precision = "float32") -> bool:
-    """Whether cached features equal those of live batches of rows, to the tolerance of this precision."""
+    """Whether cached features equal newly computed ones, within the tolerance of this precision.
+
+    Args:
+        rows: the cached rows.
+        live: batches of row numbers, each with the features that were computed now.
+        precision: the precision in which features are computed.
+    """
     return all(
         np.abs(rows.gather(numbers).astype(np.float32) - features.astype(np.float32)).max(initial=0.0)
         <= RELATIVE_TOLERANCE[precision] * max(float(np.abs(features).max(initial=0.0)), 1e-6)

@@ -1,4 +1,4 @@
-"""`features.json` of a run: where the rows of features are, and in which chunks they are extracted (again)."""
+"""`features.json` of a run: where the rows of features are, and in which chunks missing ones are extracted."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from autofit.storage.records import Record
 
 MOST_SLICES = 2**24
 LIMITS = JsonLimits(2**28, values=2**25)
-"""Of rows a number each is kept where a time budget has no time for millions of them."""
+"""The record has a number for each row that a time budget has left out, which may be millions."""
 
 
 class FeaturesRecord(Record):
     """The content of `features.json`.
 
     Attributes:
-        key: of the entries.
-        own: name of the entry that this run writes.
-        entries: names of all entries that the rows are in; empty until there is a row for each readable image.
-        slices: `(start, stop)` of the rows that were computed together; empty until then, too.
-        unreadable: rows whose image could not be read then.
-        left_out: rows for which a time budget had no time. They stay out when the run is resumed or replayed.
+        key: the key of the entries.
+        own: the name of the entry that this run writes.
+        entries: the names of all entries that hold the rows; empty until there is a row for each readable image.
+        slices: the `(start, stop)` of rows that were computed together; empty until then, too.
+        unreadable: the rows whose images could not be read.
+        left_out: the rows for which a time budget had no time. They stay out when the run is resumed or replayed.
     """
 
     limits: ClassVar[JsonLimits] = LIMITS
@@ -57,8 +57,8 @@ class ExtractionChunk:
     """Rows that are decoded together.
 
     Attributes:
-        samples: which rows, int64 (k,).
-        at_once: how many of them go through the backbone at once; None for the size that the autotuner has reached.
+        samples: the numbers of the rows, int64 (k,).
+        at_once: how many of them go through the backbone at once; None for the autotuner's current size.
     """
 
     samples: NDArray[np.int64]
@@ -68,11 +68,11 @@ class ExtractionChunk:
 def extraction_chunks(
     missing: NDArray[np.bool_], block: int, recorded: FeaturesRecord | None
 ) -> Iterator[ExtractionChunk]:
-    """The rows that are to be extracted, in their order.
+    """The rows that have to be extracted, in order.
 
-    Blocks begin at multiples of `block`, so that an extraction that was interrupted continues with the same ones. Where
-    a record says which rows were computed together, all of these are computed together again, even if only some of them
-    were lost. Rows that could not be read then are left out of that: they may be readable now.
+    Blocks begin at multiples of `block`, so that an interrupted extraction continues with the same blocks. If a record
+    tells which rows were computed together, all of these are computed together again, even if only some were lost. Rows
+    that were unreadable then do not cause that; they may be readable now, and are extracted in blocks.
     """
     missing = missing.copy()
     lost = missing.copy()
@@ -90,6 +90,6 @@ def extraction_chunks(
 
 
 def interleaved(one: Sequence[ExtractionChunk], other: Sequence[ExtractionChunk]) -> list[ExtractionChunk]:
-    """The chunks of both, in their orders, so that any beginning has about the same share of each."""
+    """The chunks of both lists, each in its order, mixed so that every beginning has about the same share of both."""
     places = [(place / max(len(chunks), 1), chunk) for chunks in (one, other) for place, chunk in enumerate(chunks)]
     return [chunk for _, chunk in sorted(places, key=lambda placed: placed[0])]

@@ -1,4 +1,4 @@
-"""The losses of a head: one label a row, by a softmax; or any number of them, each by a sigmoid. No TensorFlow."""
+"""The losses of a head: of a softmax if each row has one label, else of a sigmoid for each label. No TensorFlow."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ import numpy as np
 from autofit.worker.features.head_rows import Floats, LabelledRows, LabelTable, Numbers
 
 MISSING_CLASS_BIAS = -16.1
-"""The natural logarithm of 1e-7, about the least probability that Keras's loss tells from 0. The logits of the other
-classes have a mean of 0, so that a class without training rows is never the most probable one."""
+"""The logit of a class without training rows: the natural logarithm of 1e-7, Keras's epsilon. The logits of the other
+classes have a mean of 0, so such a class is never the most probable one."""
 
 
 class HeadLoss(Protocol):
-    """The loss of rows, by the logits of the classes that can be learnt.
+    """The loss of rows, as a function of the logits of the classes that can be learnt.
 
     Attributes:
         present: the numbers of these classes.
-        curvature: an estimate of the second derivative by their logits, for a row of weight 1; one number, or one for
-            each.
-        constant_bias: float64 (k,): the logit of each class that cannot be learnt.
-        is_solved: whether there is nothing to search for.
+        curvature: an estimate of the loss's second derivative with respect to their logits, for a row of weight 1:
+            (1,) or (present classes,).
+        constant_bias: float64 (k,): the logit of each class if it cannot be learnt.
+        is_solved: whether there is nothing to learn.
     """
 
     present: Numbers
@@ -30,16 +30,19 @@ class HeadLoss(Protocol):
     is_solved: bool
 
     def of(self, logits: Floats, rows: slice) -> tuple[float, Floats]:
-        """The weighted sum of the losses of some rows, and its gradient by the logits, which are overwritten."""
+        """The weighted sum of the losses of some rows, and its gradient with respect to the logits.
+
+        The gradient may overwrite `logits`.
+        """
         ...
 
     def settled(self, bias: Floats) -> Floats:
-        """The biases, where several sets of them are the same model, in a form of their own."""
+        """The biases in a normal form, if several sets of biases are the same model."""
         ...
 
 
 def loss_of(rows: LabelledRows, num_classes: int) -> HeadLoss:
-    """The loss that rows need."""
+    """The loss for these rows: of a softmax, or of sigmoids if they have sets of labels."""
     return SoftmaxLoss(rows, num_classes) if rows.table is None else SigmoidLoss(rows, rows.table)
 
 
@@ -71,9 +74,9 @@ class SoftmaxLoss:
 
 
 class SigmoidLoss:
-    """Binary cross-entropy of each label: as many logistic regressions as labels, of one strength. See `HeadLoss`.
+    """Binary cross-entropy of each label: a logistic regression for each, with the same penalty. See `HeadLoss`.
 
-    A label that all rows have, or none, has a probability near 1 or 0 everywhere.
+    A label that all rows have, or none, is not learnt: it has a probability near 1 or 0 everywhere.
     """
 
     def __init__(self, rows: LabelledRows, table: LabelTable) -> None:

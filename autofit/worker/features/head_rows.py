@@ -1,4 +1,4 @@
-"""Rows of features with their labels, read in blocks: what a head is solved on, in memory or mapped from a file."""
+"""Rows of features with their labels, on which a head is solved. They are read in blocks, from memory or a file."""
 
 from __future__ import annotations
 
@@ -13,18 +13,20 @@ Floats = NDArray[np.float64]
 Numbers = NDArray[np.int64]
 
 BLOCK_VALUES = 2**22
-"""Values of a block: 32 MiB in float64."""
+"""The number of values in a block: 32 MiB in float64."""
 QUIET_SHARE = 0.1
-"""A column's deviation counts as at least about this share of the columns' root mean square. A channel that is nearly
-dead on the training rows would otherwise be amplified a hundredfold, and rule wherever it is not dead. 300 digits
-through a MobileNet of photos gained 6.1 ± 2.3 points of accuracy by it (five splits; a share of 0.05: 5.3, of 0.3:
-7.4); on three sets of food photos it cost 0.0, 0.1 and 0.6 ± 0.3. It was set with these test photos in view."""
+"""A column's standard deviation counts as at least about this share of the root mean square of all columns' deviations.
+Otherwise a channel that is nearly dead on the training rows would be amplified a hundredfold, and would dominate
+wherever it is not dead. 300 digits, with a MobileNet pretrained on photos, gained 6.1 ± 2.3 points of accuracy by it
+(five splits; with a share of 0.05: 5.3, with 0.3: 7.4); on three sets of food photos it cost 0.0, 0.1 and 0.6 ± 0.3
+points. The value was chosen with these test photos in view."""
 SMALLEST_DEVIATION = 1e-6
-"""A column whose standard deviation is below this share of its largest value is constant, to float32's precision."""
+"""A column whose standard deviation is below this share of its largest value counts as constant, within float32's
+precision."""
 
 
 class RowSource(Protocol):
-    """What features are read from: an array, a memory-mapped one, or anything that gathers rows by their numbers.
+    """A source of features: an array, a memory-mapped array, or anything that gathers rows by their numbers.
 
     Attributes:
         shape: (n, d).
@@ -45,8 +47,8 @@ class LabelTable:
     """The sets of labels that rows may have.
 
     Attributes:
-        targets: 0 or 1, float64 (sets, k).
-        weights: of the loss of each label, float64 (sets, k).
+        targets: 1 for a label in the set, else 0, float64 (sets, k).
+        weights: the weight of the loss of each label, float64 (sets, k).
     """
 
     targets: Floats
@@ -55,16 +57,14 @@ class LabelTable:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LabelledRows:
-    """Rows of features, each with a class, a weight and the photo that it shows.
-
-    With a `table` a row has any number of labels, and `labels` are the numbers of its sets.
+    """Rows of features, each with a class, a weight and the photo that it is a view of.
 
     Attributes:
-        parts: where features are read from; row i of the whole is row `row_of[i]` of `parts[part_of[i]]`.
+        parts: the sources of the features; row i of the whole is row `row_of[i]` of `parts[part_of[i]]`.
         part_of: int64 (n,).
         row_of: int64 (n,).
-        labels: int64 (n,), from 0.
-        weights: float64 (n,), of the row's loss: 0 or more.
+        labels: the class number of each row, or with a `table` the number of its set of labels; int64 (n,), from 0.
+        weights: the weight of each row's loss, float64 (n,), 0 or more.
         groups: int64 (n,); rows with the same number are views of one photo.
         table: the sets of labels; None if each row has one label.
         families: int64 (n,); photos with the same number belong together, as those of one patient do, and none of them
@@ -86,7 +86,7 @@ class LabelledRows:
 
     @property
     def width(self) -> int:
-        """How many features a row has."""
+        """The number of features of a row."""
         return self.parts[0].shape[1]
 
     def of(self, numbers: Numbers) -> LabelledRows:
@@ -102,7 +102,7 @@ class LabelledRows:
         )
 
     def counting(self) -> LabelledRows:
-        """Those with a weight above 0; these rows themselves where all have."""
+        """The rows with a weight above 0; the object itself if that is all rows."""
         counts = self.weights > 0
         return self if counts.all() else self.of(np.flatnonzero(counts))
 
@@ -111,12 +111,12 @@ class LabelledRows:
         return replace(self, weights=weights)
 
     def unweighted(self) -> LabelledRows:
-        """The same rows, all of which count alike."""
+        """The same rows, all with a weight of 1."""
         table = self.table and replace(self.table, weights=np.ones_like(self.table.weights))
         return replace(self, weights=np.ones(len(self)), table=table)
 
     def block_rows(self) -> list[slice]:
-        """The rows of each block; they depend on the number of rows and their width only."""
+        """The rows of each block; they depend only on the number of rows and their width."""
         step = max(1, BLOCK_VALUES // max(1, self.width))
         return [slice(start, min(start + step, len(self))) for start in range(0, len(self), step)]
 
@@ -143,9 +143,9 @@ def labelled_rows(
 
     Args:
         features: (n, d).
-        labels: (n,), from 0.
-        sample_weights: (n,), of each row's loss; 1 by default.
-        groups: (n,); rows with the same number are views of one photo. Each row is a photo of its own by default.
+        labels: the class numbers, (n,), from 0.
+        sample_weights: the weight of each row's loss, (n,); 1 by default.
+        groups: (n,); rows with the same number are views of one photo. By default each row is a photo of its own.
 
     Raises:
         ValueError: the lengths differ, or a weight is negative or not finite.
@@ -195,16 +195,16 @@ def _of_both(first: Numbers | None, second: Numbers | None) -> Numbers | None:
 
 
 def part_of_rows(rows: LabelledRows, most: int) -> LabelledRows:
-    """Some of the rows where there are more than `most`: evenly spread, of each class its share and one at least.
+    """About `most` rows, if there are more: evenly spread, with the same share of each class, but at least one row.
 
-    With several labels a row, evenly spread only: there may be as many sets of labels as rows.
+    If rows may have several labels, they are only evenly spread, since there may be as many sets of labels as rows.
     """
     if len(rows) <= most:
         return rows
     if rows.table is not None:
         return rows.of(np.arange(most) * len(rows) // most)
     counts = np.bincount(rows.labels)
-    shared = max(most - int(np.count_nonzero(counts)), 1)  # the others are for classes with less than a row of it
+    shared = max(most - int(np.count_nonzero(counts)), 1)  # the others are for classes whose share is less than a row
     wanted = np.where(counts, np.maximum(counts * shared // len(rows), 1), 0)
     by_class = np.argsort(rows.labels, kind="stable")
     ends = np.cumsum(counts)
@@ -217,7 +217,7 @@ def part_of_rows(rows: LabelledRows, most: int) -> LabelledRows:
 
 
 def with_class_weights(rows: LabelledRows, class_weights: Mapping[int, float] | None) -> LabelledRows:
-    """The rows, each weight multiplied with that of its class; a class that is not named has 1.
+    """The rows, with each weight multiplied by that of its class; the weight of a class that is not named is 1.
 
     Raises:
         ValueError: a weight is negative or not finite.
@@ -233,12 +233,12 @@ def with_class_weights(rows: LabelledRows, class_weights: Mapping[int, float] | 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Standardisation:
-    """The weighted mean of each column, and what its deviations from it are multiplied with.
+    """The weighted mean of each column, and the factor for its deviations from the mean.
 
     Attributes:
         mean: float64 (d,).
-        scale: float64 (d,): about the inverse of the standard deviation, never more than ten times that of the columns
-            together; 0 where the column is constant.
+        scale: float64 (d,): about the inverse of the column's standard deviation (see `QUIET_SHARE`); 0 for a constant
+            column.
     """
 
     mean: Floats

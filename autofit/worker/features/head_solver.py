@@ -1,16 +1,16 @@
-"""The head solved: logistic regression with L2, to its optimum, as one Dense layer; no TensorFlow.
+"""Solves the head: logistic regression with an L2 penalty, to its optimum, as one Dense layer. No TensorFlow.
 
-With one label a row it is multinomial, a softmax; with any number of labels (`head_losses.py`) there is a logistic
-regression for each, a sigmoid.
+With one label a row it is multinomial (a softmax); with any number of labels (`head_losses.py`) there is a logistic
+regression for each label (a sigmoid).
 
-With constant features the head is a convex problem. It is solved on standardised features, in coordinates in which it
-is nearly round: along the eigenvectors of the features' covariance, each scaled by the curvature that it has there.
-Where there are fewer rows than features, the kernel lies in the space of the rows (its penalty says so), and the
-problem shrinks to that. The solution is folded back, so that kernel and bias apply to the features as they are.
+With constant features the head is a convex problem. It is solved by L-BFGS on standardised features, in coordinates in
+which it is well conditioned: along the eigenvectors of the features' covariance, each scaled by its curvature. If there
+are fewer rows than features, the optimal kernel lies in the span of the rows, because of its penalty, and only that
+subspace is searched. The solution is folded back, so that kernel and bias apply to features that are not standardised.
 
-Products of small matrices on several BLAS threads wait for each other, on a busy machine a hundred times as long as
-they compute. So BLAS has one thread here; where there are several blocks of rows, they are computed side by side, and
-summed in their order: the result does not depend on the number of threads.
+With several BLAS threads, products of small matrices spend most of their time waiting, on a busy machine a hundred
+times as long as they compute. So BLAS has one thread here. Several blocks of rows are computed in parallel instead, and
+summed in their order, so that the result does not depend on the number of threads.
 """
 
 from __future__ import annotations
@@ -39,48 +39,50 @@ from autofit.worker.features.head_rows import (
 )
 
 HELD_BYTES = 2**30
-"""Standardised rows stay in memory up to this; beyond it they are read again for each pass."""
+"""Standardised rows up to this size stay in memory; larger ones are read again in each pass."""
 DOUBLE_VALUES = 2**23
-"""Up to so many values the rows are float64; beyond it float32, whose products are twice as fast."""
+"""Rows with at most so many values are float64; larger ones are float32, whose products are twice as fast."""
 MOST_EIGENVECTORS = 2048
-"""Eigenvectors cost the third power of their number: some two seconds for so many, on two cores."""
+"""The most eigenvectors that are computed. The time grows with the cube of their number, to two seconds for so many on
+two cores."""
 ROWS_PER_EIGENVECTOR = 4
-"""The covariance of more rows than so many for each feature is taken from a part of them: it only scales the search."""
+"""With more rows for each feature than this, the covariance is computed from a part of them: it only scales the search.
+"""
 MOST_PROJECTED = 8
-"""Up to so many rows for each feature, they are turned into the coordinates once; of more, it costs less to turn the
-kernel in each pass. With 1,438 rows of 1,280 features it takes half of the time of a pass."""
+"""With at most so many rows for each feature, the rows are transformed into the coordinates once. With more, it costs
+less to transform the kernel in each pass. With 1,438 rows of 1,280 features it saves half of the time of a pass."""
 SMALLEST_EIGENVALUE = 1e-11
-"""Of the largest: below it the rows have no extent, to float64's precision."""
+"""Eigenvalues below this share of the largest count as zero, within float64's precision."""
 
 MOST_ITERATIONS = 1000
 CORRECTIONS = 20
 OPTIMUM, COMPARISON = 1e-5, 3e-4
-"""The largest slope at the end, of the mean loss in coordinates in which it is nearly round: for the head that is
-handed over, and for heads that are only compared: their losses on other rows are right to 1 %, in a third of
-the passes. A tenth of `OPTIMUM` changed the accuracy on none of nine sets by 0.02 points, and took up to three times as
-many passes where the classes can be told apart without an error (docs/benchmarks.md); float32 allows no less.
-"""
+"""The tolerance of the search: the largest component of the gradient of the mean loss, in the well-conditioned
+coordinates. `OPTIMUM` is for the final head, `COMPARISON` for heads that are only compared: their losses on other rows
+are right to 1 %, after a third of the passes. A tenth of `OPTIMUM` changed the accuracy on none of nine data sets by
+0.02 points, and took up to three times as many passes where the classes are separable (docs/benchmarks.md); float32
+allows no smaller tolerance."""
 OPTIMUM_OF_MANY = 1e-4
-"""Likewise where the rows are more than can be held, and each pass reads them again: about half of the passes. The mean
-loss on other rows changed by 1.1e-5 at most (docs/decisions/0066)."""
+"""The tolerance for the final head if rows do not fit into memory, so that each pass reads them again: with half of the
+passes, the mean loss on other rows changed by at most 1.1e-5 (docs/decisions/0066)."""
 CONVERGED = {0, 2}
-"""SciPy's status of a search that has met the tolerance, and of one that finds nothing lower: the sums' precision."""
+"""SciPy's status of a search that has met the tolerance, and of one that finds nothing lower, for rounding errors."""
 LEAST_ITERATIONS = 50
-"""What the search for a head that is handed over makes in any case, also when the time is over."""
+"""How many iterations the search for the final head makes in any case, even when the time is over."""
 
 
 def held_rows(width: int) -> int:
-    """So many rows of this width, in float32, stay in memory."""
+    """The number of rows of this width, in float32, that stay in memory."""
     return max(1, HELD_BYTES // (np.dtype(np.float32).itemsize * max(1, width)))
 
 
 one_blas_thread = threadpool_limits.wrap(limits=1, user_api="blas")
-"""Decorates a function that solves: BLAS has one thread in this process until it returns."""
+"""Decorates a function that solves: BLAS uses one thread in this process until the function returns."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Head:
-    """A Dense layer of softmax or sigmoids on features as the backbone gives them.
+    """A Dense layer, with a softmax or sigmoids, on the backbone's features, which need not be standardised.
 
     Attributes:
         kernel: float32 (d, k).
@@ -91,30 +93,30 @@ class Head:
     bias: NDArray[np.float32]
 
     def logits(self, rows: LabelledRows) -> Floats:
-        """Of each row, float64 (n, k), read in blocks."""
+        """The logits of the rows, float64 (n, k); the rows are read in blocks."""
         blocks = [logits for _, logits in self.logits_by_block(rows)]
         return np.concatenate(blocks) if blocks else np.empty((0, len(self.bias)))
 
     def logits_by_block(self, rows: LabelledRows) -> Iterator[tuple[slice, Floats]]:
-        """Which rows, and their logits, float64 (block, k): of millions of rows all together would take gigabytes."""
+        """The rows of each block, and their logits, float64 (block, k). All logits at once might take gigabytes."""
         kernel, bias = self.kernel.astype(np.float64), self.bias.astype(np.float64)
         for block in rows.block_rows():
             yield block, rows.read(block) @ kernel + bias
 
     def of_labels(self, labels: slice) -> Head:
-        """The same for some of the labels."""
+        """The head for some of the labels."""
         return Head(self.kernel[:, labels], self.bias[labels])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Solution:
-    """A solved head, and where the next one, with another strength, begins.
+    """A solved head; the search for another strength of the penalty can begin with it.
 
     Attributes:
-        head: what was found.
+        head: the head.
         coordinates: float64 (r + 1, present classes): the kernel in the problem's own coordinates, and the bias.
-        passes: over the rows.
-        converged: whether the optimum was reached, to the tolerance or to the precision of the sums.
+        passes: the number of passes over the rows.
+        converged: whether the optimum was reached, within the tolerance or rounding errors.
     """
 
     head: Head
@@ -133,18 +135,18 @@ def solve_head(
     class_weights: Mapping[int, float] | None = None,
     sample_weights: Floats | None = None,
 ) -> Head:
-    """Solve the head with one strength of its penalty.
+    """Solve the head for one strength of its penalty.
 
-    What is minimised is the sum over the rows of weight times cross-entropy, plus `l2 / 2` times the sum of squares of
-    the kernel on standardised features; the bias is free. So `1 / l2` is what is elsewhere called C.
+    It minimises the sum over the rows of weight times cross-entropy, plus `l2 / 2` times the sum of squares of the
+    kernel on standardised features; the bias is not penalised. So `1 / l2` is the parameter C of scikit-learn.
 
     Args:
-        features: (n, d), in memory or mapped; any float type.
-        labels: int64 (n,), from 0 to `num_classes` - 1. A class that has no row of a weight above 0 is never predicted.
+        features: (n, d), in memory or memory-mapped, of any float type.
+        labels: int64 (n,), from 0 to `num_classes` - 1. A class without a row of a weight above 0 is never predicted.
         num_classes: k.
-        l2: above 0.
-        class_weights: of the classes' losses; 1 for those not named.
-        sample_weights: float64 (n,), of the rows' losses.
+        l2: the strength of the penalty, above 0.
+        class_weights: the weights of the classes' losses; 1 for a class that is not named.
+        sample_weights: the weights of the rows' losses, float64 (n,).
 
     Raises:
         ValueError: a label, a weight or `l2` is out of its range, or a feature is not finite.
@@ -154,13 +156,13 @@ def solve_head(
 
 
 class HeadProblem:
-    """The rows of a head, made ready once for any number of strengths; used under `one_blas_thread`.
+    """The rows that a head is solved on, prepared once for any number of strengths; used under `one_blas_thread`.
 
     Args:
-        rows: what to solve it on.
+        rows: the rows.
         num_classes: k.
-        threads: blocks of rows that are computed at once; the result does not depend on it.
-        held_bytes: standardised rows stay in memory up to this; `HELD_BYTES` by default.
+        threads: how many blocks of rows are computed in parallel; the result does not depend on it.
+        held_bytes: standardised rows up to this size stay in memory; `HELD_BYTES` by default.
 
     Raises:
         ValueError: a label is out of its range, no row has a weight, or a feature is not finite.
@@ -186,9 +188,9 @@ class HeadProblem:
         self._basis, self._eigenvalues, self._projected = self._coordinates()
 
     def _features(self, block: int) -> NDArray[Any]:
-        """A block of rows: standardised, or already in the problem's coordinates.
+        """A block of rows: standardised, or, if rows are held in these, in the problem's coordinates.
 
-        What is read again in each pass is standardised in float32, in half of the time.
+        Rows that are read again in each pass are standardised in float32, which takes half of the time.
         """
         if self._held is not None:
             return self._held[block]
@@ -201,8 +203,8 @@ class HeadProblem:
         """Choose the coordinates.
 
         Returns:
-            The basis (d, r), None for the features themselves; the weighted sum of squares along each of its vectors
-            (r,); and whether the rows are held in it.
+            The basis (d, r), or None for the features themselves; the weighted sum of squares along each of its vectors
+            (r,); and whether the rows are held in that basis.
         """
         rows, width, held = self._rows, self._rows.width, self._held
         if held is not None and len(rows) <= min(width, MOST_EIGENVECTORS):
@@ -217,7 +219,7 @@ class HeadProblem:
         return basis, eigenvalues, True
 
     def _column_space(self) -> tuple[Floats, Floats]:
-        """All eigenvectors of the covariance (d, d) of the rows, or of a part of them, and its eigenvalues (d,)."""
+        """All eigenvectors (d, d) and eigenvalues (d,) of the covariance of the rows, or of a part of them."""
         step = max(1, len(self._rows) // (ROWS_PER_EIGENVECTOR * self._rows.width))
         part = self._rows.of(np.arange(0, len(self._rows), step))
         covariance = np.zeros((self._rows.width, self._rows.width))
@@ -236,14 +238,14 @@ class HeadProblem:
         goes_on: Callable[[], bool] = lambda: True,
         least_iterations: int = LEAST_ITERATIONS,
     ) -> Solution:
-        """Find the optimum for a strength, from the solution for another one, or from zeros.
+        """Find the optimum for a strength, starting from the solution for another one, or from zeros.
 
         Args:
             l2: the strength, as in `solve_head`.
-            start: the solution of this problem for a strength nearby.
+            start: the solution of this problem for a similar strength.
             tolerance: `OPTIMUM`, `OPTIMUM_OF_MANY` or `COMPARISON`.
-            goes_on: asked after each iteration; False ends the search where it is. It may raise.
-            least_iterations: made whatever it says.
+            goes_on: called after each iteration; False ends the search where it is. It may raise.
+            least_iterations: so many iterations are made whatever `goes_on` returns.
 
         Raises:
             ValueError: `l2` is not above 0.
@@ -280,7 +282,7 @@ class HeadProblem:
         return Solution(self._folded(coordinates), coordinates, int(found.nfev), converged=found.status in CONVERGED)
 
     def near(self, head: Head) -> Solution:
-        """Where the search begins, to be done soon, where the head of another problem is near to that of this one."""
+        """A start for the search from the head of a similar problem, with which it needs few iterations."""
         present, scale = self._loss_of_rows.present, self._standardise.scale
         raw = head.kernel[:, present].astype(np.float64)
         own = np.divide(raw, scale[:, None], out=np.zeros_like(raw), where=scale[:, None] > 0)
@@ -291,7 +293,7 @@ class HeadProblem:
     def _objective(
         self, l2: float, scale: Floats, pool: ThreadPoolExecutor
     ) -> Callable[[Floats], tuple[float, Floats]]:
-        """The mean of the loss and the penalty, and their gradient, at scaled coordinates."""
+        """A function of scaled coordinates: the loss with the penalty, per unit of weight, and its gradient."""
 
         def loss_and_gradient(flat: Floats) -> tuple[float, Floats]:
             coordinates = flat.reshape(len(scale), -1) * scale
@@ -317,13 +319,13 @@ class HeadProblem:
         return loss, np.vstack([gradient if turn is None else turn.T @ gradient, bias_gradient])
 
     def _block_loss(self, block: int, kernel: NDArray[Any], bias: Floats) -> tuple[float, NDArray[Any], Floats]:
-        """A block's sum of losses, and its gradients by the kernel on the rows and by the bias."""
+        """A block's sum of losses, and its gradients with respect to the kernel on the rows and to the bias."""
         rows, features = self._block_rows[block], self._features(block)
         loss, errors = self._loss_of_rows.of(features @ kernel + bias, rows)
         return loss, features.T @ errors.astype(self._dtype), errors.sum(axis=0)
 
     def _folded(self, coordinates: Floats) -> Head:
-        """The head on features as they are, of all classes."""
+        """The head for all classes, on features that are not standardised."""
         kernel, bias = coordinates[:-1], coordinates[-1]
         standardised = kernel if self._basis is None else self._basis @ kernel
         own = standardised * self._standardise.scale[:, None]

@@ -1,4 +1,4 @@
-"""How strongly the head is penalised, and the head that is handed over; no TensorFlow.
+"""Chooses the strength of the head's penalty, and solves the final head. No TensorFlow.
 
 Strengths are tried from strong to weak, each from the solution of the one before, until the loss on other rows has long
 been rising. The other rows are the validation set; where that is small they are those of five folds of training and
@@ -39,38 +39,38 @@ from autofit.worker.features.photo_scores import PhotoScores, photo_scores, toge
 HowChosen = Literal["validation", "cross-validation"]
 
 STRENGTHS = tuple(10.0 ** (half / 2) for half in range(9, -7, -1))
-"""From 30,000 to 0.001, two in a decade."""
+"""The strengths that are tried: from 30,000 to 0.001, two per decade."""
 RISING_STRENGTHS = 4
-"""The path ends when the loss has been above its least for so many strengths: two decades."""
+"""The path ends when the loss has been above its minimum for so many strengths: two decades."""
 SMALL_VALIDATION = 200
-"""Fewer validation photos than these choose a strength by chance: one standard error is 3 points and more."""
+"""With fewer validation photos, chance would decide: a standard error of the accuracy is 3 points or more."""
 DEFAULT_L2 = 30.0
-"""Where no photo can judge: among the best on every set that was tried, of standardised features."""
+"""The strength if there is no photo to judge by. It was among the best on every data set that was tried."""
 FOLDS = 5
 MOST_CROSS_VALIDATED = 5000
-"""Of more photos than these one fold of five is left out only: it has a thousand, and folds cost time."""
+"""With more photos, only one of the five folds is left out: it has a thousand photos, and folds cost time."""
 WORSE_ERRORS = 2.0
-"""A strength is out if its accuracy is worse than the best by more than so many standard errors of the difference. Of
-the others the one with the least loss is taken. By itself the loss can be ruled by a few rows that are far from all
-others, and accuracy alone is too coarse: it cost 0.2 to 0.6 points on average."""
+"""A strength is excluded if its accuracy is worse than the best by more than so many standard errors of the difference.
+Of the others, the one with the least loss is chosen. The loss alone can be dominated by a few outlying rows. Accuracy
+alone is too coarse: it cost 0.2 to 0.6 points on average."""
 JUDGED_SHARE = 4
-"""Where rows are too many to be held, heads are compared on at most a quarter of what can be: of 1,280 features 52,000
-rows, a standard error of 0.2 points at most."""
+"""If rows do not fit into memory, heads are judged on at most 1/4 of the rows that would: with 1,280 features on 52,000
+rows, for a standard error of at most 0.2 points."""
 SPREAD = 0x9E3779B97F4A7C15
-"""2^64 divided by the golden ratio: multiples of it are spread evenly."""
+"""2^64 divided by the golden ratio: its multiples modulo 2^64 are evenly distributed (Fibonacci hashing)."""
 
 
 @dataclass(frozen=True, slots=True)
 class PathPoint:
-    """One strength, and how its heads did on photos that they were not solved on.
+    """One strength, and how good its heads were on photos that they were not solved on.
 
     Attributes:
         l2: the strength.
-        loss: mean cross-entropy in nats, weighted as in training.
-        accuracy: weighted likewise.
-        accuracy_gap: to the best accuracy of the path, in standard errors of the difference.
-        passes: over the rows, of all folds.
-        seconds: of all folds.
+        loss: the mean cross-entropy in nats, weighted as in training.
+        accuracy: the accuracy, with the same weights.
+        accuracy_gap: the difference to the best accuracy of the path, in standard errors of that difference.
+        passes: the number of passes over the rows, for all folds.
+        seconds: the time for all folds.
     """
 
     l2: float
@@ -87,9 +87,9 @@ class Strength:
 
     Attributes:
         l2: the strength.
-        how_chosen: on the validation set, or by cross-validation on training and validation together.
-        photos: how many it was judged by.
-        path: all that were tried, from strong to weak.
+        how_chosen: on the validation set, or by cross-validation.
+        photos: the number of photos by which strengths were judged.
+        path: all strengths that were tried, from strong to weak.
     """
 
     l2: float
@@ -107,23 +107,23 @@ class Strength:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class HeadFit:
-    """The head that is handed over, and what is known of it.
+    """The final head, and its figures.
 
     Attributes:
-        head: solved on training and validation together if `refitted`, else on training.
-        trained: solved on training only.
-        l2: its strength.
-        validation_accuracy: of the head solved on the training rows only; None without validation photos. Views of a
+        head: the final head, solved on training and validation rows together if `refitted`, else on training rows.
+        trained: the head solved on training rows only.
+        l2: the strength of the penalty.
+        validation_accuracy: the accuracy of `trained` on the validation photos; None if there are none. The views of a
             photo count as one photo.
-        validation_loss: likewise; mean cross-entropy in nats, not weighted.
-        standard_error: of `validation_accuracy`.
-        how_chosen: what the strength was chosen by.
-        cross_validated_accuracy: on photos of the folds that were left out, if it was chosen by cross-validation; None
-            with class weights, which count there.
-        refitted: whether the validation rows are in `head` too. The validation figures are those from before.
+        validation_loss: likewise the mean cross-entropy in nats, not weighted.
+        standard_error: the standard error of `validation_accuracy`.
+        how_chosen: how the strength was chosen.
+        cross_validated_accuracy: the accuracy on photos of the folds that were left out, if the strength was chosen by
+            cross-validation; None with class weights, which count in it.
+        refitted: whether `head` was solved on the validation rows too. The validation figures are those from before.
         path: the strengths that were tried.
-        seconds: of everything.
-        converged: whether the optimum was reached, and there was time for it.
+        seconds: the time of everything.
+        converged: whether the optimum was reached; not if there was no time for that.
     """
 
     head: Head
@@ -155,17 +155,18 @@ def fit_head(
     """Choose the strength, solve the head on the training rows, judge it, and solve it again on all rows.
 
     Args:
-        train: rows to solve it on.
-        validation: rows to judge it by, of other photos; without any the strength is chosen by cross-validation.
+        train: the rows to solve it on.
+        validation: the rows to judge it by, of other photos; if there are few, the strength is chosen by
+            cross-validation.
         num_classes: k.
-        class_weights: of the classes' losses; 1 for those not named.
-        refit: whether the head that is handed over is solved on the validation rows as well. Not where they are the
-            user's own: these must stay unseen.
-        threads: that may compute at once; the result does not depend on it.
-        goes_on: asked again and again; it may raise. Once it says False, no further strength is tried, the head is
-            solved as far as `LEAST_ITERATIONS` bring it (on a part of the rows, if they are more than can be held),
-            and there is no second fit.
-        clock: in seconds.
+        class_weights: the weights of the classes' losses; 1 for a class that is not named.
+        refit: whether the final head is solved on the validation rows as well. It must be False for validation images
+            that the user gave: these have to stay unseen.
+        threads: how many threads compute; the result does not depend on it.
+        goes_on: called repeatedly; it may raise. Once it returns False, no further strength is tried, the head is
+            solved with `LEAST_ITERATIONS` (on a part of the rows, if they do not fit into memory), and not again on all
+            rows.
+        clock: gives the time in seconds.
 
     Raises:
         ValueError: as for `HeadProblem`.
@@ -218,19 +219,20 @@ def choose_l2(
     goes_on: Callable[[], bool] = lambda: True,
     clock: Callable[[], float] = time.perf_counter,
 ) -> Strength:
-    """Choose the strength on the validation set, or by stratified cross-validation where that is small.
+    """Choose the strength on the validation set, or by stratified cross-validation if that is small.
 
-    Of more rows than can be held, heads are compared on a part: each would take dozens of passes over all of them.
+    If the rows do not fit into memory, heads are solved and compared on a part of them: each strength needs dozens of
+    passes.
 
     Args:
-        train: rows, with the weights that they are solved with.
+        train: the training rows, with the weights that they are solved with.
         validation: rows of other photos.
         num_classes: k.
-        may_pool: whether the validation rows may be solved on in cross-validation. Otherwise it divides the training
-            rows only.
-        threads: that may compute at once.
-        goes_on: asked again and again; it may raise. Once it says False, no further strength is tried.
-        clock: in seconds.
+        may_pool: whether cross-validation may also solve heads on the validation rows. Otherwise it divides only the
+            training rows.
+        threads: how many threads compute.
+        goes_on: called repeatedly; it may raise. Once it returns False, no further strength is tried.
+        clock: gives the time in seconds.
     """
     if len(np.unique(validation.groups)) >= SMALL_VALIDATION:
         how_chosen: HowChosen = "validation"
@@ -258,7 +260,7 @@ def _fold_splits(pool: LabelledRows) -> list[tuple[LabelledRows, LabelledRows]]:
 
 
 def fold_of_rows(labels: Numbers, groups: Numbers) -> Numbers:
-    """The fold of each row: photos of a class are dealt out evenly, and the views of a photo stay together.
+    """The fold of each row: the photos of each class are distributed evenly, and the views of a photo stay together.
 
     So it is with families of photos, in place of photos and views.
 
@@ -275,7 +277,7 @@ def fold_of_rows(labels: Numbers, groups: Numbers) -> Numbers:
 
 
 def _can_judge(rows: LabelledRows, other: LabelledRows) -> bool:
-    """Whether heads can be solved on `rows` and judged by a row of `other`: one whose class they know."""
+    """Whether heads can be solved on `rows` and judged by a row of `other`, whose class has to be in `rows`."""
     if rows.table is not None:
         return bool((rows.weights > 0).any() and (other.weights > 0).any())
     return bool(np.isin(other.labels[other.weights > 0], rows.labels[rows.weights > 0]).any())
@@ -289,8 +291,8 @@ def _heads(
     held_bytes: int,
     goes_on: Callable[[], bool],
 ) -> Iterator[tuple[int, PhotoScores]]:
-    """The passes and the scores of each strength in turn."""
-    if rows.table is None:  # nothing is learnt about a class without rows
+    """The number of passes and the scores for each strength in turn."""
+    if rows.table is None:  # a head knows nothing about a class without rows
         other = other.of(np.flatnonzero(np.isin(other.labels, rows.labels[rows.weights > 0])))
     problem = HeadProblem(rows, num_classes, threads=threads, held_bytes=held_bytes)
     solution: Solution | None = None
@@ -305,7 +307,7 @@ def _chosen(
     goes_on: Callable[[], bool],
     clock: Callable[[], float],
 ) -> Strength:
-    """Follow the paths of all folds side by side, and choose."""
+    """Follow the paths of all folds in parallel, strength by strength, and choose."""
     if not paths:  # no class has photos on both sides
         return Strength(DEFAULT_L2, how_chosen, 0, ())
     tried: list[PathPoint] = []
@@ -326,18 +328,18 @@ def _chosen(
 
 
 def best_of(path: tuple[PathPoint, ...]) -> PathPoint:
-    """The least loss of the strengths whose accuracy is not clearly worse than the best."""
+    """The point with the least loss, of the strengths whose accuracy is not clearly worse than the best."""
     return min((point for point in path if point.accuracy_gap <= WORSE_ERRORS), key=lambda point: point.loss)
 
 
 def accuracy_gaps(hits: Floats, weights: Floats) -> Floats:
     """How far the accuracy of each strength is from the best, in standard errors of the difference.
 
-    Photos are paired: that both are right about most of them says nothing of their difference.
+    The comparison is paired by photos: those about which both are right do not count for their difference.
 
     Args:
-        hits: (strengths, photos), 0 to 1.
-        weights: (photos,).
+        hits: whether each strength is right about each photo, (strengths, photos), from 0 to 1.
+        weights: the weights of the photos, (photos,).
     """
     shares = weights / weights.sum()
     differences = hits[int(np.argmax(hits @ shares))] - hits

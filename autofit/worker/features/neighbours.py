@@ -1,4 +1,4 @@
-"""What an image's nearest neighbours by features say of its labels: a vote that no row has in its own favour."""
+"""Votes of an image's nearest neighbours, by features, on its label; no row votes for itself."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from autofit.worker.features.head_rows import LabelledRows, Numbers, Standardisa
 from autofit.worker.features.head_solver import one_blas_thread
 
 NEIGHBOURS = (5, 10, 20)
-"""The votes of so many neighbours are averaged: few are a coarse measure, many reach beyond small classes."""
+"""The votes of these numbers of neighbours are averaged: few are a coarse measure, many reach beyond small classes."""
 REFERENCE_BYTES = 64 * 2**20
-"""Rows that all are compared with, at most; of more rows, evenly spread ones: time grows with their number alone."""
+"""The most bytes of reference rows, with which all rows are compared. If there are more rows, evenly spread ones are
+taken as references, so that the time grows only linearly with the number of rows."""
 BLOCK_ROWS = 256
 
 Floats32 = NDArray[np.float32]
@@ -28,18 +29,18 @@ def neighbour_votes(
     threads: int = 1,
     goes_on: Callable[[], bool] = lambda: True,
 ) -> Floats32:
-    """The share of each class among the neighbours of each row, which are of other photos.
+    """The share of each class among the nearest neighbours of each row, without those of the same photo.
 
-    Rows are standardised, and compared by the cosine of their angle.
+    Rows are standardised, and compared by their cosine similarity.
 
     Args:
-        rows: with one label each, or any number of them.
+        rows: the rows, with one label each, or any number of labels.
         num_classes: k.
-        threads: that may compute at once; the result does not depend on it.
-        goes_on: called again and again; it may raise.
+        threads: how many threads compute; the result does not depend on it.
+        goes_on: called repeatedly; it may raise to stop.
 
     Returns:
-        float32 (n, k), above 0 and below 1: a neighbour more is added that knows nothing.
+        float32 (n, k), above 0 and below 1, since one neighbour with a uniform vote is added.
     """
     scale = standardisation(rows)
     reference = _reference(len(rows), rows.width)
@@ -69,7 +70,7 @@ def neighbour_votes(
 
 
 def _reference(count: int, width: int) -> Numbers:
-    """The rows that all are compared with, in order."""
+    """The numbers of the reference rows, in order."""
     most = max(NEIGHBOURS[-1] + 1, REFERENCE_BYTES // (4 * max(1, width)))
     if count <= most:
         return np.arange(count)
@@ -77,12 +78,12 @@ def _reference(count: int, width: int) -> Numbers:
 
 
 def parts(count: int) -> list[slice]:
-    """So many rows in blocks."""
+    """Blocks of `count` rows."""
     return [slice(start, min(start + BLOCK_ROWS, count)) for start in range(0, count, BLOCK_ROWS)]
 
 
 def directions(rows: LabelledRows, numbers: Numbers, scale: Standardisation) -> Floats32:
-    """Some rows, standardised and of length 1, float32 (k, d)."""
+    """Some rows, standardised and normalised to length 1, float32 (k, d)."""
     some = rows.of(numbers)
     features = scale(some.read(slice(0, len(some)))).astype(np.float32)
     features /= np.maximum(np.linalg.norm(features, axis=1, keepdims=True), np.finfo(np.float32).tiny)
@@ -90,7 +91,7 @@ def directions(rows: LabelledRows, numbers: Numbers, scale: Standardisation) -> 
 
 
 def _targets(rows: LabelledRows, num_classes: int) -> tuple[Floats32, float]:
-    """What each label says of each class, 0 or 1, and what is said where nothing is known."""
+    """The vote of each label for each class, 0 or 1, and the uniform vote."""
     if rows.table is None:
         return np.eye(num_classes, dtype=np.float32), 1.0 / num_classes
     return rows.table.targets.astype(np.float32), 0.5

@@ -1,7 +1,7 @@
-"""What is said of rows by heads that were not solved on them, and by their neighbours; no TensorFlow.
+"""Probabilities of rows by heads that were not solved on them, and by their neighbours. No TensorFlow.
 
-Each fifth is judged by a head of the other four. Heads and neighbours err on other images: their mean finds more wrong
-labels among the first than either (docs/decisions/0048).
+Each fifth of the rows is judged by a head of the other four. Heads and neighbours are wrong about different images, so
+the mean of both ranks more wrong labels at the top than either does (docs/decisions/0048).
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ def unseen_probabilities(
     threads: int = 1,
     goes_on: Callable[[], bool] = lambda: True,
 ) -> NDArray[np.float32]:
-    """The mean of what heads and neighbours say of each row, neither of which had the row's own label.
+    """The mean of the probabilities by heads and by neighbours, neither of which know the row's own label.
 
     Args:
-        rows: as in `out_of_fold`, as are the others.
+        rows: as in `out_of_fold`.
         num_classes: k.
         l2: the strength of the penalty.
-        threads: that may compute at once.
-        goes_on: asked again and again.
+        threads: how many threads compute.
+        goes_on: as in `out_of_fold`.
 
     Returns:
         float32 (n, k), NaN as in `out_of_fold`.
@@ -54,15 +54,15 @@ def out_of_fold(
     """The probabilities of each row by a head that was solved on the other folds.
 
     Args:
-        rows: with one label each, or any number of them.
+        rows: the rows, with one label each, or any number of labels.
         num_classes: k.
         l2: the strength of the penalty.
-        threads: that may compute at once; the result does not depend on it.
-        goes_on: asked again and again; it may raise. Once it says False, the heads are as far as they came.
+        threads: how many threads compute; the result does not depend on it.
+        goes_on: called repeatedly; it may raise. Once it returns False, heads are solved no further.
 
     Returns:
-        float32 (n, k); NaN for a row whose class the other folds do not have: nothing is known of it. Of several labels
-        a row, NaN for a label that the other folds do not have, or all have.
+        float32 (n, k); NaN for a row whose class does not occur in the other folds, since nothing is known of it. If
+        rows may have several labels, NaN for a label that no row or every row of the other folds has.
     """
     folds = fold_of_rows(rows.labels, rows.groups)
     found = np.full((len(rows), num_classes), np.nan, np.float32)
@@ -78,7 +78,7 @@ def out_of_fold(
 
 
 def _probabilities(logits: Floats, seen: LabelledRows) -> Floats:
-    """The probabilities of a head that was solved on some rows; NaN for labels of which these say nothing."""
+    """The probabilities of a head that was solved on the rows `seen`; NaN for labels that could not be learnt there."""
     if seen.table is None:
         by_class: Floats = softmax(logits, axis=1)
         return by_class

@@ -1,4 +1,4 @@
-"""How a head does on photos, read in blocks. No TensorFlow."""
+"""Judges a head on photos, which are read in blocks. No TensorFlow."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from autofit.worker.features.head_solver import Head
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PhotoScores:
-    """Of each photo: float64 (photos,) each; views of one photo are averaged."""
+    """The loss, hit (0 to 1) and weight of each photo, float64 (photos,) each; averages over the views of a photo."""
 
     losses: Floats
     hits: Floats
@@ -22,12 +22,12 @@ class PhotoScores:
 
 
 def together(parts: Sequence[PhotoScores]) -> PhotoScores:
-    """The photos of all parts, in their order."""
+    """The scores of all parts, one after another."""
     return PhotoScores(*(np.concatenate([getattr(part, name) for part in parts]) for name in PhotoScores.__slots__))
 
 
 def photo_scores(head: Head, rows: LabelledRows) -> PhotoScores:
-    """How a head does on each photo; rows of weight 0 are left out.
+    """The scores of a head on each photo; rows of weight 0 are left out.
 
     Raises:
         ValueError: a feature is not finite.
@@ -46,7 +46,7 @@ def photo_scores(head: Head, rows: LabelledRows) -> PhotoScores:
 
 
 def _row_scores(logits: Floats, rows: LabelledRows, block: slice) -> tuple[Floats, Floats]:
-    """The loss of each row of a block and whether it is told right, (k,) each; of several labels their means."""
+    """The loss and the hit of each row of a block, (k,) each; the means over its labels if it may have several."""
     labels = rows.labels[block]
     if rows.table is not None:
         targets = rows.table.targets[labels]

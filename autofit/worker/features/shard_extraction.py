@@ -1,7 +1,7 @@
-"""An extraction that fills the cache alone: shard after shard, shared with other processes by leases.
+"""An extraction that fills the cache and trains nothing: shard after shard, shared with other processes by leases.
 
-Each shard goes through the backbone in the order of its images' identities, with a micro-batch of one size, and becomes
-an entry of its own: the bytes of the cache do not depend on how many processes made it, nor on which of them died.
+Each shard goes through the backbone in the order of its images' identities, with a fixed micro-batch size, and becomes
+an entry of its own. So the bytes of the cache do not depend on how many processes made it, nor on which of them died.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ from autofit.worker.runtime.stop_conditions import StopConditions
 MOST_WAIT_SECONDS = 2.0
 
 WAIT_SECONDS = 0.5
-"""So often a worker that waits for a request shows that it is alive."""
+"""How often a worker that waits for a request writes a heartbeat."""
 
 
 class LeaseLost(Exception):  # noqa: N818 - not an error: another process goes on with the shard
@@ -57,8 +57,8 @@ class Photos:
     """The images of an extraction.
 
     Attributes:
-        path: of an image, by number.
-        identities: of all images, uint64 (n, 2).
+        path: gives the path of an image, by its number.
+        identities: the identities of all images, uint64 (n, 2).
         decode: makes the pixels of an image.
     """
 
@@ -68,7 +68,7 @@ class Photos:
 
 
 class ShardExtraction:
-    """Extracts the shards of one part of the images that no other process extracts.
+    """Extracts those shards of one part of the images that no other process extracts.
 
     Args:
         job: a training job whose cache has `shards`.
@@ -106,10 +106,10 @@ class ShardExtraction:
         """Extract until each shard of the part is in the cache.
 
         Raises:
-            StopRequested: the worker is to stop; what it had of a shard is lost, committed shards are kept.
+            StopRequested: the worker has to stop; an unfinished shard is lost, committed shards are kept.
             OutOfDeviceMemoryError: not even a single image fits.
-            UserError: the cache may not have so much.
-            StorageError: it cannot be written.
+            UserError: the features exceed the limit of the cache.
+            StorageError: the cache cannot be written.
         """
         with _naming_storage():
             wanted = self._of_part(self._shards)
@@ -122,7 +122,7 @@ class ShardExtraction:
         self._heartbeat.event(Event(sharded=done))
 
     def answer(self, asked: queue.SimpleQueue[int], loader: BatchLoader) -> NoReturn:
-        """Extract the shards that are asked for by their numbers, one after another, until the worker is to stop.
+        """Extract the shards that are asked for by their numbers, one after another, until the worker has to stop.
 
         Raises:
             StopRequested: always, in the end.
@@ -161,7 +161,7 @@ class ShardExtraction:
         return of_part(identities, asked.part, asked.parts) & identities.any(axis=1)
 
     def _missing(self, wanted: NDArray[np.bool_]) -> list[Shard]:
-        """The shards with the images that have no row yet, beginning with another one in each process."""
+        """The shards of the images that have no row yet; each process begins with another shard."""
         identities = self._photos.identities
         needed = len(identities) * self._record.row_bytes
         if needed > self._store.limit_bytes:
@@ -182,10 +182,10 @@ class ShardExtraction:
         return [*shards[first:], *shards[:first]]
 
     def _remove_useless(self, shards: Sequence[Shard]) -> None:
-        """Remove the entries of shards of which no row can be used: they would count as done.
+        """Remove entries of these shards without a usable row: otherwise the shards would count as done.
 
         Raises:
-            StorageError: one cannot be removed.
+            StorageError: an entry cannot be removed.
         """
         names = [ShardEntry.name_of(self._record.key, shard.name) for shard in shards if self._is_there(shard)]
         for name in names:
@@ -235,14 +235,14 @@ class ShardExtraction:
         return None if lease is None else (shard, lease)
 
     def _wait(self, pending: dict[str, Shard]) -> None:
-        """Wait for the processes that have the shards which are left, or for the end of their leases."""
+        """Wait for the processes that work on the remaining shards, or for the end of their leases."""
         if pending:
             self._beat()
             self._stop_conditions.stop_if_met()
             self._sleep(min(MOST_WAIT_SECONDS, self._shards.lease_seconds / RENEWALS / 2))
 
     def _extract(self, shard: Shard, lease: Lease, loader: BatchLoader) -> bool:
-        """Extract a shard and commit it; returns False if another process has committed it before."""
+        """Extract a shard and commit it; returns whether this was the first process to commit it."""
         chunks = self._chunks(shard)
         expected = len(shard.rows) * self._record.row_bytes
         with (
@@ -299,7 +299,7 @@ class ShardExtraction:
 
 @contextlib.contextmanager
 def _naming_storage() -> Iterator[None]:
-    """Let an error of the cache be one of storage."""
+    """Turn an error of the cache into a StorageError."""
     try:
         yield
     except (NoRoomError, OSError) as error:
@@ -307,7 +307,7 @@ def _naming_storage() -> Iterator[None]:
 
 
 class _Renewing:
-    """Renews a lease in a thread meanwhile.
+    """Renews a lease by a thread during the block.
 
     Attributes:
         is_lost: whether another process has taken the task over.

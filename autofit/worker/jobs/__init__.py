@@ -1,6 +1,6 @@
-"""What a worker process can be asked to do.
+"""The jobs of a worker process.
 
-dispatch.py  reads job.json, calls the job, writes outcome.json: each exception becomes a verdict
+dispatch.py  reads job.json, does the job, writes outcome.json: each exception becomes a verdict
 attempt.py   trains, from the newest checkpoint to the last epoch
 extract.py   extracts features, and trains nothing
 trial.py     runs the trials of a probe

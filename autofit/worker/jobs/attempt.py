@@ -31,7 +31,7 @@ def train(
     """
     try:
         limit_allocator(job, heartbeat)
-    except ShortOfMemoryError as error:  # the next attempt asks for less, or finds more
+    except ShortOfMemoryError as error:  # the next attempt asks for less memory, or finds more
         raise StopRequested("yielded", error.cause) from error
     session, payload = open_network(job, heartbeat, load_payload)
     stop_conditions = StopConditions(requests, heartbeat, job.memory, device_name(job.memory), work.stop_at)

@@ -1,7 +1,7 @@
-"""Compare a network in float32 and in 16 bits: the speed of what the run will do, and how far the results differ.
+"""Compares a network in float32 and in 16 bits: the speed of what the run will do, and how far the results differ.
 
-Both have the same weights, those with which the run begins, and the same made-up images: patterns of all sizes with the
-spectrum of photos, whose power falls with the square of the frequency (Field 1987, doi:10.1364/JOSAA.4.002379).
+Both have the same weights, with which the run begins, and the same synthetic images: random patterns with the spectrum
+of photos, whose power falls with the square of the frequency (Field 1987, doi:10.1364/JOSAA.4.002379).
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from autofit.worker.runtime.exceptions import OutOfDeviceMemoryError
 from autofit.worker.runtime.heartbeat import Heartbeat
 
 TIMED_SECONDS, TIMED_STEPS = 1.0, 10
-"""A step is timed until it has taken so long, or so often."""
+"""Steps are timed until they have taken so many seconds, or until there were so many."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Measured:
-    """One of the two: features `(n, ...)` if there is a backbone, and the loss if more than a head trains."""
+    """The measurement in one precision: features `(n, ...)` of a backbone, and the loss if more than a head trains."""
 
     images_per_second: float
     features: np.ndarray | None
@@ -44,7 +44,7 @@ def compare(job: Job, work: ComparisonJob, heartbeat: Heartbeat, load_payload: L
 
     Raises:
         OutOfDeviceMemoryError: so many images at once do not fit.
-        UserError: the model cannot be built in one of the two.
+        UserError: the model cannot be built in one of the two precisions.
     """
     if job.source is None:
         raise ValueError("a comparison needs a model")
@@ -66,7 +66,10 @@ def compare(job: Job, work: ComparisonJob, heartbeat: Heartbeat, load_payload: L
 
 
 def feature_difference(plain: np.ndarray | None, coarse: np.ndarray | None) -> float | None:
-    """The distance of each image's features as a share of their length, the largest; infinite if one is no number."""
+    """The largest distance between the two feature vectors of an image, relative to the first one's length.
+
+    Infinite if a feature is not a number; None if there are no features.
+    """
     if plain is None or coarse is None:
         return None
     rows, others = (values.reshape(len(values), -1).astype(np.float64) for values in (plain, coarse))
@@ -77,7 +80,7 @@ def feature_difference(plain: np.ndarray | None, coarse: np.ndarray | None) -> f
 
 
 def loss_difference(plain: float | None, coarse: float | None) -> float | None:
-    """The difference of two losses as a share of the first; infinite if one is no number."""
+    """The difference of two losses, relative to the first; infinite if one is not a number."""
     if plain is None or coarse is None:
         return None
     share = abs(coarse - plain) / max(abs(plain), float(np.finfo(np.float32).tiny))
@@ -85,7 +88,7 @@ def loss_difference(plain: float | None, coarse: float | None) -> float | None:
 
 
 def photo_like(count: int, height: int, width: int) -> np.ndarray:
-    """Made-up uint8 images `(count, height, width, 3)`: sums of random patterns, the finer the weaker."""
+    """Synthetic uint8 images `(count, height, width, 3)`: sums of random patterns, of which finer ones are weaker."""
     random = np.random.default_rng(0)
     flow = np.zeros((count, height, width, 3), np.float32)
     cells = 2
@@ -108,7 +111,7 @@ def _measured(
     load_payload: LoadPayload,
     kept: list[np.ndarray],
 ) -> _Measured:
-    """Build the network in a precision and measure it; `kept` are the weights of both, filled by the first."""
+    """Build the network in a precision and measure it; the first call stores its weights in `kept`, others use them."""
     assert job.source is not None  # noqa: S101 - told apart by the caller
     spec = job.source.spec.model_copy(update={"precision": precision})
     source = job.source.model_copy(update={"spec": spec})
@@ -133,10 +136,10 @@ def _measured(
 
 
 def _set_weights(model: object, weights: list[np.ndarray]) -> None:
-    """Give a model the weights of its twin.
+    """Set the weights of a model to those of the same network in the other precision.
 
     Raises:
-        UserError: it has others, as where a user's function makes another network each time.
+        UserError: their shapes differ, since the user's function makes another network each time.
     """
     try:
         model.set_weights(weights)  # type: ignore[attr-defined]  # keras carries no types
@@ -153,21 +156,22 @@ def _features(session: Session, images: np.ndarray) -> np.ndarray | None:
 
 
 def _loss(session: Session, images: np.ndarray, labels: np.ndarray) -> float:
-    """The loss of the batch in inference, before anything trained."""
+    """The loss of the batch in inference, before any training."""
     tally = session.fresh_tally()
     session.evaluate_batch(images, labels, tally, _fixed(len(images)))
     return session.results_of(tally.values)["loss"]
 
 
 def trains_more_than_head(session: Session) -> bool:
-    """Whether layers of the backbone train: all, or those above a cut."""
+    """Whether layers of the backbone train: all, or those above a cut; or the network is the user's own."""
     return session.extract is None or session.built.cut is not None
 
 
 def _step(session: Session, images: np.ndarray, labels: np.ndarray) -> Callable[[], object]:
-    """What the run will do with a batch, waiting for the device: an extraction, or a training step.
+    """A function that does what the run will do with a batch, and waits for the device.
 
-    Above a cut, activations are extracted once and then trained on, so that only the latter counts.
+    That is an extraction, or a training step. Above a cut, activations are extracted once and then trained on
+    repeatedly, so only the training counts.
     """
     micro = _fixed(len(images))
     if not trains_more_than_head(session):
@@ -186,7 +190,7 @@ def _step(session: Session, images: np.ndarray, labels: np.ndarray) -> Callable[
 
 
 def _seconds(step: Callable[[], object]) -> float:
-    """The median time of a step; the first, which traces and tunes, does not count."""
+    """The median time of a step, without the first one, which traces and tunes."""
     step()
     took: list[float] = []
     while not took or (sum(took) < TIMED_SECONDS and len(took) < TIMED_STEPS):
@@ -197,7 +201,7 @@ def _seconds(step: Callable[[], object]) -> float:
 
 
 def _fixed(size: int) -> MicroBatcher:
-    """A micro-batch that may not shrink: both are to be measured at the same size."""
+    """A micro-batch size that may not shrink: both precisions are measured with the same size."""
 
     def refuse(shrink: Shrink) -> None:
         raise OutOfDeviceMemoryError(f"{shrink.before} images at once do not fit")

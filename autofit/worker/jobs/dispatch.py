@@ -1,4 +1,4 @@
-"""Does what `job.json` says and writes `outcome.json`: each exception that ends a job becomes a verdict."""
+"""Does the job in `job.json` and writes `outcome.json`: each exception that ends a job becomes a verdict."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ def run_job(attempt_path: Path, requests: Requests, load_payload: LoadPayload) -
 
     Args:
         attempt_path: the folder with `job.json`.
-        requests: of the parent.
-        load_payload: gives the user's objects. It is called only when TensorFlow may be imported: what it unpickles may
-            import it.
+        requests: the requests of the parent.
+        load_payload: returns the user's objects. It is called only after TensorFlow's settings are made, since
+            unpickling them may import TensorFlow.
     """
     attempt = AttemptDirectory(attempt_path)
     job = Job.load(attempt.job)
@@ -64,7 +64,7 @@ def _outcome(
 def _dispatch(
     job: Job, attempt: AttemptDirectory, heartbeat: Heartbeat, requests: Requests, load_payload: LoadPayload
 ) -> str | None:
-    """Import Keras under its settings and call the job; returns the hash of the weights that a training ended with."""
+    """Import Keras with its settings made, and do the job; returns the hash of the final weights of a training."""
     plan: TrainingPlan | ComparisonJob | None = None
     if job.isolated and isinstance(job.work, TrainJob | ComparisonJob):
         plan = job.work.plan if isinstance(job.work, TrainJob) else job.work
@@ -80,7 +80,7 @@ def _dispatch(
         tf_settings.import_keras(isolated=job.isolated)
         if job.deterministic:
             tf_settings.make_deterministic()
-        # the jobs import Keras: only after its settings are made
+        # the jobs import Keras, so they are imported after its settings are made
         if isinstance(job.work, TrialsJob):
             from autofit.worker.jobs.trial import run_trials  # noqa: PLC0415
 
@@ -127,9 +127,9 @@ def _verdict_of(error: BaseException) -> tuple[Verdict, str]:
 
 
 def _refusal(error: BaseException) -> str | None:
-    """What to say of an operation that TensorFlow refuses to run deterministically; None for any other exception.
+    """The message if TensorFlow refuses to run an operation deterministically; None for any other exception.
 
-    The exceptions are of several classes; each message has a word such as "deterministic" or "determinism" in it.
+    TensorFlow raises exceptions of several classes, whose messages all have a word like "deterministic" in them.
     """
     if isinstance(error, (UserError, StorageError, OSError)):
         return None
@@ -147,7 +147,7 @@ def _is_device_oom(error: BaseException) -> bool:
 
 
 def _clear_session() -> None:
-    """Free what the job holds, for the next one in this process."""
+    """Free the memory that the job holds, for the next job in this process."""
     if "keras" in sys.modules:
         from autofit.worker.execution.session import clear_session  # noqa: PLC0415 - Keras is loaded by now
 

@@ -1,4 +1,4 @@
-"""The job of an export: write a saved model in another format, and let both predict the same images."""
+"""The export job: writes a saved model in another format, and predicts the same images with both."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from autofit.worker.model.outputs import class_count, probabilities_of
 from autofit.worker.runtime.heartbeat import Heartbeat
 
 IMAGES_AT_ONCE = 8
-"""Few: the memory of an export is the model's, not the images'."""
+"""Few images, so that an export needs little more memory than the model."""
 
 
 def export(
@@ -35,7 +35,7 @@ def export(
         UserError: the model cannot be exported to this format.
     """
     model = open_saved_model(job, work, heartbeat, load_payload)
-    model(np.zeros((1, *work.image_size, 3), np.float32))  # the exporter to ONNX wants a model that was called
+    model(np.zeros((1, *work.image_size, 3), np.float32))  # the ONNX exporter needs a model that was called before
     paths, target = _listed(work.paths_file), Path(work.target)
     heartbeat.phase(Phase.SAVE)
     with replaced(target) as written:

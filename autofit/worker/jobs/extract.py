@@ -1,4 +1,4 @@
-"""The job of an extraction that fills the cache alone: features of the images, and nothing is trained."""
+"""The extraction job: fills the cache with features of the images, and trains nothing."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def extract(
 ) -> str:
     """Extract the features of all images of a part, and return the SHA-256 of the backbone's weights.
 
-    If shards are extracted on request, it goes on until the parent asks to stop.
+    If shards are extracted on request, it does not return, but goes on until the parent asks it to stop.
 
     Raises:
         StopRequested: the worker was asked to stop; the shards that it has committed are kept.

@@ -16,11 +16,11 @@ class Measurement:
 
     Attributes:
         device: TensorFlow's name of the device.
-        step_peaks: the allocator's peak in each whole step, in bytes; on a GPU in each but the first.
-        other_peaks: its peak in all else that counts for what the size takes.
+        step_peaks: the allocator's peak in each whole step, in bytes; on a GPU without the first one.
+        other_peaks: its peaks in everything else that the size has to suffice for.
         first_peaks: on a GPU, its peaks in the first step of each kind, which tunes.
         step_seconds: the time of each whole step.
-        other_first_seconds: the time of the other first steps.
+        other_first_seconds: the times of the first steps of other kinds.
         arena_resident_bytes, non_allocator_bytes: on a CPU, as in `Trial`.
     """
 
@@ -35,7 +35,7 @@ class Measurement:
 
     @property
     def peak_bytes(self) -> int:
-        """The peak that the size takes: on a GPU the steady one, as far as the trial got."""
+        """The peak of the size; on a GPU without the first steps, unless the trial did not get further."""
         return max([*self.step_peaks, *self.other_peaks], default=0) or self.first_step_peak_bytes
 
     @property
@@ -45,7 +45,7 @@ class Measurement:
 
     @property
     def spread_bytes(self) -> int:
-        """How far the peaks of the whole steps lie apart."""
+        """The largest minus the smallest peak of the whole steps."""
         return max(self.step_peaks) - min(self.step_peaks) if self.step_peaks else 0
 
     def trial(
@@ -54,7 +54,7 @@ class Measurement:
         """The record of the trial, which took so many seconds in all."""
         fits, took = verdict is Verdict.FITS, self.step_seconds
         step_seconds = float(np.median(took[1:] or took)) if fits else 0.0
-        is_timed = fits and (len(took) > 1 or not fresh)  # the first step of a process finds no memory touched yet
+        is_timed = fits and (len(took) > 1 or not fresh)  # the first step of a process is slow: its memory is untouched
         return Trial(
             batch_size=batch_size,
             verdict=verdict,

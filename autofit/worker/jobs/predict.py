@@ -1,7 +1,7 @@
-"""The job of predictions: a saved model stays open and runs on images, in micro-batches that shrink until they fit.
+"""The prediction job: a saved model stays open and runs on images, in micro-batches that shrink until they fit.
 
 The worker answers one request after another, so that only the first waits for TensorFlow and the model. It ends by
-itself when none has come for a while: it then holds no memory for a caller who has forgotten it.
+itself when no request has come for a while, so that it holds no memory for a caller who has forgotten it.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ from autofit.worker.runtime.heartbeat import Heartbeat
 
 LEAST_BATCH = 32
 BATCHES = 8
-"""A request is divided into so many batches, if they are not too small: decoding and predicting overlap then."""
+"""A request is divided into so many batches, but of at least `LEAST_BATCH` images, so that decoding and predicting
+overlap."""
 
 
 def predict(job: Job, work: PredictJob, heartbeat: Heartbeat, requests: Requests, load_payload: LoadPayload) -> None:
@@ -55,7 +56,7 @@ def predict(job: Job, work: PredictJob, heartbeat: Heartbeat, requests: Requests
 
 
 def _next(requests: Requests, idle_seconds: float) -> Request | None:
-    """The next request; None if the parent is gone, or has asked for nothing for so long."""
+    """The next request; None if the parent is gone, or if none has come for `idle_seconds`."""
     try:
         request = requests.get(timeout=idle_seconds)
     except queue.Empty:
@@ -66,13 +67,13 @@ def _next(requests: Requests, idle_seconds: float) -> Request | None:
 
 
 def _refuse_to_go_on(requests: Requests) -> None:
-    """Stop between two batches if the parent asks to; it asks for nothing else meanwhile."""
+    """Stop between two batches if the parent asks to: it sends no other request before the answer."""
     if not requests.empty():
         raise StopRequested("interrupted", "the parent asked to stop")
 
 
 class _OpenModel:
-    """A model that was opened, its compiled function, and the loader of its images, which keeps its threads."""
+    """An open model: its compiled function, and the loader of images, whose threads stay for the next request."""
 
     def __init__(
         self, job: Job, work: PredictJob, heartbeat: Heartbeat, load_payload: LoadPayload, go_on: Callable[[], None]
@@ -88,10 +89,10 @@ class _OpenModel:
     def answer(self, request: PredictRequest) -> None:
         """Write the probabilities `(n, classes)` of the listed images, NaN for those that cannot be read.
 
-        Of several views, the loader has an image for each sample as well: the views, one below the other.
+        The views of an image are loaded as one image, one below the other.
         """
         paths = Path(request.paths_file).read_bytes().decode("utf-8", "surrogateescape").split("\0")
-        Path(request.paths_file).unlink()  # the parent sees by it that this worker has begun
+        Path(request.paths_file).unlink()  # shows the parent that this worker has read the request
         rows = np.full((len(paths), self._classes), np.nan, np.float32)
         began, done = time.monotonic(), 0
         self._show(request, 0, 0.0)
@@ -114,12 +115,12 @@ class _OpenModel:
         return [range(start, stop) for start, stop in batch_bounds(count, max(1, size // views), 0)]
 
     def _loader_of(self, views: int) -> BatchLoader:
-        """The loader of images with so many views; the one of the request before, if it had as many."""
+        """The loader for images with so many views; that of the last request, if it had as many."""
         if self._loader is None or self._loader_views != views:
             self.close()
             height, width = self._work.image_size
             self._loader = BatchLoader(
-                lambda _: "",  # each request brings a function that knows its paths
+                lambda _: "",  # the paths are those of a request, whose `decode` knows them
                 (views * height, width),
                 threads=self._work.threads,
                 buffer_bytes=self._job.memory.buffer_bytes,

@@ -30,11 +30,11 @@ LoadPayload = Callable[[], Payload | None]
 
 
 def limit_allocator(job: Job, heartbeat: Heartbeat) -> None:
-    """Set the limit of TensorFlow's allocator and report it, and what Keras is set to if that is not followed.
+    """Set the limit of TensorFlow's allocator and report it; say which settings of Keras are not used.
 
     Raises:
-        UserError: the memory limit is under what the process itself needs.
-        ShortOfMemoryError: no limit was given, and the host has too little left.
+        UserError: the memory limit is below what the process itself needs.
+        ShortOfMemoryError: no limit was given, and the host has too little memory left.
     """
     said = use_own_settings() if job.isolated else ""
     if said and job.attempt == 1 and isinstance(job.work, TrainJob):
@@ -48,7 +48,7 @@ def open_payload(job: Job, load_payload: LoadPayload) -> Payload | None:
     """Load the user's objects, which may name modules in the job's import paths.
 
     Raises:
-        UserError: one of Keras's kind is not registered, so that it cannot be rebuilt here.
+        UserError: a class or function that they need is not registered with Keras.
     """
     sys.path.extend(path for path in job.import_paths if path not in sys.path)
     try:
@@ -58,12 +58,12 @@ def open_payload(job: Job, load_payload: LoadPayload) -> Payload | None:
 
 
 def open_network(job: Job, heartbeat: Heartbeat, load_payload: LoadPayload) -> tuple[Session, Payload | None]:
-    """Build the network of a job, with the user's function if there is one, and return it with the user's objects."""
+    """Build the network of a job, by the user's function if there is one; returns it with the user's objects."""
     from autofit.worker.execution.session import open_session  # noqa: PLC0415 - Keras only after its settings are made
 
     payload = open_payload(job, load_payload)
     if job.isolated and payload and payload.folder:
-        with suppress(OSError):  # it may be gone, and most code names no relative path
+        with suppress(OSError):  # it may have been removed, and most code uses no relative paths
             os.chdir(payload.folder)
     session = open_session(job, payload, heartbeat)
     heartbeat.phase(Phase.TRACE)

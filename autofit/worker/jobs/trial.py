@@ -1,9 +1,9 @@
-"""Trials: the real step at one size, with validation, a partial batch and a checkpoint, as training will do it.
+"""Trials: real training steps at one size, with a partial batch, a validation and a checkpoint, as in the training.
 
-Where a part of the network trains on cached activations, a trial makes up activations and does the same with them.
+For a part of the network that trains on cached activations, a trial uses random activations.
 
-On a GPU the first step of each kind at a size is apart from the steady ones: cuDNN tries algorithms in it, with
-workspaces of some gigabytes where there is room. Its peak says nothing about what the size needs.
+On a GPU the first step of each kind at a size is measured apart from the steady ones: in it cuDNN tries algorithms,
+with workspaces of some gigabytes if there is room. So its peak does not tell how much memory the size needs.
 """
 
 from __future__ import annotations
@@ -48,22 +48,23 @@ from autofit.worker.training.train_state import TrainState
 TIMED_SECONDS = 0.6
 TIMED_STEPS = 8
 LEAST_STEPS_ON_GPU = 2
-"""One that tunes, and one that shows what the size needs."""
+"""One step that tunes, and one that shows how much memory the size needs."""
 
 WHOLE_WITHIN_BYTES = 16 * 2**20
-"""An allocator with at most so much more in use than before a trial is whole: metrics and the like are made lazily."""
+"""After a trial, the allocator counts as recovered if at most this much more memory is in use than before. A little may
+belong to metrics and similar objects, which are made lazily."""
 
 PARTIAL_SHARE = 16
-"""The last batch of an epoch is of any size below a whole one: a small one stands for them, and costs least."""
+"""The partial batch has 1/16 of the size. The last batch of an epoch may have any size; a small one costs least."""
 
 
 def run_trials(
     job: Job, attempt: AttemptDirectory, heartbeat: Heartbeat, requests: Requests, load_payload: LoadPayload
 ) -> None:
-    """Run each trial that is requested, until there are no more requests or one trial does not fit.
+    """Run each trial that is requested, until there are no more requests, or a trial makes the process unusable.
 
-    The memory budget of a trial depends on its size, and can be set only once in a process. So a worker may be started
-    ahead of time, and needs the device only with its first request.
+    The memory budget depends on the size of the first trial, and can be set only once in a process. So the device is
+    used only after the first request, and a worker may be started ahead of time.
     """
     heartbeat.event(Event(baseline_rss_bytes=resident_bytes()))
     first = requests.get()
@@ -74,7 +75,7 @@ def run_trials(
         limit_allocator(job, heartbeat)
     except UserError as error:
         is_stage = job.source is not None and job.source.spec.cut is not None
-        if job.memory.non_allocator_bytes is None and not is_stage:  # nothing ran yet: the user's limit is too small
+        if job.memory.non_allocator_bytes is None and not is_stage:  # nothing ran before: the user's limit is too small
             raise
         heartbeat.event(Event(trial=Trial(batch_size=first.trial, verdict=Verdict.HOST_OOM, cause=str(error))))
         return
@@ -83,7 +84,7 @@ def run_trials(
 
 
 def _run_requested(trials: Trials, heartbeat: Heartbeat, requests: Requests, first: Request) -> None:
-    """Run trials until one does not fit and leaves the allocator fragmented, which the next one would measure."""
+    """Run trials until one fails and leaves the allocator fragmented, which would influence the next one."""
     request: Request | None = first
     while request is not None and request.trial is not None:
         heartbeat.phase(Phase.PROBE, step=request.trial, micro_batch_size=request.trial)
@@ -104,7 +105,7 @@ class _Failure:
 class Trials:
     """The trials of one process, in the order of the requests.
 
-    `folder` takes the checkpoints; the parent removes it, whatever ends this process.
+    Checkpoints are written to `folder`, which the parent removes, however this process ends.
     """
 
     def __init__(
@@ -135,7 +136,7 @@ class Trials:
         self._reported: Trial | None = None
 
     def run(self, batch_size: int, steps: int, *, partial_batch: bool = True) -> Trial:
-        """Do all that training does with a batch of this size, and report the result, exactly once."""
+        """Do everything that a training does with batches of this size, and report the result, exactly once."""
         self._count += 1
         self._reported, self._began = None, self._clock()
         measured = Measurement(self._device)
@@ -147,7 +148,10 @@ class Trials:
         return self._report(batch_size, measured, Verdict.DEVICE_OOM, failure.cause, worker_stays=stays)
 
     def _failure(self, batch_size: int, steps: int, measured: Measurement, *, partial_batch: bool) -> _Failure | None:
-        """What ran out of memory; None if nothing did. The error is gone then, and with it its tensors."""
+        """Do the work of a trial; returns why it ran out of memory, or None.
+
+        After it returns, the error, and the tensors that its traceback holds, are freed.
+        """
         try:
             with self._noticing_a_stall(batch_size, measured):
                 self._work(batch_size, steps, measured, partial_batch=partial_batch)
@@ -158,14 +162,14 @@ class Trials:
         return None
 
     def _is_whole(self, in_use_bytes: int) -> bool:
-        """Whether the allocator has no more in use than before the trial, by its own statistics."""
+        """Whether the allocator has no more memory in use than before the trial, by its own statistics."""
         gc.collect()
         return 0 < self._in_use_bytes() <= in_use_bytes + WHOLE_WITHIN_BYTES
 
     def _work(self, batch_size: int, steps: int, measured: Measurement, *, partial_batch: bool) -> None:
-        """A shorter last batch, whole batches, a validation and a checkpoint, with the loader's buffers filled.
+        """A partial batch, whole batches, a validation and a checkpoint, with the loader's buffers filled.
 
-        The shorter batch comes first: in a fresh process it is what traces, and the whole steps can be timed.
+        The partial batch comes first, so that in a fresh process tracing happens in it, and whole steps can be timed.
         """
         images, labels, buffers = self._samples(batch_size)
         if partial_batch:
@@ -182,7 +186,7 @@ class Trials:
         del buffers
 
     def _whole_steps(self, images: np.ndarray, labels: np.ndarray, steps: int, measured: Measurement) -> None:
-        """Run so many steps or more, until their time is known; the first touches fresh memory and takes longer."""
+        """Run at least `steps` steps, until their time is known; the first touches fresh memory and takes longer."""
         took = measured.step_seconds
         least = max(steps, LEAST_STEPS_ON_GPU) if self._is_gpu else steps
         while not _are_enough(took, least):
@@ -211,9 +215,9 @@ class Trials:
             evaluate()
 
     def _one_pass(self, images: np.ndarray, labels: np.ndarray, measured: Measurement) -> None:
-        """Run a step and a validation on the features of one pass through the frozen backbone, the same in both.
+        """Run a step and a validation on the features of a single pass through the frozen backbone.
 
-        This is for a size that a profile knows: when it was found, each had a pass of its own.
+        This saves time for a size that a profile knows; when that was measured, each had a pass of its own.
         """
         began = self._clock()
         with self._peak_into(measured.step_peaks):
@@ -227,14 +231,14 @@ class Trials:
             self._session.evaluate_features(features, labels, self._session.fresh_tally(), micro)
 
     def _measure_process(self, measured: Measurement) -> None:
-        """Measure what is resident after a step; on a GPU that says nothing about the limit."""
+        """Measure the resident memory after a step; not on a GPU, where it has nothing to do with the limit."""
         if not self._is_gpu:
             measured.arena_resident_bytes = arena_resident_bytes()
             measured.non_allocator_bytes = max(0, resident_bytes() - measured.arena_resident_bytes)
 
     @contextlib.contextmanager
     def _first_step(self, measured: Measurement) -> Iterator[None]:
-        """Measure the first step of a kind other than a whole one: its time, and its peak, on a GPU apart."""
+        """Measure the first step of a kind other than whole steps: its time, and its peak, on a GPU separately."""
         began = self._clock()
         with self._peak_into(measured.first_peaks if self._is_gpu else measured.other_peaks):
             yield
@@ -242,7 +246,7 @@ class Trials:
 
     @contextlib.contextmanager
     def _peak_into(self, peaks: list[int]) -> Iterator[None]:
-        """Add the allocator's peak within the block, also where the block ran out of memory."""
+        """Append the allocator's peak within the block to `peaks`, also if the block ran out of memory."""
         reset_peak(self._device)
         try:
             yield
@@ -252,7 +256,7 @@ class Trials:
     def _step(self, images: np.ndarray, labels: np.ndarray, micro_batch_size: int) -> None:
         """Make a training step and wait for the device, so that the step can be timed.
 
-        Where slices are padded, a shorter batch has the shape of a whole one, as in the training.
+        If slices are padded, a shorter batch has the shape of a whole one, as in the training.
         """
         weights, micro = self._session.objective.ones(labels), _fixed(micro_batch_size)
         if self._on_features:
@@ -262,10 +266,11 @@ class Trials:
         self._session.metrics()
 
     def _samples(self, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Random uint8 images `(count, height, width, 3)`, labels, and the rest of what a loader holds, filled.
+        """Random uint8 images `(count, height, width, 3)`, labels, and memory as large as the loader's other buffers.
 
-        Memory and time do not depend on what the images show. Where features train, the images are float16 features
-        `(count, *feature_shape)`, and all that a loader holds is the rest.
+        Memory and time do not depend on the content of images. If the network trains on cached activations, these take
+        the place of images, float16 `(count, *feature_shape)`, and the memory is as large as all of the loader's
+        buffers.
         """
         random, objective = np.random.default_rng(0), self._session.objective
         if self._on_features:
@@ -279,7 +284,7 @@ class Trials:
         return images, objective.drawn_labels(count, self._classes, random), buffers
 
     def _noticing_a_stall(self, batch_size: int, measured: Measurement) -> contextlib.AbstractContextManager[None]:
-        """On a CPU, report an out-of-memory as soon as the allocator waits for memory that nothing will free."""
+        """A context in which, on a CPU, an out-of-memory is reported as soon as the allocator waits in vain."""
         if self._is_gpu:
             return contextlib.nullcontext()
         cause = "the allocator waits for memory that nothing will free"
@@ -288,9 +293,10 @@ class Trials:
     def _report(
         self, batch_size: int, measured: Measurement, verdict: Verdict, cause: str = "", *, worker_stays: bool = False
     ) -> Trial:
-        """Send the event of the trial; of two at the same moment, the first.
+        """Send the event of the trial; only the first call for a trial does.
 
-        A size that fails before its first step is measured as far as it came: if nothing fits, that is all there is.
+        If a size fails before its first step, the process is measured now: if nothing fits, there is no other
+        measurement.
         """
         with self._reporting:
             if self._reported is None:
@@ -305,20 +311,20 @@ class Trials:
 
 
 def _is_surely_memory(error: BaseException) -> bool:
-    """Whether no error that led to this one could mean a broken handle of cuDNN or cuBLAS: these stay broken."""
+    """Whether neither this error nor its causes may be a broken handle of cuDNN or cuBLAS, which stays broken."""
     before = error.__cause__ or error.__context__
     return blame(error) is not Blame.PERHAPS and (before is None or _is_surely_memory(before))
 
 
 def _are_enough(took: list[float], steps: int) -> bool:
-    """Whether the steps that took so many seconds are as many as asked for and tell how long one takes."""
+    """Whether there were at least `steps` steps, and enough to time them; `took` has the seconds of each."""
     if len(took) < steps:
         return False
     return len(took) >= TIMED_STEPS or sum(took[1:] or took) >= TIMED_SECONDS
 
 
 def _fixed(size: int) -> MicroBatcher:
-    """A micro-batch that may not shrink: in a trial, an out-of-memory is the answer."""
+    """A micro-batch size that may not shrink: in a trial, an out-of-memory is the result."""
 
     def refuse(shrink: Shrink) -> None:
         raise OutOfDeviceMemoryError(f"{shrink.before} images at once do not fit")

@@ -1,12 +1,12 @@
 """Folds BatchNormalization into convolutions, so that a backbone in inference has less to compute.
 
-In inference a BatchNormalization multiplies each channel by a constant and adds another (Ioffe and Szegedy 2015,
-section 3.1: arXiv:1502.03167). After a convolution, its kernel can contain the first and its bias be the second: that
-saves two passes over the output of the convolution, and TensorFlow computes bias and activation along with it. Only the
-last bits of a result differ (docs/decisions/0022).
+In inference a BatchNormalization multiplies each channel by a constant and adds another one (Ioffe and Szegedy 2015,
+section 3.1: arXiv:1502.03167). After a convolution, the factor can be multiplied into the kernel, and the summand can
+be the bias. That saves two passes over the convolution's output, and TensorFlow fuses bias and activation with the
+convolution. Only the last bits of a result differ (docs/decisions/0022).
 
-A kernel is multiplied anew in each call, just before it is used. Compared with the convolution that takes no time, and
-no second copy of the weights needs memory or can be out of date.
+A kernel is multiplied in each call, just before it is used. Compared with the convolution that takes no time, and there
+is no second copy of the weights, which would need memory and could become outdated.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ import tensorflow as tf
 from autofit.worker.model.layer_graph import calls_in, calls_of
 
 RECIPE = 1
-"""The version of the computation: each change of a feature's last bits gives a new number, and old cache entries are
-not used any more."""
+"""The version of the computation. It has to be raised with each change of a feature's last bits, so that old cache
+entries are no longer used."""
 
 Convolution: TypeAlias = keras.layers.Conv2D | keras.layers.DepthwiseConv2D | keras.layers.SeparableConv2D
 
 
 def folded(model: keras.Model) -> keras.Model:
-    """The same function of images in inference, with the same weights; the model itself if nothing can be folded.
+    """A model that computes the same in inference, with the same weights; the model itself if nothing can be folded.
 
     Args:
-        model: a functional model, perhaps with others inside. It is not changed.
+        model: a functional model, perhaps with nested models. It is not changed.
     """
     pairs = _pairs_within(model)
     if not pairs:
@@ -46,7 +46,7 @@ def folded(model: keras.Model) -> keras.Model:
 
 
 def _pairs_within(model: keras.Model) -> dict[keras.Layer, keras.Layer]:
-    """Each convolution that can be folded with the BatchNormalization after it, and that one; also of models inside."""
+    """The BatchNormalization for each convolution that it can be folded into, also within nested models."""
     inside = [layer for layer in model.layers if isinstance(layer, keras.Model)]
     if not inside:
         return _pairs(model)
@@ -54,7 +54,7 @@ def _pairs_within(model: keras.Model) -> dict[keras.Layer, keras.Layer]:
 
 
 def _pairs(model: keras.Model) -> dict[keras.Layer, keras.Layer]:
-    """The pairs of a model without others inside, found by the connections in its configuration."""
+    """The pairs in a model without nested models, found by the connections in its configuration."""
     if isinstance(model, keras.Sequential):
         return {}
     config = model.get_config()
@@ -66,9 +66,8 @@ def _pairs(model: keras.Model) -> dict[keras.Layer, keras.Layer]:
     for second in filter(_is_plain_normalization, model.layers):
         first = sources[second.name][0]
         are_used_once = len(sources[second.name]) == len(sources[first]) == uses[first] == 1
-        if (
-            are_used_once and first in layers and _is_foldable(layers[first])
-        ):  # `first` may be an operation instead of a layer
+        # `first` may be an operation and not a layer
+        if are_used_once and first in layers and _is_foldable(layers[first]):
             pairs[layers[first]] = second
     return pairs
 
@@ -95,18 +94,18 @@ class _FoldedConvolution(keras.Layer):
         self._convolution, self._normalization = convolution, normalization
 
     def call(self, inputs: tf.Tensor, training: Any = None, mask: Any = None) -> tf.Tensor:
-        """The output of both in inference. `training` and `mask` are arguments that Keras passes to the convolution."""
+        """The output of both layers in inference. Keras passes `training` and `mask`, which are not used."""
         del training, mask
         factor, offset = self._factor_and_offset()
         factor = _after_inputs(inputs, factor)
         return tf.nn.bias_add(_convolved(self._convolution, inputs, factor), tf.cast(offset, inputs.dtype))
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        """The convolution's output shape; without this method Keras would trace each layer to find it."""
+        """The convolution's output shape; without this method Keras would trace each layer to determine it."""
         return self._convolution.compute_output_shape(input_shape)
 
     def _factor_and_offset(self) -> tuple[tf.Tensor, tf.Tensor]:
-        """The factor of each channel, and the offset that is added then: `(channels,)` each."""
+        """The factor of each channel, and the offset that is added afterwards: `(channels,)` each."""
         layer = self._normalization
         factor = tf.math.rsqrt(layer.moving_variance.value + layer.epsilon)
         if layer.gamma is not None:
@@ -120,16 +119,16 @@ class _FoldedConvolution(keras.Layer):
 
 
 def _after_inputs(inputs: tf.Tensor, factor: tf.Tensor) -> tf.Tensor:
-    """The factor, made to depend on the inputs: else all kernels are multiplied, and held, before the first runs.
+    """The factor, made to depend on the inputs; else all kernels would be multiplied, and kept, before any is used.
 
-    The dependency is one of values, because TensorFlow 2.21 makes a cycle of a control dependency when it fuses a
+    The dependency is one of values, since TensorFlow 2.21 turns a control dependency into a cycle when it fuses a
     convolution with the addition after it (oneDNN, ResNet50).
     """
     return tf.where(tf.shape(inputs)[0] >= 0, factor, tf.zeros_like(factor))
 
 
 def _convolved(layer: Convolution, inputs: tf.Tensor, factor: tf.Tensor) -> tf.Tensor:
-    """The output of the convolution without its bias, each channel times its factor."""
+    """The output of the convolution without its bias, with each channel multiplied by its factor."""
     shared = {
         "strides": layer.strides,
         "padding": layer.padding,
@@ -140,7 +139,7 @@ def _convolved(layer: Convolution, inputs: tf.Tensor, factor: tf.Tensor) -> tf.T
         depthwise, pointwise = layer.depthwise_kernel.value, _scaled(layer.pointwise_kernel, factor, inputs.dtype)
         return keras.ops.separable_conv(inputs, tf.cast(depthwise, inputs.dtype), pointwise, **shared)
     if isinstance(layer, keras.layers.DepthwiseConv2D):
-        factor = tf.reshape(factor, layer.kernel.shape[2:])  # of a kernel (height, width, channels, times)
+        factor = tf.reshape(factor, layer.kernel.shape[2:])  # the kernel is (height, width, channels, multiplier)
         return keras.ops.depthwise_conv(inputs, _scaled(layer.kernel, factor, inputs.dtype), **shared)
     return keras.ops.conv(inputs, _scaled(layer.kernel, factor, inputs.dtype), **shared)
 
@@ -154,7 +153,7 @@ class _Identity(keras.Layer):
     """Replaces a BatchNormalization that was folded into the layer before it."""
 
     def call(self, inputs: tf.Tensor, training: Any = None, mask: Any = None) -> tf.Tensor:
-        """The inputs. `training` and `mask` are arguments that Keras passes to the BatchNormalization."""
+        """The inputs. Keras passes `training` and `mask`, which are not used."""
         del training, mask
         return inputs
 

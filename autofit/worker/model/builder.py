@@ -1,7 +1,7 @@
-"""The network: raw images in, probabilities out.
+"""Builds the network, from raw images to probabilities.
 
-All layers between the two are Keras's own, so that a saved model opens with plain `keras.models.load_model`. The model
-and its parts share their layers: training the head trains the model.
+All its layers are Keras's own, so that a saved model opens with plain `keras.models.load_model`. The model and its
+parts share their layers: training the head trains the model.
 """
 
 from __future__ import annotations
@@ -39,20 +39,20 @@ class BuiltModel:
     """A model and its parts.
 
     Attributes:
-        model: raw 0..255 images `(n, height, width, 3)` to probabilities `(n, classes)`.
-        features: the same images to pooled features `(n, d)`; None if the model cannot be split.
-        head: features `(n, d)` to probabilities `(n, classes)`; None if the model cannot be split.
+        model: from raw 0..255 images `(n, height, width, 3)` to probabilities `(n, classes)`.
+        features: from the same images to pooled features `(n, d)`; None if the model cannot be split.
+        head: from features `(n, d)` to probabilities `(n, classes)`; None if the model cannot be split.
         head_layers: the head's layers in order: perhaps a hidden Dense, perhaps a Dropout, the Dense with the softmax.
-            A trainer that calls them one by one can draw the dropout's mask once for a whole batch. Empty if the model
+            A trainer that calls them one by one can draw the dropout mask once for a whole batch. Empty if the model
             cannot be split.
-        frozen: no weight of `features` trains.
-        compiled: the user has compiled the model; its loss, optimizer and metrics are used.
-        cut: name of the layer at which the backbone is cut, perhaps `outer/inner`; None for no cut. With a cut,
-            `features` ends at that layer: its output `(n, ...)` is the features, and the layers above are in `head`.
-            In `head_layers` they are the first one, a network that is called in inference: what is random in a
-            backbone, such as stochastic depth, stays out, and the result does not depend on the micro-batch.
-        outputs: what the model gives; a prediction turns logits into probabilities.
-        precision: in which the layers were asked to compute.
+        frozen: whether no weight of `features` trains.
+        compiled: whether the user has compiled the model, so that its loss, optimizer and metrics are used.
+        cut: the name of the layer at which the backbone is cut, perhaps `outer/inner`; None for no cut. With a cut,
+            `features` ends at that layer, whose output `(n, ...)` is the features, and the layers above are in `head`.
+            They are the first of `head_layers`, a network that is called in inference mode: random layers of a
+            backbone, such as stochastic depth, are inactive, and the result does not depend on the micro-batch.
+        outputs: what the model's output holds; a prediction turns logits into probabilities.
+        precision: the precision in which the layers were asked to compute.
     """
 
     model: keras.Model
@@ -84,12 +84,12 @@ def build(
     """Build the model of `spec`.
 
     Args:
-        spec: its description.
-        num_classes: the width of its output.
+        spec: the description of the model.
+        num_classes: the number of outputs.
         on_phase: called with each phase before it begins.
         on_message: called with a line for the user about the weights that were loaded.
-        loads: whether to load the weights. Without them it takes the same memory and time, and is the same otherwise.
-        multi_label: whether each class has a probability of its own, a sigmoid, and not one softmax all.
+        loads: whether to load pretrained weights. Without them the model takes the same memory and time.
+        multi_label: whether each class has a probability of its own, by a sigmoid; else all have one softmax.
 
     Raises:
         UserError: the backbone, the image size or the weights cannot be used.
@@ -116,7 +116,7 @@ def build(
 def _backbone(
     backbone: Backbone, spec: ModelSpec, weights: str, on_message: Callable[[str], None]
 ) -> tuple[keras.Model, Preprocess]:
-    """The backbone, from preprocessed images to pooled features; and how images are preprocessed for it, in float32."""
+    """The backbone, from preprocessed images to pooled features; and its preprocessing of images, in float32."""
     if is_preset(backbone.name):
         loads = weights != "none"
         found = load_hub_backbone(backbone.name, spec.image_size, spec.precision, loads=loads, on_message=on_message)
@@ -137,20 +137,20 @@ def build_from_function(
     precision: Precision = "float32",
     multi_label: bool = False,
 ) -> BuiltModel:
-    """Build with a user's `(input_shape, num_classes) -> keras.Model`; refuse a model whose training would be altered.
+    """Build by a user's function `(input_shape, num_classes) -> keras.Model`, and check that its model can be trained.
 
     Args:
-        function: the user's.
+        function: the user's function.
         image_size: (height, width) in pixels.
-        num_classes: how many.
-        seed: for the initial weights.
+        num_classes: the number of classes.
+        seed: the seed for the initial weights.
         cut: as in `ModelSpec`.
-        loss: with which an uncompiled model is trained, if it was given.
-        precision: of its layers; `float32` leaves each the policy that the user gave it.
+        loss: the user's loss for an uncompiled model; None for autofit's.
+        precision: the precision of its layers; with `float32` each keeps the policy that the user gave it.
         multi_label: whether each class has a probability of its own.
 
     Raises:
-        UserError: the function failed, its model cannot be trained in micro-batches, saved and opened again, or cut
+        UserError: the function failed, or its model cannot be trained in micro-batches, saved and opened again, or cut
             there; the message says why.
     """
     require_own_settings()
@@ -175,7 +175,7 @@ def build_from_function(
 
 
 def _of_fixed_size(network: keras.Model, shape: tuple[int, ...]) -> keras.Model:
-    """The same network for inputs of one shape, where it takes several."""
+    """The same network, restricted to inputs of one shape, if it takes inputs of several shapes."""
     if tuple(network.input_shape[1:]) == tuple(shape):
         return network
     inputs = keras.Input(shape, dtype=network.inputs[0].dtype)
@@ -183,7 +183,7 @@ def _of_fixed_size(network: keras.Model, shape: tuple[int, ...]) -> keras.Model:
 
 
 def _chosen_cut(network: keras.Model, wanted: str | None) -> CutPoint | None:
-    """The cut that a spec asks for; None where everything or only the head trains."""
+    """The cut that a spec asks for; None if everything or only the head trains."""
     return None if wanted is None else choose_cut(cut_points(network), wanted)
 
 
@@ -202,8 +202,8 @@ def _batch_normalizations(model: keras.Model) -> Iterator[keras.layers.BatchNorm
 def _freeze(network: keras.Model, spec: ModelSpec) -> None:
     """Set which layers of the backbone train.
 
-    Pretrained statistics stay unchanged only with `trainable = False` on each BatchNormalization: a call with
-    `training=False` is overridden by an outer `training=True` (Keras 3.13 to 3.15).
+    Pretrained statistics stay unchanged only with `trainable = False` on each BatchNormalization: `training=False` in
+    an inner call is overridden by an outer `training=True` (Keras 3.13 to 3.15).
     """
     if spec.weights != "none" or spec.cut is not None:
         _freeze_normalizations(network)
@@ -219,7 +219,7 @@ def _freeze_normalizations(network: keras.Model) -> None:
 def _assemble(
     network: keras.Model, preprocessing: Preprocess, head_layers: tuple[keras.Layer, ...], spec: ModelSpec
 ) -> BuiltModel:
-    """Join preprocessing, backbone and head, to one model and to two that share its layers."""
+    """Join preprocessing, backbone and head to one model, and to two parts that share its layers."""
     images = keras.Input((*spec.image_size, 3), dtype="float32", name="images")
     pooled = network(preprocessing(images))
     head_input = keras.Input(pooled.shape[1:], dtype="float32", name="pooled")
@@ -241,7 +241,7 @@ def _assemble_cut(
     head_layers: tuple[keras.Layer, ...],
     spec: ModelSpec,
 ) -> BuiltModel:
-    """Join preprocessing, backbone and head to one model; and the part below the cut and that above it to two."""
+    """Join preprocessing, backbone and head to one model, and to two parts, below and above the cut."""
     whole = _assemble(network, preprocessing, head_layers, spec)
     lower, upper = _frozen_below(network, cut)
     images = keras.Input((*spec.image_size, 3), dtype="float32", name="images")

@@ -1,4 +1,4 @@
-"""Weights of a whole classifier for a backbone without its top: finds the top in the file and leaves it out."""
+"""Loads the weights of a whole classifier into a backbone without its top: finds the top in the file and omits it."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ Shape = tuple[int, ...]
 
 
 def classes_of_top(path: Path, features: int) -> int | None:
-    """The number of classes of the classifier whose weights a file holds; None if it holds no top.
+    """The number of classes of the classifier whose weights are in a file; None if the file has no top.
 
     Args:
         path: a `.h5`, `.weights.h5` or `.keras` file.
-        features: the backbone's pooled features, which the kernel of a top multiplies.
+        features: the number of the backbone's pooled features, which are the inputs of a top.
 
     Raises:
         OSError, ValueError, KeyError, zipfile.BadZipFile: the file cannot be read.
@@ -34,7 +34,7 @@ def classes_of_top(path: Path, features: int) -> int | None:
     kernels = [shape for shapes in groups for shape in shapes if len(shape) > 1 and (shape[-1],) in shapes]
     if any(shape[-1] == IMAGENET_CLASSES for shape in kernels):
         return IMAGENET_CLASSES
-    # channels of a backbone occur in several layers; the number of classes in the top alone
+    # a number of channels occurs in several layers of a backbone, the number of classes only in the top
     tops = {shape[-1] for shape in kernels if _inputs(shape) in {features, *_FLAT_TOPS} and biases[shape[-1]] == 1}
     return tops.pop() if len(tops) == 1 else None
 
@@ -44,7 +44,7 @@ def _inputs(kernel: Shape) -> int:
 
 
 _FLAT_TOPS = (4096,)
-"""VGG's classes are told from the 4,096 outputs of its second fully connected layer, not from the pooled features."""
+"""The top of VGG has the 4,096 outputs of a fully connected layer as inputs, and not the pooled features."""
 
 
 def _shapes_by_group(path: Path) -> list[list[Shape]]:
@@ -68,12 +68,13 @@ def _hdf5(path: Path) -> Path | io.BytesIO:
 
 
 def load_without_top(model: keras.Model, backbone: Backbone, path: Path, classes: int) -> None:
-    """Load a classifier's weights into a backbone without its top, through a whole classifier that fits the file.
+    """Load a classifier's weights into a backbone without its top, by way of a whole classifier that fits the file.
 
     Raises:
-        ValueError: they do not fit; other errors are those of `load_weights`.
+        ValueError: they do not fit.
+        Exception: the errors of Keras's `load_weights`.
     """
-    side = backbone.default_size  # of what a classifier holds, only VGG's depends on the image size
+    side = backbone.default_size  # only the weights of VGG's top depend on the image size
     function = getattr(keras.applications, backbone.name)
     whole = function(weights=None, include_top=True, classes=classes, input_shape=(side, side, 3))
     whole.load_weights(path)

@@ -1,8 +1,7 @@
-"""The layers of a network at which it can be cut in two: those through which everything passes.
+"""The layers at which a network can be cut in two: those that every path from its input to its output passes.
 
-Between the input and the output of a graph such a node is an articulation point (Tarjan 1972,
-https://doi.org/10.1137/0201010). A network that is frozen up to there and trains above needs no more of an image than
-the output of this one layer.
+In graph theory such a node is an articulation point (Tarjan 1972, https://doi.org/10.1137/0201010). If a network is
+frozen below the cut and trains above it, only the output of this one layer is needed for each image.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from autofit.worker.model.keras_internals import all_layers
 from autofit.worker.model.layer_graph import Call, has_graph, layer_graph, operations
 
 INSIDE = "/"
-"""Between the name of a network that is a layer of another and the name of a layer inside it."""
+"""The separator between the name of a nested network and the name of a layer in it."""
 
 _SHARES = {AUTO_CUT: AUTO_SHARE, WHOLE: 0.0}
 _ABOUT = 0.05
@@ -38,11 +37,11 @@ class CutPoint:
     """A layer at which a network can be cut.
 
     Attributes:
-        name: of the layer; `outer/inner` for a layer of a network inside the network.
-        share: how many of the layers with kernels are at or below the cut, as a share of all: from 0 to 1.
-        shape: of the layer's output for an image; None where that depends on the image.
-        ends_block: the next layer has a kernel, or there are several next ones. Elsewhere a cut would separate a
-            convolution from its normalization or activation.
+        name: the name of the layer; `outer/inner` for a layer of a nested network.
+        share: the share of all layers with kernels that are at or below the cut, from 0 to 1.
+        shape: the shape of the layer's output for an image; None for a size that depends on the image.
+        ends_block: whether the next layer has a kernel, or there are several next layers. Otherwise a cut would
+            separate a convolution from its normalization or activation.
     """
 
     name: str
@@ -52,17 +51,17 @@ class CutPoint:
 
     @property
     def values(self) -> float:
-        """How many values the output has for an image; infinite where that depends on the image."""
+        """The number of values of the output for an image; infinite if that depends on the image."""
         return math.inf if None in self.shape else math.prod(size or 1 for size in self.shape)
 
 
 def articulation_points(predecessors: Mapping[N, Iterable[N]], source: N, target: N) -> list[N]:
-    """The nodes that lie on every path from `source` to `target`, in their order, both ends included.
+    """The nodes that lie on every path from `source` to `target`, in order, with both ends.
 
     Args:
-        predecessors: the edges of an acyclic graph, by the node where they end. Nodes on no such path are ignored.
-        source: where paths begin.
-        target: where they end.
+        predecessors: the edges of an acyclic graph: for each node the nodes before it. Nodes on no path are ignored.
+        source: the node where paths begin.
+        target: the node where paths end.
 
     Returns:
         An empty list if there is no path.
@@ -98,9 +97,9 @@ def _order_of_paths(predecessors: Mapping[N, Sequence[N]], source: N, target: N)
 
 
 def cut_points(network: keras.Model) -> list[CutPoint]:
-    """The cut points of a network with one input and one output, from input to output; layers with kernels are above.
+    """The cut points of a network with one input and one output, in order, with at least one layer with a kernel above.
 
-    Layers that are called more than once, and those with several outputs, are none.
+    A layer that is called more than once, or has several outputs, is not a cut point.
 
     Raises:
         UserError: the network is neither functional nor sequential, or has several inputs or outputs.
@@ -117,7 +116,7 @@ def cut_points(network: keras.Model) -> list[CutPoint]:
 
 
 class _Place(NamedTuple):
-    """A layer or operation in the order of a network; `kernels` is how many layers with kernels it is or contains."""
+    """A layer or operation of a network; `kernels` is the number of layers with kernels that it is or contains."""
 
     name: str
     operation: Any
@@ -127,7 +126,7 @@ class _Place(NamedTuple):
 
 
 def _places(network: keras.Model, prefix: str) -> Iterator[_Place]:
-    """Each layer of a network, those of a network inside it in the place of that network."""
+    """The layers of a network, in order, with the layers of a nested network in its place."""
     graph = layer_graph(network)
     found = operations(network)
     passed = {name for name, _ in articulation_points(graph.predecessors, graph.source, graph.target)}
@@ -155,7 +154,7 @@ def _following(predecessors: Mapping[Call, Sequence[Call]]) -> dict[str, list[st
 
 
 def _ends_block(name: str, found: Mapping[str, Any], following: Mapping[str, Sequence[str]]) -> bool:
-    """Whether the next layer has a kernel or there are several; padding, which only adds zeros, does not count."""
+    """Whether the next layer has a kernel, or there are several; padding layers, which only add zeros, are skipped."""
     if _is_padding(found[name]):
         return False
     after = following[name]
@@ -169,7 +168,7 @@ def _is_padding(operation: Any) -> bool:
 
 
 def _kernels(operation: Any) -> int:
-    """How many layers with kernels a layer is or contains; none for an operation that is no layer."""
+    """The number of layers with kernels that a layer is or contains; 0 for an operation that is not a layer."""
     if not isinstance(operation, keras.Layer):
         return 0
     return sum(map(_has_kernel, all_layers(operation))) or int(_has_kernel(operation))
@@ -180,21 +179,21 @@ def _has_kernel(layer: keras.Layer) -> bool:
 
 
 def choose_cut(points: Sequence[CutPoint], wanted: str) -> CutPoint | None:
-    """The cut point that is meant by "auto", a share of the layers that stays frozen, or a layer's name.
+    """The cut point for "auto", for a share of the layers that stays frozen, or for a layer's name.
 
-    For a share it is the end of a block at about that share whose output has the fewest values for an image, since
-    these are what is cached and computed on; the nearest end of a block where none is that near.
+    For a share, it is a block's end near that share: the one whose output has the fewest values for an image, since
+    these are cached and computed on. If no block ends near the share, it is the nearest end.
 
     Args:
-        points: of the network, from input to output.
-        wanted: "auto", "input", a number from 0 to 1 such as "0.7", or a name; for a layer of a network inside the
-            network its own name is enough where no other layer has it.
+        points: the cut points of the network, from input to output.
+        wanted: "auto", "input", a number from 0 to 1 such as "0.7", or a layer's name. For a layer of a nested network,
+            its own name suffices if no other layer has it.
 
     Returns:
-        None for "input" and for 0: there is nothing below.
+        None for "input" and for 0, since then nothing is below the cut.
 
     Raises:
-        UserError: the network has no cut points, or the layer is none of them; the message names the nearest.
+        UserError: the network has no cut points, or the layer is not one; the message names the most similar ones.
     """
     share = _share(wanted)
     if share == 0:
@@ -216,7 +215,7 @@ def _share(wanted: str) -> float | None:
     """The share that is asked for; None for a name.
 
     Raises:
-        UserError: a number that is no share.
+        UserError: it is a number that is not from 0 to 1.
     """
     if wanted in _SHARES:
         return _SHARES[wanted]
@@ -238,11 +237,11 @@ def _why_not(points: Sequence[CutPoint], wanted: str, found: int) -> str:
 
 
 def split_at(network: keras.Model, name: str) -> tuple[keras.Model, keras.Model]:
-    """The parts of a network below and above a cut point; they share its layers, and one after the other equal it.
+    """The parts of a network below and above a cut point; they share its layers, and in sequence compute the same.
 
     Args:
-        network: functional or sequential.
-        name: of a cut point of the network.
+        network: a functional or sequential network.
+        name: the name of a cut point of the network.
 
     Returns:
         The part from the network's input to the output of the layer, and the part from there to the network's output.
@@ -255,7 +254,7 @@ def split_at(network: keras.Model, name: str) -> tuple[keras.Model, keras.Model]
 
 
 def _from(tensor: keras.KerasTensor, network: keras.Model) -> keras.Model:
-    """The part of a network above a tensor; nothing, as a network, above its output."""
+    """The part of a network above a tensor; an identity network if the tensor is its output."""
     if tensor is network.outputs[0]:
         inputs = keras.Input(tensor.shape[1:], dtype=tensor.dtype)
         return keras.Model(inputs, keras.layers.Identity()(inputs), name="upper")
@@ -263,7 +262,7 @@ def _from(tensor: keras.KerasTensor, network: keras.Model) -> keras.Model:
 
 
 def _split_inside(network: keras.Model, outer: str, inner: str) -> tuple[keras.Model, keras.Model]:
-    """Split a network inside a network: the outer one is called again with both parts in the inner one's place."""
+    """Split at a layer of a nested model: the network is called again, with both parts for the nested model."""
     lower, upper = split_at(operations(network)[outer], inner)
     cut: list[keras.KerasTensor] = []
 

@@ -1,4 +1,4 @@
-"""A model in the formats of other runtimes: written by Keras's own exporters, read back by the runtimes themselves."""
+"""Writes a model in the formats of other runtimes, by Keras's exporters, and opens it again by these runtimes."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ def write_exported(
     """Write a model in another format.
 
     Args:
-        model: takes raw pixels.
+        model: the model, which takes raw pixels.
         target: the file, or the folder of a SavedModel.
-        export_format: which.
-        calibration: images, uint8 (n, height, width, 3), from which the scales of 8-bit integers are found; None for
-            floating point. LiteRT only. Operations that LiteRT has no integers for stay in floating point.
+        export_format: the format.
+        calibration: images, uint8 (n, height, width, 3), that set the scales of 8-bit integers; None for floating
+            point. Only for LiteRT. Operations without an integer implementation in LiteRT stay in floating point.
 
     Raises:
         UserError: a package is missing, or the model has an operation that the format does not know.
@@ -47,7 +47,7 @@ def write_exported(
         }
     try:
         with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # tf2onnx warns of NumPy's future
+            warnings.simplefilter("ignore")  # tf2onnx causes NumPy's FutureWarning
             model.export(str(target), format=KERAS_FORMATS[export_format], verbose=False, **options)
     except ImportError as error:
         raise UserError(f"{export_format} needs a package that is not installed ({error.name}): {EXTRA}") from error
@@ -60,7 +60,7 @@ def write_exported(
 def open_exported(target: Path, export_format: ExportFormat) -> Forward | None:
     """Open an exported model in its own runtime; None if that is not installed.
 
-    LiteRT has a fallback: the interpreter that comes with TensorFlow.
+    For LiteRT there is a fallback: the interpreter that comes with TensorFlow.
     """
     if export_format == "savedmodel":
         served = tf.saved_model.load(str(target))
@@ -98,10 +98,10 @@ def _litert(interpreter: Any) -> Forward:
 
 @contextlib.contextmanager
 def replaced(target: Path) -> Iterator[Path]:
-    """A path beside the target to write to; it takes the target's place when the block has succeeded.
+    """A temporary path beside the target; what is written there replaces the target when the block has succeeded.
 
-    A SavedModel is a folder, and one that was there before is kept aside until the new one is in its place; after a
-    kill in between, the next call puts it back.
+    A folder (SavedModel) cannot be replaced atomically, so the old one is moved aside until the new one is in its
+    place. After a kill in between, the next call puts it back.
     """
     temporary, old = target.with_name(f".part-{target.name}"), target.with_name(f".old-{target.name}")
     _remove(temporary)

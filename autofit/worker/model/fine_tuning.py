@@ -15,7 +15,7 @@ from autofit.config.fine_tuning import FineTuning
 def fine_tuning_optimizer(
     variables: Sequence[keras.Variable], peak_rate: float, settings: FineTuning
 ) -> keras.optimizers.Optimizer:
-    """An optimizer of these variables, which are in the order of their layers, from the lowest to the head."""
+    """An optimizer for these variables, which are in the order of their layers, from the lowest to the head."""
     return LayerwiseAdamW(
         learning_rate=WarmupCosine(peak_rate, settings.warmup_updates, settings.updates),
         rates=layerwise_rates([tuple(variable.shape) for variable in variables], settings.lowest_rate),
@@ -25,15 +25,15 @@ def fine_tuning_optimizer(
 
 
 def layerwise_rates(shapes: Sequence[tuple[int, ...]], lowest: float) -> list[float]:
-    """The rate of each variable as a share of the head's: from `lowest`, at the lowest kernel, geometrically to 1.
+    """The rate of each variable, relative to the head's: it rises geometrically from `lowest` at the lowest kernel.
 
-    What is no kernel (biases, scales) has the rate of the kernel before it. That lower layers need smaller changes is
-    from Howard and Ruder 2018, section 3.2 (arXiv:1801.06146); a geometric rise over the depth that trains, instead of
-    a factor for each layer, gives networks of 10 and of 100 layers the same range.
+    Variables other than kernels (biases, scales) have the rate of the kernel before them. Smaller rates for lower
+    layers are from Howard and Ruder 2018, section 3.2 (arXiv:1801.06146), who use a constant factor per layer. Here the
+    total range is fixed, so that it is the same for networks of 10 and of 100 layers.
 
     Args:
-        shapes: of the variables, from the lowest layer to the head.
-        lowest: above 0, at most 1.
+        shapes: the shapes of the variables, from the lowest layer to the head.
+        lowest: the rate of the lowest kernel, above 0 and at most 1.
     """
     kernels, places = 0, []
     for shape in shapes:
@@ -48,33 +48,34 @@ def _is_kernel(shape: tuple[int, ...]) -> bool:
 
 
 def _key(variable: Any) -> int:
-    """The identity of TensorFlow's own variable, which an optimizer is called with, or of that inside one of Keras."""
+    """The identity of a TensorFlow variable, with which an optimizer may be called, or of that in a Keras variable."""
     return id(variable.value if isinstance(variable, keras.Variable) else variable)
 
 
 def _keys(variable: Any) -> list[int]:
-    """The identities that a variable may be called with: also of its copies, if each of several devices has one."""
+    """The identities of all forms in which an optimizer may get a variable: also of its copies on several devices."""
     inner = variable.value if isinstance(variable, keras.Variable) else variable
     return [_key(variable), *map(id, tf.distribute.get_strategy().experimental_local_results(inner))]
 
 
 class WarmupCosine(keras.optimizers.schedules.LearningRateSchedule):
-    """A rate that rises linearly from zero to its peak, and falls along half a cosine to zero.
+    """A learning rate that rises linearly from zero to its peak, and falls along half a cosine to zero.
 
-    It is a function of the optimizer's count of updates, which a checkpoint holds, so that a resumed run goes on with
-    the same rates (Loshchilov and Hutter 2017, arXiv:1608.03983; without restarts).
+    That is the schedule of Loshchilov and Hutter 2017 (arXiv:1608.03983) with a warm-up and without restarts. It is a
+    function of the optimizer's count of updates, which a checkpoint holds, so that a resumed run goes on with the same
+    rates.
 
     Args:
-        peak_rate: the highest.
-        warmup_updates: after so many updates it is reached.
-        updates: of all.
+        peak_rate: the highest rate.
+        warmup_updates: the number of updates until the peak.
+        updates: the number of all updates.
     """
 
     def __init__(self, peak_rate: float, warmup_updates: int, updates: int) -> None:
         self.peak_rate, self.warmup_updates, self.updates = peak_rate, warmup_updates, updates
 
     def __call__(self, step: Any) -> Any:
-        """The rate of the update after `step` others: never zero before the last."""
+        """The rate of the update that follows `step` others; it is not zero before the last update."""
         done = keras.ops.cast(step, "float32") + 1.0
         rise = done / float(max(self.warmup_updates, 1))
         rest = float(max(self.updates - self.warmup_updates, 1))
@@ -92,12 +93,12 @@ class WarmupCosine(keras.optimizers.schedules.LearningRateSchedule):
 
 
 class LayerwiseAdamW(keras.optimizers.Adam):
-    """Adam with decoupled weight decay (arXiv:1711.05101), and a share of the rate for each variable.
+    """Adam with decoupled weight decay (arXiv:1711.05101), and a factor on the learning rate for each variable.
 
     Args:
-        rates: shares of the learning rate, in the order of the variables that it is built with.
-        decoupled_decay: by which a kernel shrinks in an update, as a share of it and of its rate.
-        keywords: of `keras.optimizers.Adam`.
+        rates: the factors, in the order of the variables that it is built with.
+        decoupled_decay: in an update, a kernel shrinks by this times its learning rate times itself.
+        keywords: arguments of `keras.optimizers.Adam`.
     """
 
     def __init__(self, rates: Sequence[float], decoupled_decay: float, **keywords: Any) -> None:
@@ -116,7 +117,7 @@ class LayerwiseAdamW(keras.optimizers.Adam):
         self._rate_of = {key: rate for variable, rate in rated for key in _keys(variable)}
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
-        """Change one variable, Keras's or the one of TensorFlow inside it."""
+        """Change one variable, which may be Keras's or the TensorFlow variable in it."""
         rate = keras.ops.cast(learning_rate, variable.dtype) * self._rate_of[_key(variable)]
         if _is_kernel(tuple(variable.shape)) and self.decoupled_decay:
             variable.assign_sub(variable * (self.decoupled_decay * rate))

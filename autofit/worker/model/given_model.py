@@ -1,4 +1,4 @@
-"""A user's own model: got from the user's function, and refused where micro-batches would alter its training."""
+"""A user's own model: gets it from the user's function, and refuses one whose training micro-batches would change."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from autofit.worker.model.weights import first_sentence
 
 ModelFunction = Callable[[tuple[int, int, int], int], keras.Model]
 
-# Both divide by the number of samples (`keras.losses`); "mean_with_sample_weight" divides by the weights' sum.
+# Both divide by the number of samples (`keras.losses`); "mean_with_sample_weight" divides by the sum of the weights.
 _MEAN_REDUCTIONS = ("sum_over_batch_size", "mean")
 
 
@@ -26,7 +26,7 @@ def imported_function(reference: str, import_paths: Sequence[str]) -> ModelFunct
     """Import the user's function, `module:function`, from a module that is installed or in one of the folders.
 
     Raises:
-        UserError: its module cannot be imported, whatever that raises, or has no such function.
+        UserError: its module cannot be imported, or has no such function.
     """
     sys.path.extend(path for path in import_paths if path not in sys.path)
     module, _, name = reference.partition(":")
@@ -51,7 +51,7 @@ def call_model_function(function: ModelFunction, shape: tuple[int, int, int], nu
     try:
         model = function(shape, num_classes)
     except (MemoryError, tf.errors.ResourceExhaustedError, UserError):
-        raise  # running out of memory is not the function's fault: it has its own verdict
+        raise  # running out of memory is not the function's fault, and has its own verdict
     except Exception as error:
         raise UserError(f"the model function failed with {type(error).__name__}: {first_sentence(error)}") from error
     if not isinstance(model, keras.Model):
@@ -68,12 +68,12 @@ def call_model_function(function: ModelFunction, shape: tuple[int, int, int], nu
 def check_model(
     model: keras.Model, shape: tuple[int, int, int], num_classes: int, *, multi_label: bool = False
 ) -> None:
-    """Refuse a model of other shapes, or one of which a step in micro-batches would leave out or change something.
+    """Refuse a model with other shapes, or one whose training would be different in micro-batches.
 
-    One unit may stand for two classes, unless an image may have several labels.
+    A single output may stand for two classes, unless an image may have several labels.
 
     Raises:
-        UserError: for such a model; the message says why.
+        UserError: the model is refused; the message says why.
     """
     _check_shapes(model, shape, num_classes, may_be_one_unit=num_classes == 2 and not multi_label)  # noqa: PLR2004
     _check_training(model)
@@ -105,7 +105,7 @@ def _listed(shapes: list[tuple[int | None, ...]]) -> str:
 
 
 def _check_training(model: keras.Model) -> None:
-    # compute_loss too: over what it averages cannot be seen from outside.
+    # compute_loss too: it cannot be seen from outside over what it averages
     for method in ("train_step", "test_step", "compute_loss"):
         if getattr(getattr(model, method), "__func__", None) is not getattr(keras.Model, method):
             raise UserError(f"the model has a {method} of its own, which micro-batches cannot keep: remove it")
@@ -115,7 +115,7 @@ def _check_training(model: keras.Model) -> None:
 
 
 def _check_loss(model: keras.Model) -> None:
-    """Require one loss, a mean over the samples, of a compiled model."""
+    """Require that a compiled model has one loss, a mean over the samples."""
     losses = _as_list(model.loss)
     if len(losses) != 1:
         raise UserError(f"the model is compiled with {len(losses)} losses: compile it with one")
@@ -125,7 +125,7 @@ def _check_loss(model: keras.Model) -> None:
 
 
 def _check_weights(model: keras.Model) -> None:
-    """Refuse weights of the loss or of metrics in a compiled model, which would not count."""
+    """Refuse loss weights and weighted metrics of a compiled model, which would be ignored."""
     weights = compiled_with(model, "loss_weights")
     if any(weight not in (None, 1) for weight in _as_list(weights)):
         raise UserError(f"the model is compiled with loss_weights={weights!r}, which are not used: leave them out")
@@ -134,17 +134,17 @@ def _check_weights(model: keras.Model) -> None:
 
 
 def _as_list(given: Any) -> list[Any]:
-    """What `compile` takes as one value, a list of values or a dictionary of them by output."""
+    """An argument of `compile` as a list; it may be one value, a list, or a dictionary by outputs."""
     if isinstance(given, dict):
         return list(given.values())
     return list(given) if isinstance(given, list | tuple) else [given]
 
 
 def check_reduction(loss: object) -> None:
-    """Require a mean over the samples of a loss.
+    """Require that a loss is a mean over the samples.
 
     Raises:
-        UserError: it is another reduction.
+        UserError: it has another reduction.
     """
     reduction = getattr(loss, "reduction", _MEAN_REDUCTIONS[0])  # names and functions become a mean in Keras
     if reduction not in _MEAN_REDUCTIONS:
@@ -152,10 +152,10 @@ def check_reduction(loss: object) -> None:
 
 
 def check_optimizer(optimizer: keras.optimizers.Optimizer) -> None:
-    """Refuse an optimizer that needs support by the training loop: without it the weights would silently be others.
+    """Refuse an optimizer that needs support by the training loop; without it the weights would silently be wrong.
 
     Raises:
-        UserError: for such an optimizer.
+        UserError: it is such an optimizer.
     """
     if getattr(inner_optimizer(optimizer), "use_ema", False):
         raise UserError("the optimizer has use_ema=True, and its averages are not kept here: compile without it")

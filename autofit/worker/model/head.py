@@ -8,11 +8,11 @@ from autofit.config.backbones import ModelSpec
 
 
 def head_of(spec: ModelSpec, num_classes: int, *, multi_label: bool) -> tuple[keras.Layer, ...]:
-    """The layers of the head, new, in order.
+    """New layers for the head, in order.
 
     Args:
-        spec: of the model.
-        num_classes: the width of the output.
+        spec: the description of the model.
+        num_classes: the number of outputs.
         multi_label: whether each class has a probability of its own, by a sigmoid; else they sum to 1, by a softmax.
     """
     layers = []
@@ -20,14 +20,14 @@ def head_of(spec: ModelSpec, num_classes: int, *, multi_label: bool) -> tuple[ke
         layers.append(keras.layers.Dense(spec.hidden_units, activation="relu", name="hidden"))
     if spec.dropout:
         layers.append(keras.layers.Dropout(spec.dropout, name="dropout"))
-    # Probabilities stay float32 in mixed precision too: float16 rounds small ones to zero.
+    # probabilities stay float32 in mixed precision too, since float16 rounds small ones to zero
     activation = "sigmoid" if multi_label else "softmax"
     layers.append(keras.layers.Dense(num_classes, activation=activation, dtype="float32", name="probabilities"))
     return tuple(layers)
 
 
 def chain(layers: tuple[keras.Layer, ...], x: keras.KerasTensor) -> keras.KerasTensor:
-    """Call layers one after the other."""
+    """Call layers one after the other; returns the last output."""
     for layer in layers:
         x = layer(x)
     return x

@@ -1,4 +1,4 @@
-"""Builds a backbone of KerasHub from a preset, as the same kind of network that `keras.applications` gives."""
+"""Builds a backbone of KerasHub from a preset, as a network like those of `keras.applications`."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from autofit.worker.model.classifier_weights import weighted_layers
 from autofit.worker.model.weights import first_sentence
 
 FEATURE_MAPS, TOKENS = 4, 3
-"""The ranks of an output of maps `(n, height, width, d)` and of one of tokens `(n, tokens, d)`."""
+"""The ranks of an output of feature maps `(n, height, width, d)`, and of an output of tokens `(n, tokens, d)`."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class HubBackbone:
-    """A preset's network.
+    """The network of a preset, and its preprocessing.
 
     Attributes:
-        network: functional, from preprocessed images `(n, height, width, 3)` to pooled features `(n, d)`.
-        scale: by which an image of 0 to 255 is multiplied, one number or one a channel.
-        offset: what is added then.
+        network: a functional network, from preprocessed images `(n, height, width, 3)` to pooled features `(n, d)`.
+        scale: the factor for images of 0 to 255, one number or one for each channel.
+        offset: the number that is added afterwards, likewise.
     """
 
     network: keras.Model
@@ -39,20 +39,20 @@ class HubBackbone:
 def load_hub_backbone(
     name: str, image_size: tuple[int, int], precision: Precision, *, loads: bool, on_message: Callable[[str], None]
 ) -> HubBackbone:
-    """Build the backbone of a preset; its outputs are averaged over places or tokens.
+    """Build the backbone of a preset, with average pooling over positions or tokens.
 
-    The network is made of the backbone's layers without its class, so that a model of plain Keras layers can be opened
-    without KerasHub.
+    The network is made of the backbone's layers, without KerasHub's class, so that a model of plain Keras layers can be
+    opened without KerasHub.
 
     Args:
         name: `hub:` and a preset.
         image_size: (height, width) in pixels.
-        precision: of its layers.
+        precision: the precision of its layers.
         loads: whether to load the weights; a preset that is not on this machine is downloaded in any case.
         on_message: called with a line for the user.
 
     Raises:
-        UserError: the preset cannot be loaded, is for no images or not for images of this size.
+        UserError: the preset cannot be loaded, or is not for images, or not for images of this size.
     """
     hub = _keras_hub(name)
     try:
@@ -83,7 +83,7 @@ def _keras_hub(name: str) -> Any:
 
 
 def _require_images(name: str, backbone: Any, image_size: tuple[int, int]) -> None:
-    """Refuse a backbone that is not functional, not from one image to maps or tokens, or for images of another size."""
+    """Refuse a backbone that is not a functional one from images of this size to feature maps or tokens."""
     inputs, outputs = getattr(backbone, "inputs", None) or [], getattr(backbone, "outputs", None) or []
     shape = tuple(inputs[0].shape) if len(inputs) == 1 else ()
     if len(shape) != FEATURE_MAPS or shape[3] != len("RGB") or len(outputs) != 1:
@@ -98,7 +98,7 @@ def _require_images(name: str, backbone: Any, image_size: tuple[int, int]) -> No
 
 
 def _preprocessing(hub: Any, name: str, on_message: Callable[[str], None]) -> tuple[Any, Any]:
-    """How the preset scales images; resizing and cropping is autofit's."""
+    """The preset's scale and offset for images; its resizing and cropping are not used."""
     try:
         converter = hub.layers.ImageConverter.from_preset(preset_of(name))
     except Exception as error:  # noqa: BLE001 - KerasHub raises many kinds for a preset without one

@@ -1,7 +1,7 @@
-"""The few things that autofit needs of Keras and that Keras offers under private names only.
+"""The few things of Keras that autofit needs and that have only private names.
 
-No other module uses a private name of Keras or TensorFlow. Each function here gives the same answer by public names
-where a release of Keras no longer has the private one. Checked with Keras 3.13 to 3.15.
+No other module uses a private name of Keras or TensorFlow. If a release of Keras no longer has the private name, each
+function here falls back on public names. Checked with Keras 3.13 to 3.15.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from autofit.errors import UserError
 def all_layers(model: keras.Model) -> list[keras.Layer]:
     """Every layer inside the model, however deeply nested, also those inside wrappers such as `TimeDistributed`.
 
-    The public `Model.layers` shows one level only. `_flatten_layers` exists in Keras 3.13 to 3.15; without it the
-    layers are found among the values of each layer's attributes, where Keras itself finds them. The order may differ.
+    The public `Model.layers` has one level only. `_flatten_layers` exists in Keras 3.13 to 3.15; without it the layers
+    are found among the values of each layer's attributes, as Keras itself does. The order may differ.
     """
     flatten = getattr(model, "_flatten_layers", None)
     if flatten is None:
@@ -27,7 +27,7 @@ def all_layers(model: keras.Model) -> list[keras.Layer]:
 
 
 def draws_random_numbers(layer: keras.Layer) -> bool:
-    """Whether the layer itself has a seed generator, and so draws other numbers in each call.
+    """Whether the layer itself has a seed generator, and so draws different numbers in each call.
 
     `_seed_generators` exists in Keras 3.13 to 3.15; without it the generators are found among the values of the layer's
     attributes.
@@ -53,27 +53,28 @@ def seed_states(model: keras.Model) -> list[keras.Variable]:
 
 
 def direction_of(metric: keras.metrics.Metric) -> str | None:
-    """Whether more (`up`) or less (`down`) of a metric is better; None where it does not say so.
+    """Whether a larger (`up`) or smaller (`down`) value of a metric is better; None if the metric does not tell.
 
-    `_direction` exists in Keras 3.13 to 3.15; without it a callback has to be told.
+    `_direction` exists in Keras 3.13 to 3.15; without it the user has to give a callback's mode.
     """
     found = getattr(metric, "_direction", None)
     return found if isinstance(found, str) else None
 
 
 def compiled_with(model: keras.Model, name: str) -> Any:
-    """An argument of `compile`, as it was given; None where there was none.
+    """An argument of `compile` as it was given; None if it was not.
 
-    `_compile_config` exists in Keras 3.13 to 3.15; without it the public `get_compile_config` has it in another form.
+    `_compile_config` exists in Keras 3.13 to 3.15; without it the public `get_compile_config` gives the serialized
+    argument.
     """
     given = getattr(getattr(model, "_compile_config", None), "config", None)
     return (model.get_compile_config() if given is None else given).get(name)
 
 
 def set_compiled_metrics(model: keras.Model, metrics: list[keras.metrics.Metric]) -> None:
-    """Give a compiled model other metrics than those that it is saved with.
+    """Set the metrics of a compiled model, without a change of those that it is saved with.
 
-    `_compile_metrics` exists in Keras 3.13 to 3.15; without it the model keeps those that it is compiled with.
+    `_compile_metrics` exists in Keras 3.13 to 3.15; without it the model keeps the metrics that it was compiled with.
     """
     compiled = getattr(model, "_compile_metrics", None)
     if compiled is not None:
@@ -82,11 +83,12 @@ def set_compiled_metrics(model: keras.Model, metrics: list[keras.metrics.Metric]
 
 
 def tensors_in(network: keras.Model) -> dict[str, Any]:
-    """What each layer or operation of a functional or sequential network puts out in this network, by name.
+    """The output of each layer or operation of a functional or sequential network, in this network, by name.
 
-    A layer that several networks share has an output in each, of which its public `output` is the first. That one is
-    given where tensors no longer have a `_keras_history`, as they have in Keras 3.13 to 3.15: it is the right one for a
-    network that is no part of another. Of a layer that is called several times, one of the outputs is given.
+    A layer that several networks share has an output in each of them. `_keras_history`, which tensors have in Keras
+    3.13 to 3.15, tells which one belongs to this network. Without it, the layer's public `output` is given, the first
+    one, which is right for a network that shares no layers. For a layer that is called several times, it is one of its
+    outputs.
     """
     pending, found = [network.outputs[0]], dict[str, Any]()
     while pending:
@@ -103,7 +105,7 @@ def tensors_in(network: keras.Model) -> dict[str, Any]:
 
 
 def _layers_in_attributes(outer: keras.Layer) -> Iterator[keras.Layer]:
-    """Each layer inside `outer`, once."""
+    """The layers inside `outer`, each once."""
     seen = {id(outer)}
     pending = [outer]
     while pending:
@@ -116,12 +118,12 @@ def _layers_in_attributes(outer: keras.Layer) -> Iterator[keras.Layer]:
 
 
 def _is_wrapped_by(outer: keras.Layer, inner: keras.Layer) -> bool:
-    """Whether `inner` is the functional model that Keras makes of a Sequential: its layers are the Sequential's own."""
+    """Whether `inner` is the functional model that Keras makes inside a Sequential, which has the same layers."""
     return isinstance(outer, keras.Sequential) and isinstance(inner, keras.Model) and inner not in outer.layers
 
 
 def _flat(values: Iterable[object]) -> Iterator[object]:
-    """The values, and those inside lists, tuples, sets and dictionaries among them."""
+    """The values, with lists, tuples, sets and dictionaries among them replaced by their items."""
     for value in values:
         if isinstance(value, dict):
             yield from _flat(value.values())
@@ -132,13 +134,13 @@ def _flat(values: Iterable[object]) -> Iterator[object]:
 
 
 def leave_gradients_as_given(optimizer: keras.optimizers.Optimizer) -> None:
-    """Keep an optimizer on several devices from summing gradients over them, which are summed already.
+    """Keep an optimizer on several devices from summing gradients over the devices; they are summed already.
 
-    Keras sums after it has clipped, so that gradients that are not yet summed would be clipped in parts
+    Keras sums gradients after it has clipped them, so that each device's part would be clipped by itself
     (`TFOptimizer._backend_update_step`, keras/src/backend/tensorflow/optimizer.py, Keras 3.13 to 3.15).
 
     Raises:
-        UserError: this Keras sums elsewhere, and the sums would be summed again.
+        UserError: this version of Keras sums elsewhere, so the sums would be summed again.
     """
     if not hasattr(optimizer, "_all_reduce_sum_gradients"):
         raise UserError(f"devices: Keras {keras.__version__} is not known on several devices: give devices=1")

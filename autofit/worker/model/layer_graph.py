@@ -1,4 +1,4 @@
-"""The graph of a network's layers, read from its configuration: the public place where Keras shows the connections."""
+"""The graph of a network's layers, read from its configuration, where Keras shows the connections publicly."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import keras
 from autofit.errors import UserError
 
 Call: TypeAlias = tuple[str, int]
-"""A call of a layer or operation, which may have several: its name, and the number of the call in this network."""
+"""A call of a layer or operation, which may be called several times: its name, and the number of the call."""
 
 _CALLS_OF_GRAPHS = ("Functional.call", "Sequential.call")
 
@@ -18,11 +18,11 @@ class LayerGraph(NamedTuple):
     """The calls of a network with one input and one output.
 
     Attributes:
-        predecessors: each call with those whose outputs are its arguments. Layer after layer as the network lists them,
-            the calls of a layer together: where a layer is called several times, a call may stand before those that it
-            needs.
+        predecessors: for each call, the calls whose outputs are its arguments. They are in the order in which the
+            network lists its layers, with all calls of a layer together, so that a call of a layer that is called
+            several times may come before its predecessors.
         source: the input.
-        target: the call whose output is that of the network.
+        target: the call whose output is the network's output.
     """
 
     predecessors: dict[Call, list[Call]]
@@ -52,15 +52,18 @@ def layer_graph(network: keras.Model) -> LayerGraph:
 
 
 def _as_counted(end: Call, predecessors: dict[Call, list[Call]]) -> Call:
-    """An input or output as its calls are counted: as an end, those of a network in the network begin with one."""
+    """An input or output of the network with the number of its call as in `predecessors`.
+
+    As an input or output, the calls of a nested network are numbered from one.
+    """
     name, number = end
     return end if end in predecessors else (name, number - 1)
 
 
 def has_graph(layer: keras.Layer) -> bool:
-    """Whether a layer is a functional or sequential network, built, with one input and one output.
+    """Whether a layer is a functional or sequential network that is built and has one input and one output.
 
-    A derived class with a `call` of its own is none: what it computes need not be its graph.
+    A derived class with its own `call` does not count, since it may compute something else than its graph.
     """
     if not isinstance(layer, keras.Model) or type(layer).call.__qualname__ not in _CALLS_OF_GRAPHS:
         return False
@@ -68,12 +71,12 @@ def has_graph(layer: keras.Layer) -> bool:
 
 
 def operations(network: keras.Model) -> dict[str, Any]:
-    """The layers of a functional or sequential network, and the operations that are none, by name."""
+    """The layers of a functional or sequential network, and its operations that are not layers, by name."""
     return {each.name: each for each in getattr(network, "operations", network.layers)}
 
 
 def calls_in(arguments: object) -> list[Call]:
-    """The calls whose outputs are arguments, which are in the form of a configuration."""
+    """The calls whose outputs are among the arguments in a configuration."""
     if isinstance(arguments, dict):
         if arguments.get("class_name") == "__keras_tensor__":
             name, number, _ = arguments["config"]["keras_history"]
@@ -85,7 +88,7 @@ def calls_in(arguments: object) -> list[Call]:
 
 
 def calls_of(ends: object) -> list[Call]:
-    """The calls of inputs or outputs: each is `[name, call, tensor]`, alone or in a list or dictionary of them."""
+    """The calls of inputs or outputs in a configuration: `[name, call, tensor]`, or a list or dictionary of such."""
     if isinstance(ends, dict):
         return [call for value in ends.values() for call in calls_of(value)]
     if isinstance(ends, list | tuple):

@@ -1,4 +1,4 @@
-"""Loss and metrics where an image may have any number of labels."""
+"""Loss and metrics for images that may have any number of labels."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ from autofit.config.multi_label_figures import F1, MEAN_AVERAGE_PRECISION
 
 BINS = 1024
 LARGEST_LOGIT = 12.0
-"""Scores are counted in bins of 0.023 of the logit up to this, 1 in 160,000; those beyond it are equal."""
+"""Scores are counted in bins of 0.023 of the logit, up to this logit (a probability of 1 - 1/160,000); beyond it all
+count as equal."""
 EPSILON = 1e-7
 
 
 class LabelCrossentropy(keras.losses.Loss):
-    """The binary cross-entropy of each label, which Keras averages over samples and labels, in nats."""
+    """The binary cross-entropy of each label, in nats, which Keras averages over samples and labels."""
 
     def __init__(self) -> None:
         super().__init__(name="binary_crossentropy")
@@ -27,12 +28,12 @@ class LabelCrossentropy(keras.losses.Loss):
 
 
 class LabelScores(keras.metrics.Metric):
-    """Mean average precision and F1 of all samples so far, from how often each label had which score.
+    """Mean average precision and F1 over all samples so far, computed from a histogram of scores for each label.
 
-    The definitions are those of `config/multi_label_figures.py`; scores in one bin count as equal.
+    The definitions are those of `config/multi_label_figures.py`; scores in the same bin count as equal.
 
     Args:
-        labels: how many there are.
+        labels: the number of labels.
     """
 
     def __init__(self, labels: int) -> None:
@@ -61,7 +62,7 @@ class LabelScores(keras.metrics.Metric):
             variable.assign(variable + tf.reshape(counts, (BINS, self._labels)))
 
     def result(self) -> dict[str, tf.Tensor]:
-        """Both figures; 0 where there is nothing to judge."""
+        """Both figures; 0 if there is nothing to judge."""
         there, absent = tf.convert_to_tensor(self.with_label.value), tf.convert_to_tensor(self.without_label.value)
         hits, alarms = tf.cumsum(there, axis=0, reverse=True), tf.cumsum(absent, axis=0, reverse=True)
         areas = tf.reduce_sum(there * tf.math.divide_no_nan(hits, hits + alarms), axis=0)

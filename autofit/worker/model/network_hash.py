@@ -1,6 +1,6 @@
-"""Tells one network from another by its layers: their classes, settings and the shapes of their weights.
+"""Hashes that distinguish networks: by the classes, settings and weight shapes of their layers.
 
-And a compiled one by what it is compiled with.
+A second hash distinguishes compiled models by what they are compiled with.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ from autofit.config.given_objects import named_alike
 
 
 def network_sha256(model: keras.Model) -> str:
-    """SHA-256 (hex) over the layers of a network, in their order. The values of the weights do not count.
+    """SHA-256 (hex) over the layers of a network, in order, without the values of the weights and without names.
 
-    Nor do names: Keras numbers its layers by what was built before in the process. A layer that cannot describe its
-    settings counts by its class and its weights.
+    Names are left out since Keras numbers layers by what was built before in the process. A layer that cannot describe
+    its settings counts by its class and the shapes of its weights.
     """
     return hashlib.sha256(json.dumps(_described(model), sort_keys=True).encode()).hexdigest()
 
 
 def compiled_sha256(model: keras.Model) -> str:
-    """SHA-256 (hex) over the optimizer, the loss and the metrics that a model is compiled with; empty for others.
+    """SHA-256 (hex) over the optimizer, loss and metrics that a model is compiled with; empty if it is not compiled.
 
-    Objects count by their settings, functions of the user's own by their names. Metrics that Keras has numbered in this
-    process count without the number.
+    Objects count by their settings, the user's own functions by their names. The number that Keras gives a metric in
+    this process does not count.
     """
     if not model.compiled:
         return ""
@@ -64,7 +64,7 @@ def _config(layer: keras.layers.Layer) -> Any:
 
 
 def _without_names(value: Any) -> Any:
-    """A configuration as JSON, without the names of layers. A dtype's name is all of its configuration."""
+    """A configuration as JSON without the names of layers; a name that is the whole configuration (a dtype) is kept."""
     if isinstance(value, dict):
         return {str(key): _without_names(item) for key, item in value.items() if key != "name" or len(value) == 1}
     if isinstance(value, list | tuple):

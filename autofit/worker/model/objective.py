@@ -1,4 +1,4 @@
-"""The objective of a training: loss, metrics and optimizer, those of autofit or those of a compiled model."""
+"""The objective of a training: loss, metrics and optimizer, either autofit's or those of a compiled model."""
 
 from __future__ import annotations
 
@@ -57,26 +57,26 @@ class Objective:
 
     @property
     def labels_spec(self) -> tf.TensorSpec:
-        """The labels that a step takes."""
+        """The spec of the labels that a step takes."""
         return tf.TensorSpec((None, self.columns), tf.float32) if self.columns else tf.TensorSpec((None,), tf.int64)
 
     @property
     def weights_spec(self) -> tf.TensorSpec:
-        """The weights of the loss that a step takes."""
+        """The spec of the sample weights that a step takes."""
         return tf.TensorSpec((None, self.columns) if self.columns else (None,), tf.float32)
 
     def drawn_labels(self, count: int, classes: int, random: np.random.Generator) -> np.ndarray:
-        """Labels of made-up samples."""
+        """Random labels for `count` samples."""
         if self.columns:
             return random.integers(0, 2, (count, self.columns)).astype(np.float32)
         return random.integers(0, classes, count)
 
     def ones(self, labels: np.ndarray) -> np.ndarray:
-        """The weights of samples that all count alike."""
+        """Sample weights of 1."""
         return np.ones(labels.shape, np.float32)
 
     def told(self, probabilities: tf.Tensor) -> tf.Tensor:
-        """Which classes the model tells each sample to have, 0 or 1, float32 `(n, classes)`."""
+        """The classes that the model predicts for each sample, 0 or 1, float32 `(n, classes)`."""
         if self.columns:
             return tf.cast(probabilities >= THRESHOLD, tf.float32)
         if self.unit_threshold is not None:
@@ -129,7 +129,7 @@ def make_objective(
     The variables of an optimizer that is not the model's own are made in `scope`.
 
     Raises:
-        UserError: autofit cannot train with what the model is compiled with, or an optimizer was given beside its own.
+        UserError: autofit cannot train with what the model is compiled with, or an optimizer was given besides that.
     """
     if source.multi_label:
         return _multi_label_objective(model, source, compiled=compiled, scope=scope)
@@ -155,18 +155,18 @@ def make_objective(
 
 
 def _is_one_unit(model: keras.Model, num_classes: int) -> bool:
-    return num_classes == 2 and model.output_shape[-1] == 1  # noqa: PLR2004 - it says both classes
+    return num_classes == 2 and model.output_shape[-1] == 1  # noqa: PLR2004 - one output tells two classes apart
 
 
 def _threshold_of(loss: keras.losses.Loss) -> float:
-    """Above what the one unit of a model tells the second class."""
+    """The value above which the single output of a model means the second class."""
     return 0.0 if takes_logits(loss) else 0.5
 
 
 def _objective_of_one_unit(
     model: keras.Model, source: ModelSource, scope: Callable[[], AbstractContextManager[Any]]
 ) -> Objective:
-    """Binary cross-entropy of one unit for two classes, unless another loss is given, and accuracy."""
+    """Binary cross-entropy of a single output for two classes, unless another loss is given, and accuracy."""
     loss = given_loss(source) or keras.losses.BinaryCrossentropy()
     threshold = _threshold_of(loss)
     return _built(
@@ -202,10 +202,10 @@ def _multi_label_objective(
 
 
 def given_loss(source: ModelSource) -> keras.losses.Loss | None:
-    """The loss that the user gave as an option; None for none.
+    """The loss that the user gave as an option; None if there is none.
 
     Raises:
-        UserError: it is of a class that is not known here.
+        UserError: its class is not registered here.
     """
     return None if source.loss is None else single_loss(_from_config(source.loss))
 
@@ -221,7 +221,7 @@ def _given_metrics(source: ModelSource) -> list[keras.metrics.Metric]:
 
 
 def _numbered(metrics: list[keras.metrics.Metric]) -> list[keras.metrics.Metric]:
-    """The metrics, of which those with the name of their class are numbered as in Keras: `auc`, `auc_1`."""
+    """The metrics; those that are named by their class are numbered as in Keras: `auc`, `auc_1`."""
     met = Counter[str]()
     for metric in metrics:
         name = metric.name
@@ -247,11 +247,11 @@ def _metric(given: Any) -> keras.metrics.Metric:
 
 
 def _from_config(given: Any) -> Any:
-    """An object of Keras from its configuration; a name stays one."""
+    """A Keras object from its configuration; a name is returned as it is."""
     if isinstance(given, str):
         return given
     try:
-        return keras.saving.deserialize_keras_object(copy.deepcopy(given))  # Keras puts objects into it
+        return keras.saving.deserialize_keras_object(copy.deepcopy(given))  # a copy, since Keras changes it
     except (TypeError, ValueError) as error:
         raise not_registered(error) or error from error
 
@@ -262,7 +262,7 @@ def _optimizer(
     """The optimizer that a request asks for, with its variables."""
     with scope():
         optimizer = _asked_optimizer(model, source)
-        if not optimizer.built:  # before the first trace: otherwise the step is traced twice
+        if not optimizer.built:  # built before the first trace, since otherwise the step would be traced twice
             optimizer.build(model.trainable_variables)
     return optimizer
 
@@ -272,7 +272,7 @@ def _asked_optimizer(model: keras.Model, source: ModelSource) -> keras.optimizer
         return fine_tuning_optimizer(model.trainable_variables, source.learning_rate, source.fine_tuning)
     if source.optimizer_config is not None:
         try:
-            given = keras.optimizers.get(copy.deepcopy(source.optimizer_config))  # Keras puts objects into it
+            given = keras.optimizers.get(copy.deepcopy(source.optimizer_config))  # a copy, since Keras changes it
             return _unscaled(given, model)
         except (TypeError, ValueError) as error:
             raise not_registered(error) or error from error
@@ -280,7 +280,7 @@ def _asked_optimizer(model: keras.Model, source: ModelSource) -> keras.optimizer
 
 
 def _unscaled(optimizer: keras.optimizers.Optimizer, model: keras.Model) -> keras.optimizers.Optimizer:
-    """The optimizer inside one that scales the loss; the step has a scale of its own, which a checkpoint holds."""
+    """The optimizer without a wrapper that scales the loss; the step has its own scale, which a checkpoint holds."""
     if not optimizer.built:
         optimizer.build(model.trainable_variables)
     inner = inner_optimizer(optimizer)
@@ -289,7 +289,7 @@ def _unscaled(optimizer: keras.optimizers.Optimizer, model: keras.Model) -> kera
 
 
 def _refuse_beside_a_compiled_model(source: ModelSource) -> None:
-    """Refuse an optimizer or learning rate, which would be ignored."""
+    """Refuse options for loss, metrics, optimizer or learning rate, which would be ignored."""
     if source.fine_tuning is not None:
         raise UserError("fine-tuning a compiled model would leave out its optimizer: leave the model uncompiled")
     if source.loss is not None or source.metrics or source.optimizer_config is not None:
@@ -329,9 +329,10 @@ def _objective_of_compiled(model: keras.Model, num_classes: int) -> Objective:
 
 
 def _built(objective: Objective, model: keras.Model) -> Objective:
-    """Build the optimizer's variables before the first trace: otherwise the step is traced twice.
+    """Build the variables of the optimizer and the metrics.
 
-    Metrics such as `F1Score` have their variables only after a call, and steps have to know them before.
+    If the optimizer were built in the first trace, the step would be traced twice. Metrics such as `F1Score` have their
+    variables only after a call, and steps have to know them before.
 
     Raises:
         UserError: a metric cannot be counted, or gives several numbers.

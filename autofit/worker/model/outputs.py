@@ -1,7 +1,7 @@
-"""What a user's model gives: probabilities or logits, and in which form its loss and metrics take the labels.
+"""What a user's model gives, probabilities or logits; and the form of the labels that its loss and metrics take.
 
-Keras knows both from the loss and from the labels in the user's data. Here labels are class numbers, so that what a
-function of the user's own takes is found by calling it.
+In Keras these follow from the loss and from the labels in the user's data. autofit has class numbers, so it determines
+what a user's own function takes by calling it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from autofit.errors import UserError
 from autofit.protocol.model_jobs import OutputKind
 
 TOLERANCE, TOLERANCE_OF_BFLOAT16 = 1e-3, 1e-2
-"""Of a probability and of a row's sum; the first is wide enough for float16."""
+"""The tolerance for a probability, and for the sum of a row; the first one suffices for float16."""
 
 COUNTED_AS_TOLD = (
     "the accuracy counts logits above 0, as predictions do: Keras's own would count those above 0.5 "
@@ -33,19 +33,19 @@ _PLACE_IN_GRAPH = re.compile(r"\{\{.*?\}\}|\[Op:\w+\].*")
 """Of what a user did not write, in messages of TensorFlow."""
 
 CROSS_ENTROPIES = ("categoricalcrossentropy", "sparsecategoricalcrossentropy", "categoricalfocalcrossentropy")
-"""Keras's losses of probabilities, unless they have from_logits=True; names without underscores."""
+"""Keras's losses that take probabilities, unless they have from_logits=True; names without underscores."""
 
 
 def output_kind(model: keras.Model, shape: tuple[int, int, int], loss: Any = None) -> OutputKind:
-    """What a model gives, by its loss and by its rows for a bright and a dark image.
+    """What a model gives, by its loss and by its outputs for a bright and a dark image.
 
     Args:
-        model: the user's.
-        shape: of an image, (height, width, 3).
-        loss: with which the model is trained, if it is not compiled; None for autofit's, of probabilities.
+        model: the user's model.
+        shape: the shape of an image, (height, width, 3).
+        loss: the loss that the model is trained with, if it is not compiled; None for autofit's, of probabilities.
 
     Raises:
-        UserError: the loss takes something else than the model gives: it would train, and learn the wrong thing.
+        UserError: the loss takes something else than the model gives, so that the model would learn something wrong.
     """
     single = single_loss(model.loss) if model.compiled else loss
     rows = _rows(model, shape)
@@ -79,15 +79,15 @@ def output_kind(model: keras.Model, shape: tuple[int, int, int], loss: Any = Non
 
 
 def kind_of_one_unit(model: keras.Model, loss: Any, rows: np.ndarray) -> OutputKind:
-    """What the one unit of a model for two classes gives.
+    """What a model for two classes with a single output gives.
 
     Args:
-        model: the user's.
-        loss: with which it is trained; None for the binary cross-entropy of probabilities.
-        rows: of some images, (n, 1).
+        model: the user's model.
+        loss: the loss that it is trained with; None for the binary cross-entropy of probabilities.
+        rows: its outputs for some images, (n, 1).
 
     Raises:
-        UserError: the loss takes something else.
+        UserError: the loss takes something else than the model gives.
     """
     name = "" if loss is None else loss_name(loss)
     if loss is not None and is_kerass_own(loss) and _plain_name(loss) not in LOSSES_OF_ONE_UNIT:
@@ -114,10 +114,10 @@ def kind_of_one_unit(model: keras.Model, loss: Any, rows: np.ndarray) -> OutputK
 
 
 def label_outputs(model: keras.Model, shape: tuple[int, int, int]) -> OutputKind:
-    """What a model gives whose outputs are independent labels, by its rows for a bright and a dark image.
+    """What a model for independent labels gives, by its outputs for a bright and a dark image.
 
     Raises:
-        UserError: it is no probability for each label.
+        UserError: it does not give a probability for each label.
     """
     rows = _rows(model, shape)
     if not _lie_between(model, rows):
@@ -131,12 +131,12 @@ def label_outputs(model: keras.Model, shape: tuple[int, int, int]) -> OutputKind
 
 def _rows(model: keras.Model, shape: tuple[int, int, int]) -> np.ndarray:
     images = np.random.default_rng(0).uniform(0, 255, (2, *shape)).astype("float32")
-    images[1] /= 64  # on bright images two sigmoids may saturate to 0 and 1, which sum to 1
+    images[1] /= 64  # on a bright image two sigmoids may saturate to 0 and 1, which sum to 1 like a softmax
     return np.asarray(keras.ops.convert_to_numpy(model(images, training=False)).astype("float32"))
 
 
 def _are_probabilities(model: keras.Model, rows: np.ndarray) -> bool:
-    """A shape does not show whether there is a softmax."""
+    """Whether the rows are probabilities that sum to 1, as those of a softmax."""
     tolerance = _tolerance(model)
     return bool(np.all(rows > -tolerance) and np.all(np.abs(rows.sum(axis=1) - 1) < tolerance))
 
@@ -152,9 +152,9 @@ def _tolerance(model: keras.Model) -> float:
 
 
 def probabilities_of(outputs: NDArray[np.float32], kind: OutputKind) -> NDArray[np.float32]:
-    """The probabilities (n, classes) in a model's outputs; the outputs themselves where they are such.
+    """The probabilities (n, classes) from a model's outputs; the outputs themselves if they are probabilities.
 
-    One unit is the second class: outputs (n, 1) are those of two.
+    A single output (n, 1) is that of the second of two classes.
     """
     from scipy.special import expit, softmax  # noqa: PLC0415 - takes 0.2 s
 
@@ -169,12 +169,12 @@ def probabilities_of(outputs: NDArray[np.float32], kind: OutputKind) -> NDArray[
 
 
 def class_count(model: keras.Model, kind: OutputKind) -> int:
-    """How many classes the outputs of a model tell apart: one unit says both of two."""
+    """The number of classes that a model's outputs stand for: two for a single output."""
     return 2 if kind in {"one probability", "one logit"} else int(model.output_shape[-1])
 
 
 LOSSES_OF_ONE_UNIT = ("binarycrossentropy", "binaryfocalcrossentropy", "meansquarederror", "meanabsoluteerror")
-"""Keras's losses of one unit for two classes that have 0 and 1 as labels; names without underscores."""
+"""Keras's losses for a single output for two classes, with labels of 0 and 1; names without underscores."""
 
 
 class _MeanOf(keras.losses.Loss):
@@ -190,10 +190,10 @@ class _MeanOf(keras.losses.Loss):
 
 
 def single_loss(given: Any) -> keras.losses.Loss:
-    """The argument of `compile(loss=...)` as one loss: an object, a name, a function, or a list of one of them.
+    """The argument of `compile(loss=...)` as one loss; it may be an object, a name, a function, or a list with one.
 
     Raises:
-        UserError: it is no single loss.
+        UserError: it is not a single loss.
     """
     listed = list(given.values()) if isinstance(given, dict) else given
     if isinstance(listed, list | tuple) and len(listed) == 1:
@@ -207,7 +207,7 @@ def single_loss(given: Any) -> keras.losses.Loss:
 
 
 def as_given(loss: keras.losses.Loss) -> Any:
-    """What `single_loss` was made of where that was a function, which a saved model can name; else the loss."""
+    """The function that `single_loss` made a loss of, which a saved model can name; else the loss itself."""
     return loss.function if isinstance(loss, _MeanOf) else loss
 
 
@@ -226,22 +226,22 @@ def _plain_name(loss: keras.losses.Loss) -> str:
 
 
 def is_kerass_own(thing: Any) -> bool:
-    """Whether a loss or metric is one of Keras and not of the user."""
+    """Whether a loss or metric is Keras's own, and not the user's."""
     found = getattr(thing, "function", None) if isinstance(thing, _MeanOf) else type(thing)
     wrapped = getattr(thing, "_fn", None)  # MeanMetricWrapper holds a user's function
     return all(str(getattr(part, "__module__", "")).split(".")[0] == "keras" for part in (found, wrapped or found))
 
 
 def label_classes(thing: Any, num_classes: int, of_loss: int = 0) -> int:
-    """The width of the one-hot labels that a loss or metric takes; 0 where it takes class numbers.
+    """The width of the one-hot labels that a loss or metric takes; 0 if it takes class numbers.
 
-    Keras's own say so by their names. A loss of the user's gets class numbers, as `fit` gives it the labels of
-    `image_dataset_from_directory`, if it can be called with them; a metric of the user's those of the loss beside it.
+    For Keras's own, the name tells. A user's loss gets class numbers if it can be called with them, as `fit` gives it
+    the labels of `image_dataset_from_directory`; a user's metric gets, if possible, the same labels as the loss.
 
     Args:
         thing: the loss or metric.
-        num_classes: how many classes there are.
-        of_loss: for a metric, what its loss takes.
+        num_classes: the number of classes.
+        of_loss: for a metric, what the loss takes.
 
     Raises:
         UserError: it can be called with neither.
@@ -255,7 +255,7 @@ def label_classes(thing: Any, num_classes: int, of_loss: int = 0) -> int:
     for width in (of_loss, num_classes - of_loss):
         try:
             _call_with_labels(thing, width, num_classes)
-        except Exception as error:  # noqa: BLE001 - whatever a user's function raises where it gets other labels
+        except Exception as error:  # noqa: BLE001 - whatever a user's function raises for labels of the wrong form
             said = str(error).strip()
             why = f"{type(error).__name__}: {said.splitlines()[0][:200]}" if said else ""
             continue
@@ -304,10 +304,10 @@ def naming_metrics() -> Iterator[None]:
 
 
 def _call_with_labels(thing: Any, width: int, num_classes: int) -> None:
-    """Call a loss or metric with more samples than classes, so that no other labels fit by accident.
+    """Call a loss or metric with more samples than classes, so that labels of the wrong form do not fit by accident.
 
     Raises:
-        Exception: it cannot be called, or gives no finite number.
+        Exception: it cannot be called with these labels, or does not give a finite number.
     """
     numbers = np.arange(num_classes + 2) % num_classes
     labels = np.eye(num_classes, dtype=np.float32)[numbers] if width else numbers

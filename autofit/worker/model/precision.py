@@ -1,7 +1,8 @@
-"""The numbers that a network's layers compute with: float32, or mixed precision.
+"""The precision in which a network's layers compute: float32, or mixed precision.
 
-In mixed precision a layer casts its inputs and weights to 16 bits and computes in them; the weights themselves stay
-float32, and so does what makes the output (Micikevicius et al. 2018, arXiv:1710.03740). The policies are Keras's.
+In mixed precision a layer casts its inputs and weights to 16 bits and computes in 16 bits. The weights themselves stay
+float32, and so do the layers that make the output (Micikevicius et al. 2018, arXiv:1710.03740). The policies are
+Keras's dtype policies.
 """
 
 from __future__ import annotations
@@ -23,12 +24,12 @@ from autofit.worker.model.weights import first_sentence
 FLOAT32: Precision = "float32"
 
 OUTPUT_ACTIVATIONS = (keras.layers.Activation, keras.layers.Softmax)
-"""What a model may end with after its last layer with weights."""
+"""Layers that may follow after a model's last layer with weights."""
 
 
 @contextmanager
 def layers_in(precision: str) -> Iterator[None]:
-    """The policy of layers that are made inside the `with`; the one from before is set again after it."""
+    """Set the dtype policy for layers that are made inside the block; the old one is restored after it."""
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(precision)
     try:
@@ -38,10 +39,10 @@ def layers_in(precision: str) -> Iterator[None]:
 
 
 def in_precision(model: keras.Model, precision: Precision) -> keras.Model:
-    """A copy of a user's model, with its weights, whose layers of float32 have this policy; for float32 the model.
+    """A copy of a user's model, with its weights, whose float32 layers have this policy; for float32 the model itself.
 
-    The layers that make the output stay float32, and layers that have another policy keep it. A compiled model's copy
-    is compiled likewise, with the state of its optimizer.
+    The layers that make the output stay float32, and layers with another policy keep it. The copy of a compiled model
+    is compiled in the same way, with the state of its optimizer.
 
     Raises:
         UserError: the model cannot be made from its configuration.
@@ -66,9 +67,10 @@ def in_precision(model: keras.Model, precision: Precision) -> keras.Model:
 
 
 def as_float32(model: keras.Model, precision: Precision) -> None:
-    """Give the layers that were made in this precision the policy of float32, for the file in which the model is kept.
+    """Set layers that were made in this precision to float32, for the file in which the model is saved.
 
-    Any machine computes that well, and so do the formats of other runtimes. What was compiled before does not change.
+    Any machine, and the formats of other runtimes, compute float32 well. Functions that were compiled before do not
+    change.
     """
     for layer in all_layers(model):
         if precision != FLOAT32 and layer.dtype_policy.name == precision:
@@ -76,7 +78,7 @@ def as_float32(model: keras.Model, precision: Precision) -> None:
 
 
 def precision_of(model: keras.Model | None) -> Precision:
-    """The coarsest numbers that a layer of the model computes with."""
+    """The coarsest precision in which a layer of the model computes; float32 without a model."""
     found = {layer.compute_dtype for layer in all_layers(model)} if model is not None else set()
     if "bfloat16" in found:
         return "mixed_bfloat16"
@@ -84,12 +86,12 @@ def precision_of(model: keras.Model | None) -> Precision:
 
 
 def computes_in_float16(model: keras.Model) -> bool:
-    """Whether gradients of this network pass through a layer in float16, in which small ones are zeros."""
+    """Whether gradients of this network pass through a layer in float16, in which small ones underflow to zero."""
     return any(layer.compute_dtype == "float16" for layer in all_layers(model))
 
 
 def inner_optimizer(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
-    """The optimizer without the one around it that scales the loss, which Keras puts there for float16."""
+    """The optimizer without the wrapper that scales the loss, which Keras adds for float16."""
     return optimizer.inner_optimizer if isinstance(optimizer, keras.optimizers.LossScaleOptimizer) else optimizer
 
 
@@ -104,7 +106,7 @@ def _compile_likewise(copy: keras.Model, model: keras.Model) -> None:
 
 
 def _names_of_output(model: keras.Model) -> set[str]:
-    """The names of the layers that make a model's output, up to the last one with weights."""
+    """The names of the layers that make a model's output: the last one with weights, and those after it."""
     names = set[str]()
     for layer in reversed(model.layers):
         if isinstance(layer, keras.Model):
@@ -116,7 +118,7 @@ def _names_of_output(model: keras.Model) -> set[str]:
 
 
 def _patched(value: Any, precision: str, kept: set[str]) -> Any:
-    """A serialized model with another policy wherever a layer's is float32, but for layers of these names."""
+    """A serialized model in which the policy float32 is replaced by another one, except in layers of these names."""
     if isinstance(value, list | tuple):
         return [_patched(item, precision, kept) for item in value]
     if not isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""How raw images become what a backbone of `keras.applications` was trained on."""
+"""Preprocesses raw images as a backbone of `keras.applications` was trained on them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _CAFFE_MEAN = (103.939, 116.779, 123.68)
 
 
 def preprocess(images: keras.KerasTensor, preprocessing: Preprocessing) -> keras.KerasTensor:
-    """RGB images `(n, height, width, 3)` in 0..255 as the backbone needs them; equals its `preprocess_input`."""
+    """Preprocess RGB images `(n, height, width, 3)` in 0..255 for the backbone, as its `preprocess_input` does."""
     if preprocessing == "tf":
         return keras.layers.Rescaling(1 / 127.5, offset=-1.0, name="preprocessing")(images)
     if preprocessing == "torch":

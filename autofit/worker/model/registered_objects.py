@@ -1,7 +1,7 @@
-"""Classes and functions that the user has registered with Keras, taken along to a worker under the same names.
+"""Sends classes and functions that the user has registered with Keras to a worker, where they get the same names.
 
-A class of a notebook cell is sent by value; without its registration Keras would save it under another name, and what
-was saved would not open where the user has registered it. Imports Keras only when it is used.
+A class of a notebook cell is sent by value. Without its registration, the worker's Keras would save it under another
+name, and the saved model could not be opened where the user has registered it. Imports Keras only when it is used.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from autofit.errors import UserError
 
 
 def missing_object(error: Exception) -> str | None:
-    """The name of the class or function that Keras did not find, as its error says; None for another error."""
+    """The name of the class or function that Keras did not find, from its error; None for another error."""
     found = re.search(r"Could not locate \w+ '([^']*)'", str(error))
     return found[1] if found else None
 
 
 def not_registered(error: Exception) -> UserError | None:
-    """What to say where Keras does not find a class or function of the user's; None for another error."""
+    """The error for the user if Keras does not find a class or function of the user's; None for another error."""
     name = missing_object(error)
     if not name:
         return None
@@ -34,14 +34,14 @@ class RegisteredObjects:
     """Registered classes and functions; unpickling one registers them.
 
     Attributes:
-        by_name: the objects by the names that they are registered under, such as `my_package>MyLayer`.
+        by_name: the objects, by the names under which they are registered, such as `my_package>MyLayer`.
     """
 
     def __init__(self, by_name: Mapping[str, Any]) -> None:
         self.by_name = dict(by_name)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Register what is unpickled at once: other objects in the same pickle may need it."""
+        """Pickle so that unpickling registers the objects at once: others in the same pickle may need them."""
         return registered, (self.by_name,)
 
 

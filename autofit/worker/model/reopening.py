@@ -1,7 +1,7 @@
-"""Finds out before the training whether the model that it will save can be opened again.
+"""Checks before the training whether the model that it will save can be opened again.
 
-Only what is not Keras's own can fail to. So the model's configuration is made, in which weights have no part, and those
-pieces of it that are the user's are built again from it.
+Only parts that are not Keras's own can fail. So the model's configuration, without weights, is made, and those parts of
+it that are the user's are built again.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ def check_reopens(model: keras.Model) -> None:
     """Check that a saved copy of a model can be opened.
 
     Raises:
-        UserError: it cannot; the message names the part that is in the way, and the remedy.
+        UserError: it cannot; the message names the part that is to blame, and the remedy.
     """
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Keras's on a lambda: what follows says it in one line
+        warnings.simplefilter("ignore")  # Keras warns of a lambda, for which there is an error below
         try:
             config = keras.saving.serialize_keras_object(model)
         except Exception as error:  # whatever a layer's own get_config raises
@@ -63,7 +63,7 @@ def _check_part(part: dict[str, Any]) -> None:
 
 
 def own_parts(config: Any) -> Iterator[dict[str, Any]]:
-    """The outermost parts of a configuration that are not Keras's own; and all functions and lambdas."""
+    """The outermost parts of a configuration that are not Keras's own, or are functions or lambdas."""
     if isinstance(config, dict):
         if _is_own(config):
             yield config

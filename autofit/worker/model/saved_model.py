@@ -13,14 +13,14 @@ from autofit.storage.model_file import require_sound_model
 from autofit.worker.model.registered_objects import not_registered
 
 _BROKEN = (TypeError, ValueError, LookupError, AttributeError, OSError, RuntimeError, ImportError, ArithmeticError)
-"""What Keras and the layers that it builds raise for a configuration or weights that do not fit."""
+"""The errors that Keras and the layers that it builds raise for a configuration or weights that do not fit."""
 
 
 def load_saved_model(path: Path) -> Any:
     """The `keras.Model` in a `model.keras` of a run directory.
 
     Raises:
-        UserError: it does not exist: the run has not finished an epoch; or it cannot be opened.
+        UserError: it does not exist, since the run has not finished an epoch; or it cannot be opened.
     """
     if not path.is_file():
         raise UserError(f"there is no model at {path}: the run has not finished an epoch; autofit resume {path.parent}")
@@ -33,7 +33,7 @@ def open_model(path: Path, *, compiled: bool) -> Any:
     """Open a `.keras` file, in Keras's safe mode, which runs no code that is in it.
 
     Raises:
-        UserError: it needs a class that is not registered here, or does not describe a model of the file's size.
+        UserError: it needs a class that is not registered here, or it cannot be opened.
     """
     import keras  # noqa: PLC0415 - the import takes seconds and is needed only here
 

@@ -1,7 +1,7 @@
-"""A network as a chain of segments with about equal activations, for computing these again in the backward pass.
+"""Divides a network into a chain of segments with about equal activations, which the backward pass computes again.
 
-Segments end where everything passes through one tensor (`articulation_points`), so that this tensor is all that has to
-be kept of them until the backward pass (Chen et al. 2016, arXiv:1604.06174).
+Segments end where everything passes through one tensor (`articulation_points`), so that only this tensor has to be kept
+until the backward pass (Chen et al. 2016, arXiv:1604.06174).
 """
 
 from __future__ import annotations
@@ -22,14 +22,15 @@ from autofit.worker.model.keras_internals import tensors_in
 from autofit.worker.model.layer_graph import Call, LayerGraph, has_graph, layer_graph, operations
 
 _SLACK = 0.3
-"""How far from its even place a boundary may lie, as a share of a segment, for a smaller tensor there."""
+"""How far a boundary may be from an even division, as a share of a segment, if the tensor there is smaller."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Piece:
-    """What lies between two tensors of a network, one right after the other, through which everything passes.
+    """The part of a network between two consecutive tensors through which everything passes.
 
-    `values` is how many values its layers put out for an image, `kept_values` how many the tensor at its end has.
+    `values` is the number of values in the outputs of its layers, for an image; `kept_values` the number of values in
+    the tensor at its end.
     """
 
     start: keras.KerasTensor
@@ -41,12 +42,12 @@ class _Piece:
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A part of a network: the parts in it are called one after the other, and share the network's layers."""
+    """A segment of a network: its parts, which share the network's layers, are called one after the other."""
 
     parts: tuple[keras.Model, ...]
 
     def __call__(self, inputs: Any, **keywords: Any) -> Any:
-        """Compute its output."""
+        """Compute the segment's output."""
         for part in self.parts:
             inputs = part(inputs, **keywords)
         return inputs
@@ -58,7 +59,7 @@ class Segment:
 
     @property
     def non_trainable_variables(self) -> list[keras.Variable]:
-        """The other ones: frozen weights, averages, states of seed generators."""
+        """The other variables: frozen weights, moving averages, states of seed generators."""
         return _unique(part.non_trainable_variables for part in self.parts)
 
 
@@ -67,7 +68,7 @@ def _unique(lists: Any) -> list[keras.Variable]:
 
 
 def segments_of(network: keras.Model, count: int) -> list[Segment]:
-    """Cut a functional or sequential network into at most `count` segments; one after the other, they are the network.
+    """Cut a functional or sequential network into at most `count` segments, which in sequence compute the network.
 
     Raises:
         UserError: the network is neither, or has several inputs or outputs.
@@ -79,12 +80,13 @@ def segments_of(network: keras.Model, count: int) -> list[Segment]:
 
 
 def boundaries(values: Sequence[int], kept_values: Sequence[int], count: int) -> list[int]:
-    """After how many pieces each segment but the last ends.
+    """The number of pieces before the end of each segment, without the last segment.
 
     Args:
-        values: what each piece puts out.
-        kept_values: the size of the tensor at its end; of those near an even division the smallest is chosen.
-        count: how many segments are wanted; there may be fewer.
+        values: the number of output values of each piece.
+        kept_values: the number of values in the tensor at its end. Of the ends near an even division, the one with the
+            smallest tensor is chosen.
+        count: the wanted number of segments; there may be fewer.
     """
     sums = list(accumulate(values))
     if not sums or count < 1:
@@ -100,7 +102,7 @@ def boundaries(values: Sequence[int], kept_values: Sequence[int], count: int) ->
 
 
 def _joined(pieces: Sequence[_Piece]) -> Segment:
-    """The segment of pieces in a row: a part for those of each network, which may be inside one another."""
+    """The segment of consecutive pieces, with a part for each run of pieces of the same (perhaps nested) network."""
     parts = []
     for _, group in groupby(pieces, key=lambda piece: id(piece.network)):
         row = list(group)
@@ -109,7 +111,7 @@ def _joined(pieces: Sequence[_Piece]) -> Segment:
 
 
 def _pieces(network: keras.Model) -> Iterator[_Piece]:
-    """The pieces of a network in order, those of a network inside it in the place of that network."""
+    """The pieces of a network, in order, with the pieces of a nested network in its place."""
     graph = layer_graph(network)
     found, tensors = operations(network), tensors_in(network)
     tensors[graph.source[0]] = network.inputs[0]
@@ -132,7 +134,7 @@ def _pieces(network: keras.Model) -> Iterator[_Piece]:
 
 
 def _passed(graph: LayerGraph, tensors: dict[str, Any]) -> list[Call]:
-    """The calls through whose one tensor of floats everything passes, the input and the output of the network too."""
+    """The calls whose output, a float tensor, everything passes through; also the network's input and output."""
     calls = Counter(name for name, _ in graph.predecessors)
     ends = {graph.source, graph.target}
 
@@ -146,18 +148,18 @@ def _passed(graph: LayerGraph, tensors: dict[str, Any]) -> list[Call]:
 
 
 def _values(output: Any) -> int:
-    """The values of an output for an image; a dimension that depends on the image counts as one."""
+    """The number of values of an output for an image; a dimension that depends on the image counts as 1."""
     tensors = output if isinstance(output, list | tuple) else [output]
     return sum(math.prod(size or 1 for size in tensor.shape[1:]) for tensor in tensors)
 
 
 def can_be_cut(network: Callable[..., Any]) -> bool:
-    """Whether a network, or one layer of it, is a graph that can be cut into segments."""
+    """Whether a network, or a layer, can be cut into segments."""
     return most_segments(network) > 1
 
 
 def most_segments(network: Callable[..., Any]) -> int:
-    """Into how many segments a network, or one layer of it, can be cut; 1 if not at all."""
+    """The largest number of segments into which a network, or a layer, can be cut; 1 if it cannot be."""
     if not isinstance(network, keras.Model) or not has_graph(network):
         return 1
     try:

@@ -1,4 +1,4 @@
-"""A model of Keras that the user has built, on its way to a worker. Imports Keras only when it is used."""
+"""Sends a Keras model that the user has built to a worker. Imports Keras only when it is used."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from autofit.worker.model.registered_objects import not_registered
 
 
 class SentModel:
-    """A saved model with its weights, which stands for a model function.
+    """A saved model with its weights, which can be called like a model function.
 
     Attributes:
-        identity: the hash of its layers and of what it is compiled with, by which a rerun knows it; the values of its
-            weights do not count.
+        identity: a hash of its layers and of what it is compiled with, by which a rerun recognizes it; the values of
+            its weights do not count.
     """
 
     def __init__(self, archive: bytes, identity: str) -> None:
         self._archive, self.identity = archive, identity
 
     def __call__(self, shape: tuple[int, int, int], num_classes: int) -> Any:
-        """Open it; its shapes are checked later.
+        """Open the model; its shapes are checked later.
 
         Raises:
-            UserError: a class of the user's own is not registered, or a layer holds a lambda.
+            UserError: one of the user's classes is not registered, or a layer holds a lambda.
         """
         del shape, num_classes
         import keras  # noqa: PLC0415 - the parent imports this module without Keras
@@ -49,10 +49,10 @@ class SentModel:
 
 
 def sent(model: Any) -> SentModel:
-    """Save a model of Keras to send it.
+    """Save a Keras model, in order to send it.
 
     Raises:
-        UserError: it cannot be saved, or not all of it.
+        UserError: it cannot be saved, or its optimizer has a setting that is not saved.
     """
     from autofit.worker.model.network_hash import compiled_sha256, network_sha256  # noqa: PLC0415 - imports Keras
     from autofit.worker.model.precision import inner_optimizer  # noqa: PLC0415 - imports Keras

@@ -1,6 +1,6 @@
-"""Bounds what the variables of a saved network take while Keras builds it from its configuration.
+"""Bounds the memory of a saved network's variables while Keras builds it from its configuration.
 
-A configuration of a few hundred bytes can ask for a layer of a terabyte, which Keras makes before it looks at any
+A configuration of a few hundred bytes can describe a layer of a terabyte, which Keras makes before it reads any
 weights.
 """
 
@@ -16,21 +16,21 @@ import keras
 
 _BITS = re.compile(r"\d+$")
 _MOST_BITS_OF_A_NAMELESS_TYPE = 8
-"""Of `bool`, whose name says no size."""
+"""The size of `bool`, whose name does not tell it."""
 
 
 class TooManyVariablesError(ValueError):
-    """The variables of a network would take more than its file can have weights for."""
+    """The variables of a network would take more memory than the weights in its file."""
 
 
 @contextmanager
 def variables_within(most_bytes: int) -> Iterator[None]:
-    """Let the variables that are made meanwhile take at most so many bytes, all together.
+    """Limit the variables that are made in the block to `most_bytes` in total.
 
     Every variable of Keras passes through `keras.Variable.__init__`, on all backends and in every layer.
 
     Raises:
-        TooManyVariablesError: they would take more; the one that is too much is not made.
+        TooManyVariablesError: they would take more; the variable that exceeds the limit is not made.
     """
     inherited, left_bytes = keras.Variable.__init__, most_bytes
 
@@ -55,7 +55,7 @@ def variables_within(most_bytes: int) -> Iterator[None]:
 
 
 def _bytes_of(shape: Any, dtype: Any) -> int:
-    """What a variable of this shape takes; 0 where the shape is not given, and follows from values that are there."""
+    """The memory of a variable of this shape; 0 if no shape is given, since then its values exist already."""
     sides = [side for side in shape or () if isinstance(side, int) and side > 0]
     bits = _BITS.search(keras.backend.standardize_dtype(dtype))
     return math.prod(sides) * (int(bits[0]) if bits else _MOST_BITS_OF_A_NAMELESS_TYPE) // 8 if shape else 0
