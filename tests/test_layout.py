@@ -44,6 +44,27 @@ def too_large(path: Path) -> list[str]:
     return found
 
 
+OF_PYTHON = {"_exit", "_replace"}
+
+
+def private_names(path: Path) -> set[str]:
+    """The private names that a file asks of other objects than `self`, `cls` and `super()`."""
+    found = set()
+    for one in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(one, ast.Attribute) and ast.unparse(one.value) not in {"self", "cls", "super()"}:
+            found.add(one.attr)
+        if isinstance(one, ast.Call) and ast.unparse(one.func) in {"getattr", "hasattr", "setattr"}:
+            found |= {str(each.value) for each in one.args[1:2] if isinstance(each, ast.Constant)}
+    return {name for name in found if name.startswith("_") and not name.startswith("__")} - OF_PYTHON
+
+
+def test_one_module_uses_private_names_of_keras() -> None:
+    """A release of Keras without such a name would end a training, where it is asked for without a fallback."""
+    worker = Path(autofit.__file__).parent / "worker"
+    using = {path.name for path in worker.rglob("*.py") if private_names(path)}
+    assert using == {"keras_internals.py"}
+
+
 @pytest.mark.slow
 def test_no_file_and_no_class_is_too_large() -> None:
     """A file would become the place for everything, and nobody read it to its end."""

@@ -79,17 +79,17 @@ class SplitNetwork:
         self._features = None if features is None else recomputed(features, segments)
         self._head_layers = list(head_layers)
         self._runs = [recomputed(layer, segments) for layer in self._head_layers]
-        self._dropout = next((x for x in self._head_layers if isinstance(x, keras.layers.Dropout)), None)
-        self._dropout_width = _width_at(self._dropout, head, self._head_layers)
+        self.dropout = next((x for x in self._head_layers if isinstance(x, keras.layers.Dropout)), None)
+        self._dropout_width = _width_at(self.dropout, head, self._head_layers)
         parts = [part for part in (features, head) if part is not None]
         self.trainable = [variable for part in parts for variable in part.trainable_variables]
         self.state = [variable for part in parts for variable in part.non_trainable_variables]
 
     def draw(self, count: tf.Tensor) -> tf.Tensor:
         """Draw the dropout mask `(count, width)` by applying dropout to ones, so that it equals that of `model.fit`."""
-        if self._dropout is None:
+        if self.dropout is None:
             return tf.zeros((count, 0))
-        return self._dropout(tf.ones((count, self._dropout_width)), training=True)
+        return self.dropout(tf.ones((count, self._dropout_width)), training=True)
 
     def __call__(self, inputs: tf.Tensor, drawn: tf.Tensor) -> tf.Tensor:
         """Run the backbone and the head in training mode, with the drawn mask in place of the head's dropout."""
@@ -97,7 +97,7 @@ class SplitNetwork:
         if self._features is not None:
             flow = self._features(flow, training=True)
         for layer, run in zip(self._head_layers, self._runs, strict=True):
-            flow = tf.cast(flow, drawn.dtype) * drawn if layer is self._dropout else run(flow)
+            flow = tf.cast(flow, drawn.dtype) * drawn if layer is self.dropout else run(flow)
         return flow
 
     def penalty(self) -> tf.Tensor | float:
@@ -121,7 +121,7 @@ def slices_decide(model: keras.Model, network: Network) -> str | None:
     It does if BatchNormalization trains, which takes its statistics from a slice, or if a layer draws random numbers
     inside the slices, which then differ.
     """
-    own_dropout = getattr(network, "_dropout", None)
+    own_dropout = network.dropout if isinstance(network, SplitNetwork) else None
     for layer in all_layers(model):
         if isinstance(layer, keras.layers.BatchNormalization) and layer.trainable:
             return "BatchNormalization trains on each micro-batch"

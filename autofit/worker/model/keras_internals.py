@@ -82,6 +82,24 @@ def set_compiled_metrics(model: keras.Model, metrics: list[keras.metrics.Metric]
         model._compile_metrics = type(compiled)(metrics, None, output_names=names)  # noqa: SLF001
 
 
+def forget_compilation(model: keras.Model) -> None:
+    """Make a model one that was never compiled, apart from its optimizer.
+
+    In Keras 3.13 to 3.15 `compiled` and three private names hold what `compile` has set. Without these names a value
+    that nothing reads is set.
+    """
+    model.compiled = False
+    model._compile_metrics = model._compile_loss = model._loss_tracker = None  # noqa: SLF001
+
+
+def wrapped_function(metric: Any) -> Any:
+    """The function that a `MeanMetricWrapper` averages; None for any other metric or loss.
+
+    `_fn` exists in Keras 3.13 to 3.15; without it the class alone tells whether a metric is Keras's own.
+    """
+    return getattr(metric, "_fn", None)
+
+
 def tensors_in(network: keras.Model) -> dict[str, Any]:
     """The output of each layer or operation of a functional or sequential network, in this network, by name.
 

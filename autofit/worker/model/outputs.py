@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from autofit.config.multi_label_figures import THRESHOLD
 from autofit.errors import UserError
 from autofit.protocol.model_jobs import OutputKind
+from autofit.worker.model.keras_internals import wrapped_function
 
 TOLERANCE, TOLERANCE_OF_BFLOAT16 = 1e-3, 1e-2
 """The tolerance for a probability, and for the sum of a row; the first one suffices for float16."""
@@ -228,7 +229,7 @@ def _plain_name(loss: keras.losses.Loss) -> str:
 def is_kerass_own(thing: Any) -> bool:
     """Whether a loss or metric is Keras's own, and not the user's."""
     found = getattr(thing, "function", None) if isinstance(thing, _MeanOf) else type(thing)
-    wrapped = getattr(thing, "_fn", None)  # MeanMetricWrapper holds a user's function
+    wrapped = wrapped_function(thing)  # may be a user's
     return all(str(getattr(part, "__module__", "")).split(".")[0] == "keras" for part in (found, wrapped or found))
 
 

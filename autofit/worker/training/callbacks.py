@@ -11,6 +11,7 @@ import numpy as np
 from autofit.printable import first_of
 from autofit.protocol.messages import StageName
 from autofit.worker.execution.session import Session
+from autofit.worker.model.keras_internals import forget_compilation
 from autofit.worker.training.callback_states import CallbackStates, open_csv_files
 from autofit.worker.training.compiled_for_callbacks import compile_for_callbacks
 from autofit.worker.training.run_events import RunEvents
@@ -217,8 +218,7 @@ class Callbacks:
     def detach(self) -> None:
         """Take from the model what it was compiled with for the callbacks."""
         if self._compiles:
-            self._model.compiled = False
-            self._model._compile_metrics = self._model._compile_loss = self._model._loss_tracker = None  # noqa: SLF001 - as in a model that was never compiled
+            forget_compilation(self._model)
 
 
 def _of_epoch(progress: TrainingProgress, epoch: int, names: Sequence[str]) -> float | None:

@@ -94,10 +94,12 @@ def guessing_loss(objective: Objective, classes: int) -> float:
 
 def facts_of(session: Session, source: ModelSource) -> Facts:
     """The facts about a training."""
+    from autofit.worker.model.keras_internals import all_layers  # noqa: PLC0415 - the decision above is pure
+
     optimizer, is_own = session.objective.optimizer, source.sent or source.reference is not None
     trains_pretrained = not is_own and source.spec.trainable == "all" and source.spec.weights != "none"
     usual = usual_rates(type(optimizer).__name__.lower(), trains_pretrained=trains_pretrained)
-    layers = {type(layer).__name__ for layer in session.built.model._flatten_layers()}  # noqa: SLF001 - also nested ones
+    layers = {type(layer).__name__ for layer in all_layers(session.built.model)}
     return Facts(
         learning_rate=float(optimizer.learning_rate),
         highest_rate=usual.most if usual else None,
