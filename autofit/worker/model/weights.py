@@ -29,13 +29,13 @@ def load_backbone(
 ) -> keras.Model:
     """The backbone without its top, from preprocessed images `(n, height, width, 3)` to pooled features `(n, d)`.
 
-    Pooling is left to Keras: ConvNeXt has a LayerNormalization after it, the others are as with a pooling layer on top.
+    Keras adds the pooling: ConvNeXt has a LayerNormalization after it; the others have only the pooling.
 
     Args:
-        backbone: which one.
+        backbone: the architecture.
         image_size: (height, width) in pixels.
         weights: "imagenet", which downloads on first use and may take minutes, "none", or a file.
-        on_message: called with a line about what was loaded, where that is not what one would expect.
+        on_message: called with a line about what was loaded from a file, or which of several ImageNet files was taken.
 
     Raises:
         UserError: the weights cannot be downloaded or read, or do not fit.
@@ -54,7 +54,7 @@ def load_backbone(
 
 
 def frozen_hash(variables: Iterable[keras.Variable]) -> str:
-    """SHA-256 (hex) over dtype, shape and bytes of the variables, in their order; names do not count."""
+    """SHA-256 (hex) over dtype, shape and bytes of the variables, in their order, without their names."""
     digest = hashlib.sha256()
     for variable in variables:
         array = keras.ops.convert_to_numpy(variable)
@@ -84,19 +84,19 @@ def _construct(backbone: Backbone, image_size: tuple[int, int], weights: str | N
 
 
 def _with_imagenet(backbone: Backbone, image_size: tuple[int, int], on_message: Callable[[str], None]) -> keras.Model:
-    """Let Keras download what its cache lacks; build and load."""
+    """Build the backbone and load its ImageNet weights; Keras downloads them if its cache lacks them."""
     cached = imagenet_cache() / backbone.weights_file_for(image_size)
     was_there = cached.exists()
     try:
         with warnings.catch_warnings():
-            # MobileNet v1 and v2 say that the weights for 224 pixels serve a size without its own: as intended.
+            # MobileNet v1 and v2 warn that a size without weights of its own gets those for 224 pixels: as intended.
             warnings.filterwarnings("ignore", message="`input_shape` is undefined or non-square")
             model = _construct(backbone, image_size, "imagenet")
     except Exception as error:
         if _is_no_download(error):
             message = _replaced_message if was_there else _offline_message
             raise UserError(message(backbone, cached, error)) from error
-        # Keras downloads into the final file and has no checksum for MobileNet v1 and v2: a part may stay after a kill.
+        # Keras downloads into the final file and has no checksum for MobileNet v1 and v2: a kill leaves a part.
         if isinstance(error, _UNREADABLE) and cached.exists():
             raise UserError(
                 f"the ImageNet weights in {cached} cannot be read ({first_sentence(error)}): delete the file, run again"
@@ -108,7 +108,7 @@ def _with_imagenet(backbone: Backbone, image_size: tuple[int, int], on_message: 
 
 
 def _sizes_served(backbone: Backbone, image_size: tuple[int, int]) -> str:
-    """For which image sizes the file serves that is loaded for this one, where the backbone has several files."""
+    """A sentence that says that the file for 224 pixels is used for a size without a file of its own; else empty."""
     height, width = image_size
     if not backbone.weights_sizes or (height == width and height in backbone.weights_sizes):
         return ""
@@ -128,7 +128,7 @@ def _is_no_download(error: Exception) -> bool:
 
 
 def _replaced_message(backbone: Backbone, cached: Path, error: Exception) -> str:
-    """Keras downloads again where its checksum tells that a file is not its own, and deletes the file if that fails."""
+    """Keras downloads a file again whose checksum differs, and deletes the file if the download fails."""
     reason = first_sentence(error).rpartition(" -- ")[2]
     gone = "" if cached.exists() else ", and Keras has deleted it"
     return (
@@ -146,7 +146,7 @@ def _offline_message(backbone: Backbone, cached: Path, error: Exception) -> str:
 
 
 def _check_file(backbone: Backbone, image_size: tuple[int, int], path: Path) -> None:
-    """Refuse a weights file of a wrong kind, before the backbone is built."""
+    """Refuse a weights file of a wrong kind before the backbone is built."""
     if not path.name.endswith(WEIGHTS_SUFFIXES):
         raise UserError(f"weights file {path} is of no known kind: give a .weights.h5, .h5 or .keras file")
     if not path.is_file():
@@ -165,7 +165,7 @@ def _load_file(model: keras.Model, backbone: Backbone, path: Path) -> int | None
         require_plain_model(path)
         classes = classes_of_top(path, int(model.output_shape[-1]))
         with warnings.catch_warnings():
-            # Keras 3.15 only warns where a part of the file is missing and the fresh weights stay.
+            # Keras 3.15 only warns if a part of the file is missing, and leaves the initial weights there.
             warnings.filterwarnings("error", message="Skipping nested container", category=UserWarning)
             if classes is None:
                 model.load_weights(path)

@@ -1,14 +1,14 @@
 """The worker process itself.
 
 tf_settings.py      TensorFlow's settings and the limit of its allocator
-devices.py          on how many devices a job computes
-keras_config.py     the settings of a keras.json that are not followed
-memory.py           the memory of this process, inside TensorFlow's allocator and in all
+devices.py          how many devices a job uses
+keras_config.py     the settings in keras.json that autofit does not follow
+memory.py           the memory of this process: its total, and the part in TensorFlow's allocator
 allocator_stall.py  notices that the allocator waits for memory that nothing will free
 heartbeat.py        progress.jsonl and events.jsonl
-phase_times.py      where the seconds of the worker go
-control_pipe.py     the requests of the parent, and how the worker notices its death
-signals.py          what signals mean to the worker
-stop_conditions.py  whether the worker stops before its work is done
-exceptions.py       what ends a job
+phase_times.py      the seconds that the worker spends in each phase
+control_pipe.py     the parent's requests, and how the worker notices the parent's death
+signals.py          what the worker does on a signal
+stop_conditions.py  decides whether the worker stops before its work is done
+exceptions.py       the exceptions that end a job
 """

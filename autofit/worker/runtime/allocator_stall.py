@@ -15,10 +15,10 @@ from pathlib import Path
 
 LOOK_EVERY_SECONDS = 0.1
 ASLEEP_FOR_SECONDS = 1.0
-"""Well over the longest wait between two operations of a step, well under the allocator's own patience."""
+"""Well over the longest wait between two operations of a step, well under the 10 s that the allocator waits."""
 
 AWAKE_SHARE = 0.05
-"""The share of processor time below which the process counts as asleep: the heartbeat and the watcher use some."""
+"""A process that uses a smaller share of processor time counts as asleep: the heartbeat and this watcher use some."""
 
 TASKS = Path("/proc/self/task")
 
@@ -55,7 +55,7 @@ def _any_thread_runs() -> bool:
 
 
 def _state(task: Path) -> str:
-    """The letter after the thread's name, which is in parentheses and may hold anything."""
+    """A thread's state: the letter after the thread's name, which is in parentheses and may hold any characters."""
     try:
         return (task / "stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[0]
     except (OSError, IndexError):  # it has just ended

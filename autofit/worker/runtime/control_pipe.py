@@ -1,4 +1,4 @@
-"""The control pipe: the requests of the parent, and how a worker learns that the parent is gone."""
+"""The control pipe: it carries the parent's requests, and its end tells the worker that the parent is gone."""
 
 from __future__ import annotations
 
@@ -16,14 +16,15 @@ PARENT_GONE_EXIT_CODE = 71
 
 
 class Requests(queue.Queue["Request | None"]):
-    """Requests in their order; None means that the parent is gone.
+    """The parent's requests in order of arrival; None means that the parent is gone.
 
     Attributes:
         grace_seconds: how long the worker may take to commit and stop after the parent is gone. 0 until a job has
-            something to commit: the worker then exits at once.
-        stop_signal: the name of a signal that asks to commit and stop; empty if none came.
-        commit_is_asked: whether a signal asks to commit and go on.
-        shards: the numbers of the shards that are asked for; apart, as a look whether to stop takes a request.
+            something to commit; while it is 0 the worker exits at once.
+        stop_signal: the name of the signal that asked to commit and stop; empty if none came.
+        commit_is_asked: whether a signal or a request has asked to commit and go on.
+        shards: the numbers of the requested shards. They have a queue of their own, because a check whether to stop
+            takes a request from the queue.
     """
 
     grace_seconds = 0.0
@@ -43,11 +44,11 @@ class Requests(queue.Queue["Request | None"]):
 
 
 def read_requests(control: int) -> Requests:
-    """Read the control pipe on a thread of its own.
+    """Read the control pipe on a separate thread.
 
-    When the pipe ends, the parent is gone. The job is told so, and has `grace_seconds` to commit and stop; then this
-    process exits, whatever the job does. A pipe is used and not PDEATHSIG, which fires when the thread that started
-    this process ends.
+    When the pipe ends, the parent is gone. The job finds None in the queue, and has `grace_seconds` to commit and stop;
+    then this process exits, whatever the job does. PDEATHSIG would not do: it fires when the thread that started this
+    process ends.
     """
     requests = Requests()
 

@@ -1,4 +1,4 @@
-"""On how many devices a job computes, and which TensorFlow may see. Nothing here imports TensorFlow."""
+"""How many devices a job uses, and which of them TensorFlow may see. Nothing here imports TensorFlow."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from autofit.protocol.job import Devices, Job, TrainJob
 
 
 def devices_of(job: Job) -> Devices:
-    """How many devices a job computes on: one, but for a training of layers of the backbone.
+    """How many devices a job uses: one, unless it trains layers of the backbone.
 
-    A head on features is small, and a probe measures one device of several.
+    A head on features is small, and a probe measures only one of several devices.
     """
     if not isinstance(job.work, TrainJob) or job.source is None:
         return 1
@@ -21,7 +21,7 @@ def devices_of(job: Job) -> Devices:
 
 
 def logical_cpus(tf: Any, devices: Devices) -> None:
-    """Make several devices of the CPU, if a test asks for that; before TensorFlow's first operation."""
+    """Divide the CPU into several logical devices if a test asks for that; to be called before the first operation."""
     asked = int(os.environ.get(LOGICAL_CPUS_VARIABLE) or 1)
     if devices != 1 and asked > 1:
         cpu = tf.config.list_physical_devices("CPU")[0]
@@ -29,5 +29,5 @@ def logical_cpus(tf: Any, devices: Devices) -> None:
 
 
 def visible(gpus: list[Any], devices: Devices) -> list[Any]:
-    """The GPUs that TensorFlow may see: the others would need the same settings."""
+    """The GPUs that TensorFlow may see. The others are hidden, since TensorFlow wants the same settings for all."""
     return gpus if devices == "all" else gpus[:devices]

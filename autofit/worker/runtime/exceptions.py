@@ -1,4 +1,4 @@
-"""What ends a worker's job, on purpose or by running out of memory; importable before TensorFlow."""
+"""The exceptions that end a worker's job, on purpose or out of memory. Nothing here imports TensorFlow."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from autofit.errors import UserError
 
 
 class StopRequested(Exception):  # noqa: N818 - no error: the worker was asked to stop
-    """The attempt stops here because it was asked to; all applied updates are committed."""
+    """The attempt stops because it was asked to; all updates so far are committed."""
 
     def __init__(self, reason: Literal["interrupted", "yielded"], cause: str) -> None:
         super().__init__(cause)
@@ -16,15 +16,15 @@ class StopRequested(Exception):  # noqa: N818 - no error: the worker was asked t
 
 
 class OutOfDeviceMemoryError(Exception):
-    """The device's memory ran out and there is nothing left to make smaller; the weights are whole."""
+    """The device's memory ran out with the smallest micro-batch too; the weights are intact."""
 
 
 class TornUpdateError(Exception):
-    """Memory ran out inside the update itself: the weights in this process can no longer be trusted."""
+    """Memory ran out while the weights were updated: the weights in this process may be updated in part."""
 
 
 class ShortOfMemoryError(UserError):
-    """The host has too little left for a worker to begin. `cause` says so without what to do."""
+    """The host has too little memory left for a worker to begin. `cause` is the message without the advice."""
 
     def __init__(self, cause: str) -> None:
         super().__init__(f"{cause}: free memory")
@@ -32,10 +32,10 @@ class ShortOfMemoryError(UserError):
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of a message that says something; the name of the error if there is none.
+    """The first line of an error's message that names the cause; the error's class if the message is empty.
 
-    An error inside a function that TensorFlow has compiled begins with where that was: `Graph execution error:`,
-    `Detected at node ... defined at (most recent call last):` and lines of a stack.
+    The message of an error inside a function that TensorFlow has compiled begins with the place: `Graph execution
+    error:`, `Detected at node ... defined at (most recent call last):` and lines of a stack. These are left out.
     """
     lines = [line for line in str(error).strip().splitlines() if line.strip()]
     if lines and lines[0].strip() == "Graph execution error:":

@@ -1,4 +1,4 @@
-"""The worker's heartbeat (`progress.jsonl`) and its events (`events.jsonl`), which must not be lost."""
+"""The worker's heartbeat (`progress.jsonl`), and its events (`events.jsonl`), none of which may be lost."""
 
 from __future__ import annotations
 
@@ -24,20 +24,23 @@ LINE_EVERY_SECONDS = 0.25
 FRESH_SECONDS = 0.1
 SAMPLE_BYTES = 128
 CHILDREN_EVERY_SAMPLES = 20
-"""Finding the children takes a look at all processes of the machine, which is too much for each sample."""
+"""Finding the children means listing all processes of the machine, which takes too long for each sample."""
 
 
 class Heartbeat:
-    """Reports the progress of the work, at most four times a second, from a thread of its own.
+    """Reports the progress of the work, at most four times a second, from a separate thread.
 
-    The work only sets the latest state. A line is written when it has changed: a worker that hangs writes none. The
-    sample of memory in use is overwritten four times a second: it is there when a worker dies suddenly, while it waits
-    in the allocator. Nothing stops the heartbeat, not even a full disk: silence would be taken for a hang.
+    The work only sets the latest state. A line is written when the state has changed: a worker that hangs writes none.
+    The sample of the memory in use is overwritten four times a second, also while the work waits in the allocator: the
+    parent finds it if the worker dies suddenly. Nothing stops the heartbeat, not even a full disk: the parent would
+    take its silence for a hang.
 
     Attributes:
         host_bytes: resident memory of this process and its children.
-        stop_below_bytes: with less host memory left the worker is to stop; follows from what was left at the start.
-        times: where the seconds go.
+        stop_below_bytes: the worker is to stop when the host has less memory left than this; derived from what the host
+            had left at the start.
+        device_bytes: a function that returns the bytes in use in the device's allocator.
+        times: the seconds spent in each phase.
     """
 
     def __init__(self, attempt: AttemptDirectory, read_memory_left: Callable[[], MemoryLeft] | None = None) -> None:
@@ -68,9 +71,9 @@ class Heartbeat:
         self.beat(phase=phase, **state)
 
     def beat(self, **state: Any) -> None:
-        """Set what has changed: any field of `Progress`.
+        """Set those fields of `Progress` that have changed.
 
-        The values of `metrics` may be tensors. They are read from the device for a line that is written, and only then.
+        The values of `metrics` may be tensors. They are read from the device only when a line is written.
         """
         if state.get("phase", self._state["phase"]) != self._state["phase"]:
             self.times.begin(state["phase"])
@@ -100,8 +103,9 @@ class Heartbeat:
     def memory_left(self) -> MemoryLeft | None:
         """The memory that the host has left; None if the system gives no figure.
 
-        It is read again unless it was asked for less than `FRESH_SECONDS` ago: after a longer step, even a reading that
-        the heartbeat has just made may be from before the step took its memory. A reading takes 0.1 to 0.4 ms.
+        It is read anew unless the last call and the last reading were less than `FRESH_SECONDS` ago. After a longer
+        step, even the heartbeat's newest reading may be from before the step took its memory. A reading takes 0.1 to
+        0.4 ms.
         """
         now = time.monotonic()
         is_fresh = now - self._asked_at < FRESH_SECONDS and now - self._read_at < FRESH_SECONDS
@@ -109,7 +113,7 @@ class Heartbeat:
         return self._memory_left if is_fresh else self._read_left()
 
     def event(self, event: Event) -> None:
-        """Write an event, which must not be lost, at once.
+        """Write an event at once: none may be lost.
 
         Raises:
             OSError: it cannot be written.

@@ -1,4 +1,4 @@
-"""The settings in a user's `keras.json` that autofit does not follow: it trains in float32 with the channels last."""
+"""The settings in a user's `keras.json` that autofit does not follow: it trains in float32 with channels last."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ OWN = {"floatx": FLOATX, "image_data_format": CHANNELS}
 
 
 def use_own_settings() -> str:
-    """Set what autofit needs in a process of its own; returns what to say if a setting was another, else nothing."""
+    """Set what autofit needs in a worker process; returns a message if a setting was different, else nothing."""
     import keras  # noqa: PLC0415 - after its settings are made
 
     found = {"floatx": keras.config.floatx(), "image_data_format": keras.config.image_data_format()}
@@ -29,10 +29,10 @@ def use_own_settings() -> str:
 
 
 def require_own_settings() -> None:
-    """Refuse a user's own process in which Keras is set to something else.
+    """Check that Keras in the user's own process has the settings that autofit needs.
 
     Raises:
-        UserError: it is.
+        UserError: it has others.
     """
     import keras  # noqa: PLC0415 - after its settings are made
 
@@ -48,10 +48,12 @@ READS_THEM = ("keras", "src", "backend", "config.py")
 
 @contextmanager
 def naming_the_settings() -> Iterator[None]:
-    """Say which file is to be mended where Keras cannot be imported for its settings, and do not wait for a pipe.
+    """Name the file to mend if Keras cannot be imported because of its settings.
+
+    A path that is no regular file is refused before Keras opens it: Keras would wait for ever for a named pipe.
 
     Raises:
-        UserError: they cannot be read, or Keras refuses a value in them.
+        UserError: the settings cannot be read, or Keras refuses a value in them.
     """
     path = settings_file()
     if os.path.exists(path) and not os.path.isfile(path):  # noqa: PTH110, PTH113 - these raise nothing

@@ -1,6 +1,6 @@
-"""Measures the memory of this process: all of it, and that inside TensorFlow's allocator.
+"""Measures the memory of this process: its total, and the part inside TensorFlow's allocator.
 
-TensorFlow is imported inside the functions: the heartbeat measures before it is loaded.
+TensorFlow is imported inside the functions, because the heartbeat measures before TensorFlow is loaded.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import psutil
 
 CPU = "CPU:0"
 GPU = "GPU:0"
-"""TensorFlow's names of the devices whose memory counts."""
+"""TensorFlow's names of the devices whose memory is measured."""
 
 
 # Resident memory ------------------------------------------------------------------------------------------------------
@@ -28,7 +28,7 @@ def resident_bytes() -> int:
 
 
 def children_bytes(me: psutil.Process) -> int:
-    """Resident memory of a process's children and theirs, in bytes."""
+    """Resident memory of a process's descendants, in bytes."""
     total = 0
     for child in me.children(recursive=True):
         with contextlib.suppress(psutil.Error):  # it has just ended
@@ -41,16 +41,16 @@ def children_bytes(me: psutil.Process) -> int:
 
 @dataclass(frozen=True, slots=True)
 class AllocatorArena:
-    """The contiguous address space of the allocator on a CPU. Pages that it has not touched are not resident."""
+    """The contiguous address space of the allocator on a CPU. Pages that were never touched are not resident."""
 
     address: int
     size_bytes: int
 
     def resident_bytes(self) -> int:
-        """How much of it is resident, in bytes; 0 if the system does not say.
+        """How much of the arena is resident, in bytes; 0 if the system does not say.
 
-        mincore(2) has a byte for each page, with the lowest bit set where it is in memory:
-        https://man7.org/linux/man-pages/man2/mincore.2.html. It takes a millisecond for some gigabytes.
+        mincore(2) gives a byte for each page, whose lowest bit is set if the page is in memory:
+        https://man7.org/linux/man-pages/man2/mincore.2.html. It takes a millisecond for a few gigabytes.
         """
         page = mmap.PAGESIZE
         start = self.address - self.address % page
@@ -64,8 +64,9 @@ class AllocatorArena:
     def ask_for_huge_pages(self) -> None:
         """Ask the kernel for pages of 2 MiB, which halve the cost of the first touch.
 
-        Measured with a first step on 370 images, 2 GB of new memory: 2.7 s and not 3.6, on a kernel whose transparent
-        huge pages are set to `madvise`, the default of most distributions. This is a hint that the kernel may ignore.
+        Measured with a first step on 370 images, 2 GB of new memory: 2.7 s instead of 3.6 s, on a kernel whose
+        transparent huge pages are set to `madvise`, the default of most distributions. The kernel may ignore the
+        request.
         """
         advice = getattr(mmap, "MADV_HUGEPAGE", None)  # Linux only
         if advice is None:
@@ -83,10 +84,10 @@ _arena: AllocatorArena | None = None
 
 
 def reserve_arena(megabytes: int) -> None:
-    """Make the allocator reserve its whole limit as one arena, untouched, before anything else.
+    """Make the allocator reserve its whole limit as one arena before its first use; no page of it is touched.
 
-    By itself it grows by doubling, and free memory in two arenas cannot be joined: under 3 GB a
-    frozen MobileNetV2 at 160 px ran out with half of the limit in use. The memory is reserved, not resident.
+    Otherwise the allocator grows by doubling, and free memory in two arenas cannot be joined: with a limit of 3 GB a
+    frozen MobileNetV2 at 160 px ran out of memory with half of the limit in use. The memory is reserved, not resident.
     """
     import numpy as np  # noqa: PLC0415 - with TensorFlow
     import tensorflow as tf  # noqa: PLC0415 - imported by now, so that its size is part of what is measured
@@ -105,7 +106,7 @@ def reserve_arena(megabytes: int) -> None:
 
 
 def arena_resident_bytes() -> int:
-    """How much of the allocator's arena is resident, in bytes: all that was ever in use. 0 if there is no arena."""
+    """How much of the allocator's arena is resident, in bytes: all pages that were ever in use. 0 without an arena."""
     return _arena.resident_bytes() if _arena else 0
 
 

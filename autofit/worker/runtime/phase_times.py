@@ -1,4 +1,4 @@
-"""Where the seconds of a worker go: its phases, and in them the first calls of its compiled steps."""
+"""How many seconds a worker spends in each phase, and in the first calls of its compiled steps."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ FIRST_STEPS = "first steps"
 
 
 class PhaseTimes:
-    """The seconds in each phase, and apart from them those of first calls.
+    """The seconds in each phase, and separately those of first calls.
 
-    A first call is that of a step with a number of images that it has not run before in this process. It traces, on a
-    GPU it also tunes the convolutions of that shape, and it computes. On a GPU it returns when its operations were
-    started, as tuning has ended by then.
+    A first call is the first one in this process of a step with a given number of images. It traces the step, on a GPU
+    it also tunes the convolutions of that shape, and it computes. On a GPU it returns when its operations have been
+    started; tuning has ended by then.
 
     Args:
         clock: in seconds.
@@ -33,17 +33,17 @@ class PhaseTimes:
         self._called: set[tuple[object, ...]] = set()
 
     def launched(self, at: float) -> None:
-        """The process was launched at this time, by the same clock: what went by until it could count is its start."""
+        """Count the time from the launch, by the same clock, to the making of this object as the phase of the start."""
         self._spent[Phase.START] = self._spent.get(Phase.START, 0.0) + max(0.0, self._began - at)
 
     def begin(self, phase: Phase) -> None:
-        """A phase begins, and the one before ends."""
+        """Begin a phase, and end the one before."""
         self._add(self._phase)
         self._phase = phase
 
     @contextmanager
     def call(self, step: str, *sizes: int) -> Iterator[None]:
-        """A call of a step with these numbers of images: if it is the first, and succeeds, it counts apart."""
+        """Time a call of a step with these numbers of images: the first one that succeeds is counted separately."""
         if (step, *sizes) in self._called:
             yield
             return
@@ -53,7 +53,7 @@ class PhaseTimes:
         self._add(FIRST_STEPS)
 
     def timed(self, step: str, function: Callable[[Any], T]) -> Callable[[Any], T]:
-        """A function of a batch `(n, …)`, its calls counted as those of a step."""
+        """Wrap a function of a batch `(n, …)`, so that its calls are counted as those of a step."""
 
         def call(batch: Any) -> T:
             with self.call(step, len(batch)):

@@ -1,4 +1,4 @@
-"""What signals mean to a worker. A batch system may send them to all processes of a job, not to the parent alone."""
+"""What a worker does on a signal. A batch system may send signals to all processes of a job, not only to the parent."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ STOPPING = ("SIGTERM", "SIGHUP", "SIGINT")
 def heed_signals(requests: Requests) -> None:
     """Let SIGTERM, SIGHUP and SIGINT ask the job to commit and stop, and SIGUSR1 to commit and go on.
 
-    Without a job that has something to commit, those that stop end the process at once, and SIGUSR1 does nothing. A
-    handler only sets a flag: it may interrupt the queue of requests, whose lock it would then wait for in vain.
+    Until a job has something to commit, the first three end the process at once, and SIGUSR1 has no effect. A handler
+    only sets a flag: it may interrupt code that holds the lock of the queue of requests, so that it would wait for this
+    lock for ever.
     """
 
     def stop(number: int, frame: FrameType | None) -> None:

@@ -17,7 +17,7 @@ from autofit.worker.runtime.heartbeat import Heartbeat
 from autofit.worker.runtime.memory import arena_resident_bytes, peak_bytes, resident_bytes
 
 PARENT_GONE_GRACE_SECONDS = 20.0
-"""How long a step and a commit may take after the parent is gone. Who resumes the run waits for longer than this."""
+"""How long a step and a commit may take after the parent is gone. A process that resumes the run waits for longer."""
 
 Reason = tuple[Literal["interrupted", "yielded"], str]
 
@@ -26,10 +26,10 @@ class StopConditions:
     """Decides whether the worker stops: on request, at the time limit, over the memory limit, or short of host memory.
 
     Args:
-        requests: of the parent. Where the parent is gone, the worker now has time to commit.
-        heartbeat: which measures the memory.
+        requests: the parent's. Their `grace_seconds` is set: the worker has something to commit from now on.
+        heartbeat: measures the memory.
         memory: the budget of the worker.
-        device: TensorFlow's name of the device whose memory counts.
+        device: TensorFlow's name of the device whose memory is measured.
         stop_at: the time limit, by `clock`; None for none.
         clock: in seconds, the same in the parent and the worker.
     """
@@ -61,19 +61,15 @@ class StopConditions:
 
     @property
     def ends_run(self) -> bool:
-        """Whether the reason found leaves the run to its user: no other attempt follows by itself."""
+        """Whether the reason found ends the run until its user resumes it: no other attempt follows by itself."""
         return self._reason is not None and self._reason[0] == "interrupted"
 
     def stop(self) -> None:
-        """Stop for the reason found.
-
-        Raises:
-            StopRequested: always.
-        """
+        """Raise StopRequested, with the reason found."""
         raise StopRequested(*(self._reason or ("interrupted", "asked to stop")))
 
     def stop_if_met(self) -> None:
-        """Stop where nothing has to be saved first.
+        """Stop if a condition is met, without saving first.
 
         Raises:
             StopRequested: a condition is met.
@@ -82,10 +78,10 @@ class StopConditions:
             self.stop()
 
     def measure_non_allocator_bytes(self) -> None:
-        """Report what this process takes outside the allocator, in bytes: part of the next attempt's budget.
+        """Report what this process takes outside the allocator, in bytes, for the next attempt's budget.
 
-        It is measured with the images that are loaded at this moment; what they make it too large is room to grow. On
-        a GPU the budget is the device's memory, of which the process takes nothing outside the allocator.
+        The figure includes the images that are loaded at this moment; this surplus is room to grow. On a GPU nothing is
+        reported: the budget is the device's memory, of which the process takes nothing outside the allocator.
         """
         if self._memory.device == "gpu":
             return
@@ -93,7 +89,7 @@ class StopConditions:
         self._heartbeat.event(Event(non_allocator_bytes=max(outside, 1)))
 
     def take_commit(self) -> bool:
-        """Whether a checkpoint was asked for, since the last one."""
+        """Whether a checkpoint was asked for since the last call."""
         is_asked, self._requests.commit_is_asked = self._requests.commit_is_asked, False
         return is_asked
 
@@ -124,9 +120,9 @@ class StopConditions:
         return "yielded", "the process grew over memory_limit outside the allocator"
 
     def _short_of_memory(self) -> Reason | None:
-        """Stop before the kernel kills the worker and what was not committed is lost.
+        """Stop before the kernel kills the worker, which would lose what is not committed.
 
-        What the process takes outside the allocator is not measured here: what has grown is gone with the process.
+        What the process takes outside the allocator is not reported here: the growth ends with the process.
         """
         left = self._heartbeat.memory_left()
         if left is None or left.bytes - self._growth_bytes(left) >= self._heartbeat.stop_below_bytes:
@@ -134,9 +130,9 @@ class StopConditions:
         return "yielded", f"the machine has {format_size(left.bytes)} of memory left ({left.of})"
 
     def _growth_bytes(self, left: MemoryLeft) -> int:
-        """What the next step will take: the lesser of what the last two took, since one alone may have been the first.
+        """How much memory the next step is expected to take: the lesser of what the last two steps took.
 
-        A first step allocates what later ones use again.
+        A first step takes more than the later ones, which use its memory again.
         """
         if left is not self._last_left:  # a new reading
             taken = self._last_left.bytes - left.bytes if self._last_left else 0

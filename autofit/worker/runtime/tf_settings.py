@@ -1,8 +1,9 @@
-"""The settings of TensorFlow in this process: all are made here, before its first operation.
+"""The settings of TensorFlow in this process: all are made here, before TensorFlow's first operation.
 
-Each is based on a measurement (`benchmarks/environment.py`, docs/decisions/0021): images a second by the clock
-beside those of BFC without oneDNN, MobileNetV2 at 160 px, 2 cores of an AMD EPYC with AVX-512, TensorFlow 2.21,
-2026-11-27, three rounds on a quiet machine. A setting that was not measured, or not well enough, is TensorFlow's own.
+Each is based on a measurement (`benchmarks/environment.py`, docs/decisions/0021). The figures are images a second by
+the clock, relative to those with BFC and without oneDNN: MobileNetV2 at 160 px, 2 cores of an AMD EPYC with AVX-512,
+TensorFlow 2.21, 2026-11-27, three rounds on a quiet machine. A setting that was not measured, or not well enough, is
+left at TensorFlow's default.
 
     setting     on a CPU                   alternatives: extraction at 32, training all at 16
     allocator   BFC, as one arena          malloc: 0.61, 0.67; tuned malloc: 0.99, 0.93, and neither raises at a limit
@@ -15,7 +16,7 @@ beside those of BFC without oneDNN, MobileNetV2 at 160 px, 2 cores of an AMD EPY
     XLA         off                        on: 0.07 (extraction)
     precision   float32                    bfloat16: 0.35, 0.19; with oneDNN 2.16, 0.88: it changes the result
 
-On a GPU the allocator is BFC by itself, and the plan decides whether cuDNN's convolutions are tuned (0028). XLA is off
+On a GPU TensorFlow always uses BFC, and the plan decides whether cuDNN's convolutions are tuned (0028). XLA is off
 unless the user asks for it (0051): with it, Keras's `fit` took 197 s for a first epoch (docs/gpu.md). Mixed precision
 is an option (0059).
 """
@@ -53,16 +54,18 @@ from autofit.worker.runtime.keras_config import naming_the_settings
 from autofit.worker.runtime.memory import CPU, GPU, reserve_arena, resident_bytes
 
 AFTER_IMPORT_BYTES = {"head": 250 * 10**6, "all": 450 * 10**6}
-"""Resident memory that building, tracing and a first step add outside the allocator, until it is measured.
+"""An estimate, by what is trained, of the resident memory that building, tracing and a first step add outside the
+allocator.
 
 Measured with TensorFlow 2.21 on 2 cores, 160 px: MobileNetV2 120 MB (head) and 220 to 350 MB (all), ResNet50 320 to
-380 MB (all). After the first step the worker measures its own, and the next attempt uses that.
+380 MB (all). After its first step the worker measures its own figure, which the next attempt uses.
 """
 
 HANDLES_COUNTED_BYTES = 3 * 10**9
-"""A part of its limit the allocator takes outside its arena (`HANDLES_SHARE`).
+"""The allocator takes a share of its limit outside its arena, for its handles (`HANDLES_SHARE`).
 
-`AFTER_IMPORT_BYTES` was measured under 3 GB and has that much in it; under 20 GB it was 560 MB more, and half a second.
+`AFTER_IMPORT_BYTES` was measured with a limit of 3 GB and includes the handles for it; with 20 GB they took 560 MB
+more, and half a second.
 """
 
 CONTEXT_ARENA_MB = 4
@@ -76,17 +79,18 @@ def before_import(
 ) -> None:
     """Make the settings that TensorFlow and Keras read while they are imported.
 
-    On a CPU oneDNN is switched off where memory may run out. Its kernels do not check their scratch memory: where it
-    finds no room they end the process (SIGSEGV or SIGABRT) instead of raising. With those of Eigen every out-of-memory
-    that was provoked raised (MobileNetV2, EfficientNetB0 and ResNet50, forward and backward, TensorFlow 2.21).
+    On a CPU oneDNN is switched off where memory may run out. Its kernels do not check whether their scratch memory was
+    allocated: without it they end the process (SIGSEGV or SIGABRT) instead of raising. With Eigen's kernels every
+    out-of-memory that was provoked raised (MobileNetV2, EfficientNetB0 and ResNet50, forward and backward, TensorFlow
+    2.21).
 
     Args:
         device: "cpu" or "gpu".
         planned: the kernels in the plan of a training (`autofit/runs/`). Other jobs use Eigen's, unless the user has
             asked for others.
-        tuning: how the plan of a training has the convolutions chosen on a GPU. Other jobs leave it to TensorFlow and
-            the user.
-        xla: whether the plan of a training has XLA compile on a GPU; other jobs do as the user's variable says.
+        tuning: how convolutions are chosen on a GPU, in the plan of a training. Other jobs leave the choice to
+            TensorFlow and the user.
+        xla: whether XLA compiles on a GPU, in the plan of a training. Other jobs follow the user's variable.
 
     Raises:
         UserError: a setting of the user's that autofit cannot work with.
@@ -107,14 +111,14 @@ def before_import(
 
 
 def hide_gpus() -> None:
-    """Keep TensorFlow from a GPU that the machine may have: a job for the CPU is measured there, as for an estimate."""
+    """Hide the machine's GPUs from TensorFlow, so that a job for the CPU, such as an estimate, is measured there."""
     os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
 
 
 def keep_compiled_kernels() -> None:
     """Let CUDA keep what it compiles for this GPU in autofit's cache folder, unless the user has set another folder.
 
-    Where the folder cannot be made, CUDA's own stays.
+    If the folder cannot be made, CUDA uses its own.
 
     Raises:
         UserError: AUTOFIT_CACHE is not a possible path.
@@ -131,14 +135,14 @@ def kernels_in_use() -> Kernels:
 
 
 def import_keras(*, isolated: bool) -> None:
-    """Import TensorFlow and Keras; in a worker process without what Keras imports only if it is installed.
+    """Import TensorFlow and Keras; in a worker process without the packages that Keras imports only if installed.
 
     pandas and matplotlib, which no training needs, cost a fifth of the import (0.5 of 2.9 s) and 50 MB; SciPy, which
-    only a solved head needs, another 0.4 s and 10 MB. Keras works without them; what imports them later finds them.
-    The garbage collector, which would go through a million new objects again and again in vain, is off meanwhile
-    (another 0.4 s). In a worker process it ignores them afterwards as well: imported objects stay, and three rounds
-    through them would take 0.9 s more until the model is saved (2026-11-26, SciPy 2026-11-28; 2 cores, TensorFlow
-    2.21). In a process that is not autofit's own (`isolated` is false), only the pause of the collector is made.
+    only a solved head needs, another 0.4 s and 10 MB. Keras works without them, and they can be imported later.
+    The garbage collector is off during the import: it would go through a million new objects repeatedly and free none
+    (another 0.4 s). In a worker process it ignores these objects afterwards as well: they stay, and three collections
+    would take 0.9 s more until the model is saved (2026-11-26, SciPy 2026-11-28; 2 cores, TensorFlow 2.21). In the
+    user's own process (`isolated` is false) the collector is only paused.
 
     Raises:
         UserError: Keras cannot use the user's `keras.json`.
@@ -162,11 +166,12 @@ def import_keras(*, isolated: bool) -> None:
 
 
 def make_deterministic() -> None:
-    """Let TensorFlow run only operations that give the same bits each time, from now to the end of the process.
+    """Let TensorFlow run only operations that give the same bits each time, until the process ends.
 
-    cuDNN then takes the first algorithm that is deterministic and times none. An operation that has no deterministic
-    implementation raises `UnimplementedError`; one that draws random numbers without a seed, `RuntimeError`. The seeds
-    are set where the network is built. https://www.tensorflow.org/api_docs/python/tf/config/experimental/enable_op_determinism
+    cuDNN then takes the first deterministic algorithm without timing any. An operation that has no deterministic
+    implementation raises `UnimplementedError`; one that draws random numbers without a seed raises `RuntimeError`. The
+    seeds are set where the network is built.
+    https://www.tensorflow.org/api_docs/python/tf/config/experimental/enable_op_determinism
     """
     import tensorflow as tf  # noqa: PLC0415 - after its settings are made
 
@@ -176,14 +181,14 @@ def make_deterministic() -> None:
 def limit_allocator(memory: MemoryBudget, trains: str, devices: Devices = 1) -> int:
     """Set the allocator's limit, once in a process, and return it in bytes.
 
-    On a CPU, TensorFlow's BFC allocator (the GPU's) is switched on: it has a hard limit, a real
-    `ResourceExhaustedError` at it, exact statistics, and is faster than malloc. TensorFlow reads these variables when
-    it makes its CPU device, which is before the first operation and after the import.
-    Each of several GPUs has the limit.
+    On a CPU, TensorFlow's BFC allocator (the GPU's) is switched on: it has a hard limit, raises
+    `ResourceExhaustedError` at it, keeps exact statistics, and is faster than malloc. TensorFlow reads these variables
+    when it makes its CPU device, which is after the import and before the first operation. With several GPUs the limit
+    is that of each GPU.
 
     Raises:
-        UserError: the limit is under what the process itself needs.
-        ShortOfMemoryError: no limit was given, and what the host has left is under what the process needs.
+        UserError: the limit is less than the process itself needs.
+        ShortOfMemoryError: no limit was given, and the host has less memory left than the process needs.
     """
     import keras  # noqa: F401, PLC0415 - imported here, so that its size is part of what is measured
     import tensorflow as tf  # noqa: PLC0415
@@ -223,12 +228,12 @@ def _limit_cpu(tf: Any, memory: MemoryBudget, trains: str, devices: Devices) -> 
 
 
 def after_import_bytes(trains: str, limit_bytes: int) -> int:
-    """Estimate what a worker will take outside its allocator after the import, in bytes, until it is measured."""
+    """Estimate how much a worker will take outside its allocator after the import, in bytes, until it is measured."""
     return AFTER_IMPORT_BYTES[trains] + max(0, limit_bytes - HANDLES_COUNTED_BYTES) // HANDLES_SHARE
 
 
 def _host_limit(planned: int, now: int, least: int) -> int:
-    """The limit if none was given, in bytes: what the host had left when the run was planned may be gone by now.
+    """The limit in bytes if the user gave none: the planned one, or less if the host has less left by now.
 
     Raises:
         ShortOfMemoryError: it is less than `least`.
