@@ -19,17 +19,17 @@ from autofit.storage.safe_files import bounded_lines, cut_file, fsync_file, open
 from autofit.storage.system_errors import said_of
 
 MOST_LOG_BYTES = 8 * 2**30
-"""Of a log that is replayed: some 16 million updates of 64 samples."""
+"""The largest log that is replayed: about 16 million updates of 64 samples."""
 
 LINE = JsonLimits(2**28, 10_000, 2**25)
-"""Of one update. That of a head that is solved lists all images to train on, of which an entry of the cache holds 16
-million (`MAX_ROWS`)."""
+"""The limits of the JSON of one update. The only update of a solved head lists all training images, of which an entry
+of the cache holds up to 16 million (`MAX_ROWS`)."""
 
 
 class AuditLine(Record):
     """One update; `samples` and `skipped` are indices into `samples.csv`. Epochs and steps count from zero.
 
-    `applied` is written where it is false: gradients in float16 were not finite, and the weights stayed.
+    `applied` is false, and only then written, if the gradients in float16 were not finite: the weights stayed.
     """
 
     attempt: int

@@ -20,7 +20,7 @@ from autofit.worker.execution.steps import Tally
 from autofit.worker.training.epoch_plan import EpochPlan
 
 Metrics = dict[str, Any]
-"""Values by name: tensors, whose numbers are read from the device when they are needed."""
+"""Metrics by name. The values are tensors, which are read from the device only when the numbers are needed."""
 
 
 class Samples(Protocol):
@@ -39,29 +39,26 @@ B = TypeVar("B", bound=Samples)
 
 
 class Source(Protocol[B]):
-    """A source of batches, with what the network does with one of them."""
+    """A source of batches. It also runs the network on them, since images and features enter it at different layers."""
 
     def batches(self, epoch_plan: EpochPlan, following: EpochPlan | None) -> Iterator[B]:
-        """The batches of an epoch plan, in order; `following` is the one that will be asked for next, if known."""
+        """The batches of a pass, in order; `following` is the pass that will be asked for next, if it is known."""
 
     def train(self, batch: B, labels: NDArray[Any], weights: NDArray[np.float32]) -> Metrics:
         """Make one update; returns the epoch's metrics so far, which may still be on the device."""
 
     def evaluate(self, batch: B, labels: NDArray[Any], tally: Tally) -> None:
-        """Count one batch."""
+        """Add one batch to the tally of a validation."""
 
     def limit_words(self) -> str:
-        """Say that the source is slower than the device, and what would help; empty if it is not."""
+        """A message that the source is slower than the device, and what would help; empty if it is not slower."""
 
     def close(self) -> None:
         """Release its resources."""
 
 
 class DecodedImages:
-    """Images that are decoded ahead, also beyond an epoch's end, for the whole network in micro-batches.
-
-    See `Source`.
-    """
+    """Images that are decoded ahead, also those of the next pass; the whole network runs on them. See `Source`."""
 
     def __init__(
         self,
@@ -80,7 +77,7 @@ class DecodedImages:
         self._on_phase = on_phase
 
     def batches(self, epoch_plan: EpochPlan, following: EpochPlan | None) -> Iterator[LoadedBatch]:
-        """Decoded batches. What was decoded ahead is dropped if another pass is asked for than was announced."""
+        """Decoded batches. Images that were decoded ahead for another pass than this one are dropped."""
         if epoch_plan != self._announced:
             self._stream.close()
             self._announce(epoch_plan)
@@ -105,7 +102,7 @@ class DecodedImages:
         self._session.evaluate_batch(batch.images, labels, tally, self._validation_micro, self._batch_size)
 
     def limit_words(self) -> str:
-        """Whether decoding is what the device waits for."""
+        """A message that the device waits for decoding, or an empty string."""
         return self._loader.limit_words()
 
     def close(self) -> None:
@@ -136,7 +133,7 @@ class CachedFeatures:
 
     Attributes:
         rows: as given.
-        has_left_out: whether there was no time for the features of all images: those have no rows either.
+        has_left_out: whether the extraction ended before all images had features; those without have no rows.
     """
 
     def __init__(
@@ -186,7 +183,7 @@ class CachedFeatures:
         self._session.evaluate_features(batch.features, labels, tally, self._validation_micro)
 
     def limit_words(self) -> str:
-        """Nothing is waited for."""
+        """An empty string: the device never waits for features."""
         return ""
 
     def close(self) -> None:

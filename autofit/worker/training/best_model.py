@@ -1,4 +1,4 @@
-"""Keeps the weights that are handed over if nothing better comes."""
+"""Keeps the best weights so far, with which the model is saved in the end."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ def with_best_kept(
     *,
     is_refitted: bool,
 ) -> TrainingProgress:
-    """Keep the weights of the epoch that has just ended, if they are the best so far, or those of a whole refit.
+    """Keep the weights of the epoch that has just ended, if they are the best so far or those of a whole refit.
 
     Args:
         progress: after the epoch.
-        state: takes the weights, and what they say of the validation images.
-        session: has them.
-        evaluation: has validated them; None without a validation.
+        state: takes the weights, and the probabilities that they give for the validation images.
+        session: has the weights.
+        evaluation: has validated the weights; None without a validation.
         solved: the head, if the epoch solved it.
         is_refitted: whether this was the last epoch of a refit.
 

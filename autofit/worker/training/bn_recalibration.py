@@ -1,13 +1,14 @@
-"""Recalibrates the averages of BatchNormalization that trains: statistics over training images for the present weights.
+"""Recalibrates trained BatchNormalization: sets its averages to statistics of training images for the present weights.
 
 In training a BatchNormalization normalizes with the statistics of a batch; for inference it keeps moving averages of
-them. With Keras's momentum of 0.99 or 0.999 these follow the weights over hundreds or thousands of updates, and until
-then a validation says nothing about the network. So before each validation they are computed anew from some training
-images: the mean over all of them, and their variance around it, in layers that see each other's batch statistics
-(Wu and Johnson, Rethinking "Batch" in BatchNorm, 2021, section 3: arXiv:2105.07576).
+them. With Keras's momentum of 0.99 or 0.999 these averages lag hundreds or thousands of updates behind the weights, and
+until they have caught up a validation says nothing about the network. So before each validation they are computed anew
+from some training images: the mean over all of these and the variance around it, while every BatchNormalization that
+trains normalizes with the statistics of the batch (Wu and Johnson, Rethinking "Batch" in BatchNorm, 2021, section 3:
+arXiv:2105.07576).
 
-No training step reads the averages, so a training goes on with the same weights as without a recalibration. They depend
-on the weights and on the images alone, not on the averages before: repeated after a restart, they are the same.
+No training step reads the averages, so a recalibration does not change the training. The averages depend only on the
+weights and the images, not on earlier averages: after a restart the same values result.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from autofit.worker.model.layer_graph import has_graph
 
 Call = Callable[..., Any]
 Totals = list[tf.Tensor]
-"""For each layer the sums over images of the batch's mean and of its mean square, float64 `(channels,)` each."""
+"""For each layer two sums over the images, of the batch's mean and of its mean square, float64 `(channels,)` each."""
 
 
 class BatchNormRecalibration:
@@ -38,7 +39,7 @@ class BatchNormRecalibration:
 
     Args:
         model: takes float images `(n, height, width, 3)`.
-        layers: those of its layers to recalibrate.
+        layers: the layers to recalibrate.
     """
 
     def __init__(self, model: keras.Model, layers: Sequence[keras.layers.BatchNormalization]) -> None:
@@ -72,7 +73,7 @@ class BatchNormRecalibration:
         self._count += len(images)
 
     def finish(self) -> None:
-        """Set the averages to those of the images that were added; without any they stay."""
+        """Set the averages to the statistics of the images that were added; without images they stay."""
         if not self._count:
             return
         for layer, mean_sum, square_sum in zip(self._layers, self._totals[::2], self._totals[1::2], strict=True):
@@ -89,7 +90,7 @@ class BatchNormRecalibration:
 def recalibration_for(built: BuiltModel, plan: TrainingPlan) -> BatchNormRecalibration | None:
     """The recalibration that a plan asks for; None if it asks for none, or if no BatchNormalization trains.
 
-    The head that autofit puts on a backbone has no BatchNormalization.
+    A head that autofit adds is not searched: it has no BatchNormalization.
     """
     model = built.features or built.model
     layers = training_layers(model)
@@ -99,14 +100,15 @@ def recalibration_for(built: BuiltModel, plan: TrainingPlan) -> BatchNormRecalib
 def training_layers(model: keras.Model) -> list[keras.layers.BatchNormalization]:
     """The BatchNormalization layers that normalize with a batch's statistics in training, and keep averages of them.
 
-    Renormalization is left out: it uses its averages in training. So does a layer that a layer of the user's own calls
-    with `training=False`. With a momentum of 1 the averages stay what they are.
+    Left out are layers that use their averages in training: with renormalization, or called with `training=False` by a
+    layer of the user's. Left out are also layers with a momentum of 1, whose averages never change.
     """
     layers = [layer for layer in all_layers(model) if isinstance(layer, keras.layers.BatchNormalization)]
     training = [
         layer for layer in layers if layer.trainable and not getattr(layer, "renorm", False) and layer.momentum < 1
     ]
-    by_others = set(map(id, training)).difference(map(id, _called_by_graphs(model)))  # a graph says it to all
+    # a functional or sequential model passes `training` on to all of its layers
+    by_others = set(map(id, training)).difference(map(id, _called_by_graphs(model)))
     with_averages = _called_for_inference(model, training) if by_others else set()
     return [layer for layer in training if id(layer) not in with_averages]
 
@@ -120,7 +122,7 @@ def _called_by_graphs(network: keras.Model) -> Iterator[keras.Layer]:
 
 
 def _called_for_inference(model: keras.Model, layers: Sequence[keras.layers.BatchNormalization]) -> set[int]:
-    """The identities of those layers that normalize with their averages where the model around them is in training."""
+    """The ids of those layers that normalize with their averages although the model is called with `training=True`."""
     found: set[int] = set()
 
     def noting(layer: keras.layers.BatchNormalization) -> Call:
@@ -148,8 +150,9 @@ def batch_statistics(
 ) -> Totals:
     """For each layer the mean and the mean square of its input over a batch, float64 `(channels,)` each.
 
-    The layers normalize with the batch's statistics, everything else is in inference: a dropout would change the
-    variances. An average that starts at zero is the batch's statistics times `1 - momentum` after one call.
+    The layers normalize with the batch's statistics; all other layers are called for inference, since a dropout would
+    change the variances. The statistics are read from the moving averages: one that starts at zero is the batch's
+    statistic times `1 - momentum` after one call.
     """
     averages = [variable for layer in layers for variable in (layer.moving_mean, layer.moving_variance)]
     zeros = [tf.zeros_like(value) for value in tensors_of(averages)]
@@ -168,7 +171,7 @@ def batch_statistics(
 
 @contextlib.contextmanager
 def _normalizing_with_the_batch(layers: Sequence[keras.layers.BatchNormalization]) -> Iterator[None]:
-    """Have these layers called in training while the model around them is called in inference."""
+    """Have these layers called with `training=True` while the model is called for inference."""
 
     def in_training(call: Call) -> Call:
         def call_in_training(inputs: tf.Tensor, training: Any = None, mask: Any = None) -> Any:

@@ -1,4 +1,4 @@
-"""When a training commits its progress, and what a checkpoint holds of it."""
+"""Decides when a training commits its progress, writes the checkpoints, and begins from the newest one."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ class CommitRequests(Protocol):
 
 
 class Commits:
-    """The checkpoints of one attempt: the newest to begin with, and each new one.
+    """The checkpoints of one attempt: it begins with the newest one, and writes new ones.
 
     Args:
         store: where the checkpoints are.
         state: the arrays that a checkpoint holds.
         plan: how often to commit, in seconds or in steps.
-        requests: for a checkpoint besides; None for none.
+        requests: tells whether somebody asks for a checkpoint besides those of the plan; None if nobody can.
         clock: in seconds.
 
     Attributes:
@@ -82,7 +82,7 @@ class Commits:
         sizes = {"micro_batch_size": size, "validation_micro_batch_size": validation_size}
         now = progress.planned_anew(self._plan.epochs).moved(**sizes)
         if len(now.stages) > len(progress.stages):
-            self.save(now)  # no epoch will be closed, which else records the end of the stage
+            self.save(now)  # no epoch follows, at whose end the stage would be recorded as finished
         return now
 
     def restore(self) -> None:
@@ -95,7 +95,7 @@ class Commits:
             self._state.restore(self.newest, self.progress)
 
     def release_newest(self) -> None:
-        """Free the arrays of the checkpoint that the attempt began with: they take as much memory as the state."""
+        """Free the arrays of the checkpoint that the attempt began with, which take as much memory as the state."""
         self.newest = None
 
     def note_step(self) -> None:
@@ -121,7 +121,7 @@ class Commits:
         """Write a checkpoint of the state and this progress.
 
         Raises:
-            OSError: it cannot be written; the one before stays.
+            OSError: it cannot be written; the checkpoint before it stays.
         """
         self._store.save(self._state.groups(), progress.model_dump(mode="json"))
         self._last, self._steps = self._clock(), 0

@@ -1,4 +1,4 @@
-"""Decides whether a training has diverged, so that it ends instead of spoiling its checkpoints. Pure."""
+"""Decides whether a training has diverged, so that it ends before its checkpoints are spoiled, and names the cause."""
 
 from __future__ import annotations
 
@@ -16,14 +16,13 @@ if TYPE_CHECKING:
     from autofit.worker.model.objective import Objective
 
 FAR_PAST_THE_START = 2.0
-"""Times the loss of the first epoch of its stage."""
+"""A training may have diverged if its loss is over this multiple of the loss of the stage's first epoch."""
 
 LONG_EPOCHS = 3
-"""Epochs in a row over that loss. One or two may be a rise from which a training comes back."""
-
+"""It has diverged after so many epochs in a row over that loss. From one or two a training may recover."""
 
 CHANCE_TIMES = 1.2
-"""Times the accuracy of guessing, up to which a training accuracy says that nothing was learned."""
+"""A training accuracy of up to this multiple of the accuracy of guessing means that nothing was learned."""
 
 SCALING_LAYERS = frozenset({"Rescaling", "Normalization", "BatchNormalization", "LayerNormalization", "Lambda"})
 
@@ -31,11 +30,12 @@ SCALING_LAYERS = frozenset({"Rescaling", "Normalization", "BatchNormalization", 
 def divergence(losses: Sequence[float], guessing: float = 0.0) -> str | None:
     """Why a training has diverged, in a few words; None if it has not.
 
-    A training that begins with a solved head may begin near 0: ten times as much is still a good model.
+    After a solved head the first loss may be near 0: a model with ten times that loss is still a good one. So a loss
+    below that of guessing never counts as diverged.
 
     Args:
         losses: the training loss of each epoch so far, at least one; the last may be that of an epoch's first steps.
-        guessing: the loss of a model that guesses; under it nothing has diverged. 0 where that is not known.
+        guessing: the loss of a model that guesses; 0 if it is not known.
     """
     if not math.isfinite(losses[-1]):
         return f"its loss is {losses[-1]} in epoch {len(losses)}"
@@ -48,13 +48,13 @@ def divergence(losses: Sequence[float], guessing: float = 0.0) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What may be why a training has diverged.
+    """What may tell why a training has diverged.
 
     Attributes:
-        learning_rate: of the optimizer now.
-        highest_rate: that is usual with it; None if that is not known.
+        learning_rate: the optimizer's present learning rate.
+        highest_rate: the highest usual learning rate with this optimizer; None if it is not known.
         is_unscaled: whether the network is the user's, and has no layer that scales the images of 0 to 255.
-        accuracy: on the training images of the epoch; None if it is not measured.
+        accuracy: the training accuracy of the epoch; None if it is not measured.
         chance: the accuracy of guessing.
     """
 
@@ -70,11 +70,11 @@ def require_convergence(losses: Sequence[float], session: Session, source: Model
 
     Args:
         losses: as in `divergence`.
-        session: with the network and its optimizer.
-        source: of the network.
+        session: has the network and its optimizer.
+        source: where the network comes from.
 
     Raises:
-        UserError: it has; the message names the likely cause and what to do.
+        UserError: it has diverged; the message names the likely cause and what to do.
     """
     why = divergence(losses, guessing_loss(session.objective, source.num_classes) if source else 0.0)
     if why and source:
@@ -83,7 +83,7 @@ def require_convergence(losses: Sequence[float], session: Session, source: Model
 
 def guessing_loss(objective: Objective, classes: int) -> float:
     """The cross-entropy of a model that finds all classes equally likely, in nats; 0 for a loss of another kind."""
-    import keras  # noqa: PLC0415 - the decision above is pure
+    import keras  # noqa: PLC0415 - `divergence` and `advice` work without Keras
 
     is_binary = isinstance(objective.loss_function, keras.losses.BinaryCrossentropy)
     if objective.columns or (objective.unit_threshold is not None and is_binary):
@@ -94,7 +94,7 @@ def guessing_loss(objective: Objective, classes: int) -> float:
 
 def facts_of(session: Session, source: ModelSource) -> Facts:
     """The facts about a training."""
-    from autofit.worker.model.keras_internals import all_layers  # noqa: PLC0415 - the decision above is pure
+    from autofit.worker.model.keras_internals import all_layers  # noqa: PLC0415 - as above
 
     optimizer, is_own = session.objective.optimizer, source.sent or source.reference is not None
     trains_pretrained = not is_own and source.spec.trainable == "all" and source.spec.weights != "none"

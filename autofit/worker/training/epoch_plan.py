@@ -1,4 +1,4 @@
-"""Which samples a pass over the data visits, in which order and in which batches."""
+"""Plans which samples a pass over the data visits, in which order and in which batches."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class EpochPlan:
 
     @property
     def epoch(self) -> int | None:
-        """Of the training; None for the validation."""
+        """The epoch whose order the pass has; None for the validation."""
         return self.order[1] if self.order else None
 
     def groups(self) -> Iterator[Group]:
@@ -62,7 +62,7 @@ class EpochPlans:
     Args:
         index: the images; those for training come first.
         plan: epochs, batch sizes and seed.
-        recalibrates: whether the averages of BatchNormalization are recalibrated before each validation.
+        recalibrates: whether BatchNormalization is recalibrated before each validation.
     """
 
     def __init__(self, index: ImageIndex, plan: TrainingPlan, *, recalibrates: bool = False) -> None:
@@ -76,7 +76,7 @@ class EpochPlans:
         return EpochPlan(0, self._train_count, self._schedule.batch_size(epoch), (self._seed, epoch), position)
 
     def recalibration(self, epoch: int) -> EpochPlan | None:
-        """The first images of an epoch once more, in whole batches; None without a recalibration."""
+        """A pass over the first images of an epoch, in whole batches; None without a recalibration."""
         if not self._recalibration_images:
             return None
         whole = self.training(epoch)

@@ -1,4 +1,4 @@
-"""The passes that follow the training of an epoch: the averages of BatchNormalization anew, and the validation."""
+"""The passes that follow the training of an epoch: the recalibration of BatchNormalization, and the validation."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Probabilities = NDArray[np.float32]
 
 
 def in_place(rows: NDArray[Any], places: NDArray[np.int64], count: int) -> Probabilities:
-    """Rows (k, classes) at their places among so many, float32 (count, classes); the others are NaN."""
+    """An array (count, classes), float32, with rows (k, classes) at the given places and NaN in all others."""
     placed = np.full((count, rows.shape[1]), np.nan, np.float32)
     placed[places] = rows
     return placed
@@ -69,7 +69,7 @@ class Evaluation:
         self.probabilities: Probabilities | None = None
 
     def recalibrate(self, source: Source[Any], epoch: int) -> None:
-        """Set the averages of BatchNormalization that trains to those of some training images."""
+        """Set the averages of trained BatchNormalization to the statistics of some training images."""
         epoch_plan = self._epoch_plans.recalibration(epoch)
         if self._recalibration is None or epoch_plan is None:
             return

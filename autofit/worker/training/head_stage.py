@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 Numbers = NDArray[np.int64]
 
 MOST_SCORES = 2**25
-"""Scores of so many rows and labels are in memory at once: 256 MiB, and their truth as much. More take another pass."""
+"""At most so many scores (rows times labels) are in memory at once: 256 MiB of scores and as much of true labels. If
+there are more, the labels are taken in several passes."""
 
 
 def labelled(
@@ -43,7 +44,7 @@ def labelled(
     table: LabelTable | None = None,
     families: Numbers | None = None,
 ) -> LabelledRows:
-    """The rows of some samples that have features, each view of a photo with its share of the photo's weight.
+    """The rows of those of some samples that have features; each of a photo's views has an equal share of its weight.
 
     Args:
         source: the features.
@@ -70,17 +71,17 @@ def labelled(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SolvedHead:
-    """What the stage has found.
+    """The result of the stage.
 
     Attributes:
-        trained: solved on the training images alone; the metrics are its own.
-        final: what is handed over: fitted on all images, where the plan says so.
+        trained: the head solved on the training images alone; the metrics are those of this head.
+        final: the head of the saved model: fitted on all images if the plan says so, else `trained`.
         metrics: `loss`, `accuracy` and, with a validation set, `val_loss` and `val_accuracy`; with several labels an
             image, `mean_average_precision` and `f1` instead of the accuracy.
         predicted: how many validation images were predicted as each class.
         probabilities: of the validation images, float32 (images, classes), NaN for one without features; None if
             there are none, or too many values to be kept.
-        record: of the stage.
+        record: the record of the stage.
     """
 
     trained: Head
@@ -99,15 +100,15 @@ class HeadStage:
         index: the images.
         plan: views, threads, and whether to refit.
         targets: the labels, and the weights of their losses.
-        on_progress: called again and again while it is solved; it may raise.
+        on_progress: called repeatedly while the head is solved; it may raise.
         clock: says when the search must end.
-        stage: which it is.
+        stage: the name of the stage.
 
     Attributes:
         train: the rows to train on.
         validation: the rows to validate with; none if the run has no validation images.
         used: the training images that have features, int64 (n,).
-        unused: those that have none.
+        unused: the training images that have none.
     """
 
     def __init__(
@@ -137,7 +138,7 @@ class HeadStage:
 
     @property
     def empty_split(self) -> str:
-        """The split of whose images none has features; empty if there is none."""
+        """The name of a split without a single image that has features; empty if there is no such split."""
         if not len(self.train):
             return "training"
         return "validation" if self._validates and not len(self.validation) else ""
@@ -148,7 +149,10 @@ class HeadStage:
         return self._clock.has_time_to_solve()
 
     def _cut_short(self, fit: HeadFit) -> str:
-        """What there was no time for: the features of all images, the optimum, or the second fit."""
+        """What the head was fitted on if there was no time for the rest; empty if there was.
+
+        The time may have lacked for the features of all images, for the optimum, or for the second fit.
+        """
         if self._has_left_out:
             return self._used_words()
         is_whole = fit.converged and fit.refitted == (self._plan.refit_head and len(self.validation) > 0)
@@ -157,14 +161,14 @@ class HeadStage:
         return "the training images alone" if fit.converged else f"{self._images:,} images, not to its optimum"
 
     def _used_words(self) -> str:
-        """How many of all images have features, as there was no time for more."""
+        """How many of all images have features, if there was no time for the others."""
         used = len(self.used) + len(np.unique(self.validation.groups))
         return f"{used:,} of {self._images:,} images"
 
     def solve(self, doubts_file: Path | None = None) -> SolvedHead:
         """Choose the strength of the penalty, solve the head, and fit it again on all images if the plan says so.
 
-        Where the plan looks for wrong labels, the training images go to `doubts_file` in the order of doubt.
+        If the plan looks for wrong labels, the training images are written to `doubts_file`, most doubtful first.
         """
         from autofit.worker.features.head_strength import fit_head  # noqa: PLC0415 - loads SciPy
 
@@ -199,7 +203,10 @@ class HeadStage:
         return SolvedHead(fit.trained, fit.head, metrics, predicted, probabilities, record)
 
     def _write_doubts(self, l2: float, file: Path) -> None:
-        """Doubt each training image by what has not seen it, nor a copy of it with its label; and name the copies."""
+        """Rank the training images by the doubt in their labels, and list the images that are copies of each other.
+
+        Each image is judged by a head that was fitted without it and without those of its copies that have its label.
+        """
         from autofit.worker.features.alike_rows import alike_rows, together  # noqa: PLC0415 - loads SciPy
         from autofit.worker.features.out_of_fold import unseen_probabilities  # noqa: PLC0415 - loads SciPy
 
@@ -215,7 +222,7 @@ class HeadStage:
         write_doubts(file, replace(in_order, images=images, alike=alike))
 
     def _told(self, logits: Floats) -> NDArray[np.bool_]:
-        """Which classes are told of each row: the most probable one, or all of a probability of 0.5 and more."""
+        """Which classes are predicted for each row: the most probable one, or all with a probability of 0.5 and more."""
         if self.validation.table is not None:
             return logits >= 0
         return logits.argmax(axis=1)[:, None] == np.arange(self._classes)
@@ -235,7 +242,7 @@ class HeadStage:
         return told.tolist(), kept
 
     def _metrics(self, head: Head, rows: LabelledRows) -> dict[str, float]:
-        """The figures of a head on rows that all count alike."""
+        """The metrics of a head on rows, without class weights."""
         from autofit.worker.features.photo_scores import photo_scores  # noqa: PLC0415 - loads SciPy
 
         scores = photo_scores(head, rows.unweighted())
@@ -247,14 +254,14 @@ class HeadStage:
 
 
 def _scores_and_truth(head: Head, rows: LabelledRows, table: LabelTable) -> Iterator[tuple[Floats, Floats]]:
-    """The logits of all rows and whether these have the labels, of as many labels at a time as memory is spent on."""
+    """The logits and the true labels of all rows, for a part of the labels at a time (`MOST_SCORES`)."""
     step = max(1, MOST_SCORES // max(1, len(rows)))
     for labels in (slice(start, start + step) for start in range(0, table.targets.shape[1], step)):
         yield head.of_labels(labels).logits(rows), table.targets[rows.labels, labels]
 
 
 def final_weights(session: Session, state: TrainState, solved: SolvedHead) -> Arrays:
-    """The weights of the model that is handed over; the session has those of the training images afterwards."""
+    """The weights of the saved model; afterwards the session has the head solved on the training images again."""
     set_head(session, solved.final)
     final = state.weights()
     set_head(session, solved.trained)

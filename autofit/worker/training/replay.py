@@ -1,4 +1,4 @@
-"""The run that a training repeats: its micro-batch sizes, and where it ended."""
+"""What a replay takes from the run that it repeats: the micro-batch sizes, and the last step."""
 
 from __future__ import annotations
 
@@ -28,5 +28,5 @@ class Replay:
         return self._sizes.get((progress.epoch, progress.step), otherwise)
 
     def is_over(self, progress: TrainingProgress) -> bool:
-        """Whether the run did not make the next step, since its time was up; never so for a run without a budget."""
+        """Whether the run ended before the next step because its time was up; always false without a time budget."""
         return self._ends_with_ledger and (progress.epoch, progress.step) not in self._sizes

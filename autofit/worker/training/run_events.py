@@ -22,7 +22,7 @@ class RunEvents:
     Args:
         heartbeat: writes the lines.
         attempt: the number of the attempt.
-        stage: which stage of the training it is of.
+        stage: the stage of the training that the attempt is in.
         launched_at: when the parent started the worker, by the same clock.
         clock: in seconds.
     """
@@ -76,7 +76,7 @@ class RunEvents:
         self.beat(metrics=metrics, **state)
 
     def pause(self) -> None:
-        """Something else than training steps begins, and does not count for the speed."""
+        """Leave what follows out of the speed: it is no training step."""
         self._began = None
 
     def note_first_step(self) -> bool:
@@ -96,7 +96,7 @@ class RunEvents:
         )
 
     def result_changed(self, why: str) -> None:
-        """Report that the micro-batch, which is part of the mathematics, is not the plan's."""
+        """Report that the result may differ from that of an undisturbed run of the plan, and why."""
         self._heartbeat.event(Event(result_changed=True, message=f"the result changes: {why}"))
 
     def bad_image(self, path: str, reason: str) -> None:
@@ -117,14 +117,14 @@ class RunEvents:
         *,
         is_best: bool | None = None,
     ) -> None:
-        """Report a finished epoch; and once in an attempt that its source is the limit, if it is.
+        """Report a finished epoch, and once in an attempt that the source of batches is slower than the device.
 
         Args:
             epoch: counted from zero.
             metrics: as `model.fit` would log them.
-            solved: the record of the stage, if the epoch is all of it.
-            source_limit: in words; empty if the source is not the limit.
-            is_best: whether its model is the best so far.
+            solved: the record of the stage, if the epoch solved the head.
+            source_limit: a message that the source is the slower one; empty if it is not.
+            is_best: whether the epoch's model is the best so far.
         """
         end = EpochEnd(epoch=epoch, metrics=metrics, stage=self._stage, solved=solved, is_best=is_best)
         self._heartbeat.event(Event(epoch_end=end))

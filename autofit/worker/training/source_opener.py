@@ -34,7 +34,7 @@ from autofit.worker.training.stage_clock import stage_clock
 
 
 def image_loader(job: Job, work: TrainJob, index: ImageIndex, patience: DrivePatience) -> BatchLoader:
-    """The loader of a training job's images, in what memory its budget has besides one batch of them."""
+    """The loader of a training job's images. One batch of its buffer's budget is reserved for the batch in use."""
     size = job.source.spec.image_size if job.source else (0, 0)
     return BatchLoader(
         index.path,
@@ -49,26 +49,26 @@ def image_loader(job: Job, work: TrainJob, index: ImageIndex, patience: DrivePat
 def image_reader(
     job: Job, work: TrainJob, index: ImageIndex, predecoded: PredecodedImages | None = None
 ) -> SampleReader:
-    """What makes the pixels of a training job's images."""
+    """The reader that makes the pixels of a training job's images: decoded, resized and augmented."""
     size = job.source.spec.image_size if job.source else (0, 0)
     augmentation = Augmentation(work.plan.augment, work.plan.flip)
     return SampleReader(index, size, work.plan.seed, augmentation, predecoded=predecoded, ranges=work.plan.value_ranges)
 
 
 class SourceOpener:
-    """The loader and the reader of an attempt, and the sources of batches that are made of them.
+    """Opens the sources of an attempt's batches, with its loader and its reader.
 
     Use it as a context manager: it closes the loader and the reader.
 
     Args:
-        job: of the attempt.
-        work: its training job.
+        job: the attempt's job.
+        work: the training in it.
         session: the network.
         heartbeat: reports the progress of reading and extracting.
         stop_conditions: checked while features are extracted.
         index: the images.
         predecoded: images that another process has decoded.
-        go_on: called each second while images are waited for; it raises if the worker is to stop.
+        go_on: called each second while the loader waits for a drive; it raises if the worker is to stop.
     """
 
     def __init__(
@@ -112,7 +112,7 @@ class SourceOpener:
         Where the plan caches decoded images instead, the reader is connected to that cache.
 
         Args:
-            backbone_sha256: hash of the frozen backbone's weights; None if nothing is frozen.
+            backbone_sha256: the hash of the frozen backbone's weights; None if nothing is frozen.
             on_unreadable: called with (sample, reason) of images that cannot be read; it may raise.
             on_shrink: called when memory ran out in the extraction.
             micro: for a head with a part of the backbone in it, in training.
@@ -155,7 +155,7 @@ class SourceOpener:
         return source
 
     def _report_cut_off(self) -> None:
-        """Count the JPEGs that were used although their end is missing."""
+        """Report how many JPEGs were used although their end is missing."""
         cut_off = lack_their_end()
         if not cut_off:
             return

@@ -1,4 +1,4 @@
-"""Whether a stage has time for more: of the seconds that a time budget leaves it."""
+"""Decides whether a stage has time for more work, by the seconds that the time budget leaves it."""
 
 from __future__ import annotations
 
@@ -8,31 +8,34 @@ from collections.abc import Callable
 from autofit.protocol.job import Job, StageTime, TrainJob
 
 VALIDATION_SHARE = 0.25
-"""Of the time that an epoch has trained so far, in which it can surely be validated: a fifth of the images, forward."""
+"""The time reserved for the validation of an epoch, as a share of the time that the epoch has trained so far. It is
+certainly enough: the validation has a fifth of the images, and runs forward only."""
 
 SOLVE_SECONDS, SOLVE_SHARE = 2.0, 0.2
-"""What training the head takes after an extraction: solving it on some hundred images, SciPy's import included, and the
-share of the extraction's time on top, for the passes over many rows."""
+"""The time reserved for solving the head after an extraction: a fixed part, for some hundred images and SciPy's import,
+and a share of the extraction's time, for the passes over many rows."""
 
 LEAST_SOLVE_SECONDS = 5.0
-"""What the search for a head has, also if the time is over when it begins: on thousands of images it is done by then. A
-head that is not solved to its optimum is of little use, and no replay would find the same."""
+"""The time that the search for a head has even if the stage's time is over when it begins. It is enough for thousands
+of images. A head that is not solved to its optimum is of little use, and a replay would not find the same one."""
 
 USUAL_START_SECONDS, MOST_SLOWNESS = 5.0, 3.0
-"""From a worker's launch to its network, on two idle CPU cores. Where it took longer, others are busy, and solving and
-saving take longer as well: at most by this factor, since a cold disk delays the start alone."""
+"""A worker takes about five seconds from its launch to its network on two idle CPU cores. If it took longer, other
+processes use the cores, and solving and saving will take longer by the same factor. The factor is at most three,
+since a cold disk delays only the start."""
 
 EARLY_SHARE = 0.25
-"""After this share of an extraction it is known well enough whether it ends in time."""
+"""After this share of an extraction, the forecast of its end is good enough to end it early."""
 
 
 class StageClock:
-    """Decides what is begun and when work is cut short; without a budget there is always time.
+    """Decides what work is begun and when it is cut short; without a time budget there is always time.
 
     Args:
-        stage: the time that the stage has; None for as much as it takes.
+        stage: the time that the stage has; None without a budget.
         clock: in seconds, the same as the parent's.
-        launched_at: when the worker was launched, by the clock; None where its start says nothing of its speed.
+        launched_at: when the worker was launched, by the clock; None if the time of its start does not tell how busy
+            the machine is.
     """
 
     def __init__(
@@ -49,16 +52,16 @@ class StageClock:
         self._began = self._solve_until = clock()
 
     def epoch_begins(self) -> None:
-        """An epoch begins; a second call takes back the first."""
+        """Note that an epoch begins; a second call replaces the first."""
         self._began = self._clock()
 
     def epoch_ended(self) -> bool:
-        """An epoch was trained and validated, and the next takes as long; returns whether it would be done in time."""
+        """Note the duration of the epoch that has ended; returns whether another one as long would end in time."""
         self._epoch_seconds = self._clock() - self._began
         return self.has_time_for_epoch()
 
     def solving_begins(self) -> None:
-        """The search for a head begins; it has a few seconds in any case."""
+        """Note that the search for a head begins; it has a few seconds in any case."""
         self._solve_until = self._clock() + self._slowness * LEAST_SOLVE_SECONDS
 
     def has_time_to_solve(self) -> bool:
@@ -68,7 +71,7 @@ class StageClock:
         return self._ends(0.0) <= self._stage.last_at
 
     def has_time_for_epoch(self) -> bool:
-        """Whether another epoch would be done in time."""
+        """Whether another epoch would end in time."""
         return self._stage is None or self._ends(self._epoch_seconds) <= self._stage.end_at
 
     def is_over(self) -> bool:
@@ -78,17 +81,17 @@ class StageClock:
         return self._ends(VALIDATION_SHARE * (self._clock() - self._began)) >= self._stage.last_at
 
     def ends_extraction(self, began: float, done: int, count: int, *, is_first_stage: bool) -> bool:
-        """Whether an extraction ends before all images are through.
+        """Whether an extraction must end before it has the features of all images.
 
-        That of a first stage goes on as long as what follows has time, and a little longer if all images will be
-        through then. That of a later one, whose model may be left as it is, ends as soon as it shows that there will
-        be no time for an epoch.
+        In a first stage it goes on as long as there is time to solve and save afterwards, and up to the latest end if
+        all images will be done by then. In a later stage, whose model may be left as it is, it ends as soon as the
+        forecast says that there will be no time for an epoch.
 
         Args:
-            began: a reading of the clock.
-            done: images so far.
-            count: of all.
-            is_first_stage: there is no model yet.
+            began: when the extraction began, by the clock.
+            done: the images extracted so far.
+            count: all images.
+            is_first_stage: whether this is the first stage, so that there is no model yet.
         """
         if self._stage is None:
             return False
@@ -102,10 +105,10 @@ class StageClock:
         return self._ends(foreseen + self._epoch_seconds) >= self._stage.last_at
 
     def _ends(self, seconds: float) -> float:
-        """When the run ends if so many seconds of work follow."""
+        """When the run ends, by the clock, if so many seconds of work follow: after it the model is saved."""
         return self._clock() + seconds + (self._slowness * self._stage.finish_seconds if self._stage else 0.0)
 
 
 def stage_clock(job: Job, work: TrainJob) -> StageClock:
-    """The clock of an attempt, when its network is built: on a CPU what that took says how busy the machine is."""
+    """The clock of an attempt whose network has just been built: on a CPU, the time of this tells how busy it is."""
     return StageClock(work.time, launched_at=work.launched_at if job.memory.device == "cpu" else None)

@@ -15,7 +15,7 @@ from autofit.worker.features.head_rows import LabelTable
 
 
 def balanced_weights(counts: Sequence[int]) -> np.ndarray:
-    """Weights by class that make all classes count alike: `n / (classes * n_of_class)`, float32.
+    """Class weights that give all classes the same total weight: `n / (classes * n_of_class)`, float32.
 
     The "balanced" rule of King and Zeng, Logistic Regression in Rare Events Data (2001), as scikit-learn names it.
     """
@@ -28,13 +28,13 @@ class Targets:
 
     Args:
         index: the images.
-        class_weight: the weights by class; `balanced` makes all classes count alike. With several labels an image, the
-            images with a label then count as much as those without it.
+        class_weight: the class weights; `balanced` gives all classes the same total weight. With several labels an
+            image, the images with a label then have the same total weight as those without it.
 
     Attributes:
-        numbers: of the class of each sample, or of its set of labels, int64 (n,).
-        class_weights: float32 (classes,); None if all are 1, or a sample has several labels.
-        table: the sets of labels; None if a sample has one.
+        numbers: the number of each sample's class, or of its set of labels, int64 (n,).
+        class_weights: float32 (classes,); None if all are 1. With several labels an image they are not used.
+        table: the sets of labels; None if each sample has one class.
     """
 
     def __init__(self, index: ImageIndex, class_weight: ClassWeight = "none") -> None:
@@ -50,7 +50,7 @@ class Targets:
             )
 
     def labels(self, samples: NDArray[np.int64]) -> NDArray[Any]:
-        """Class numbers, int64 (k,); or 0 and 1, float32 (k, classes)."""
+        """Class numbers, int64 (k,); with several labels an image rows of 0 and 1, float32 (k, classes)."""
         numbers = self.numbers[samples]
         return numbers if self.table is None else self._rows[numbers]
 
@@ -67,9 +67,10 @@ def label_table(index: ImageIndex, balanced_counts: tuple[int, ...] | None) -> L
     """The sets of labels of an index, and the weights of their labels.
 
     Args:
-        index: of images with any number of labels.
-        balanced_counts: the training images with each label, to make those with it and those without it count alike:
-            each side weighs `n / (2 * n_of_side)`, 1 if all images are on it. None for no weights.
+        index: images with any number of labels.
+        balanced_counts: the number of training images with each label, to give those with it and those without it the
+            same total weight: an image weighs `n / (2 * n_of_side)`, or 1 if all images are on one side. None for
+            weights of 1.
     """
     targets = np.zeros((len(index.label_sets), len(index.class_names)))
     for number, classes in enumerate(index.label_sets):

@@ -30,19 +30,19 @@ Arrays = dict[str, np.ndarray[Any, Any]]
 PROBABILITIES = "probabilities"
 SKIPPED_UPDATES = "skipped_updates"
 SPARE_CHECKPOINT_BYTES = 256 * 2**20
-"""For probabilities of the validation (20 MB), arrays of callbacks besides weights, and headers."""
+"""Room for the probabilities of the validation (20 MB), arrays of callbacks besides weights, and headers."""
 
 
 class TrainingProgress(Record):
     """The progress of a training: everything that a checkpoint holds besides arrays.
 
-    The cursor is `epoch` (from zero) and `position` in the epoch's order; `step` counts the epoch's applied updates.
-    `loss_scale` is that of a network in float16, `skipped_updates` how many of the epoch's updates it has cost.
-    `best_value` is the best value so far of what is monitored, usually the lowest `val_loss`, `waited_epochs` the
-    epochs since. `best_predicted` is how often the best epoch's validation predicted each class; empty without a
-    validation. `stages` are finished; `stage` is the one that the checkpoint is of. `callbacks` are their states
-    (`callback_states.py`), `callbacks_ended` if they were told of the end of the stage, and `callbacks_lost` if it was
-    said what of them could not be kept.
+    The cursor is `epoch` (from zero) and `position` in the epoch's order; `step` counts the steps of the epoch so far,
+    with skipped updates. `loss_scale` is the scale of a network in float16, `skipped_updates` the number of the epoch's
+    updates that were skipped for it. `best_value` is the best value so far of the monitored figure, `waited_epochs` the
+    number of epochs since then. `best_predicted` says how often the best epoch's validation predicted each class; empty
+    without a validation. `stages` are the finished stages, `stage` the checkpoint's. `callbacks` are their states
+    (`callback_states.py`); `callbacks_ended`: they were told of the end of the stage; `callbacks_lost`: the user was
+    told which of their states could not be kept.
     """
 
     epoch: int = 0
@@ -79,8 +79,8 @@ class TrainingProgress(Record):
         """The progress with its stage finished.
 
         Args:
-            record: of the stage; by default that of one that was trained by epochs.
-            cut_short: what such a stage had no time for.
+            record: the record of the stage; by default one of a stage that was trained by epochs.
+            cut_short: how far a stage trained by epochs came, if its time was too short for all.
         """
         epochs = self.epoch - self._before
         by_epochs = StageRecord(
@@ -93,9 +93,9 @@ class TrainingProgress(Record):
         return self.moved(stages=[*self.stages, record or by_epochs])
 
     def planned_anew(self, planned: int) -> TrainingProgress:
-        """The progress in a stage of so many epochs up to its end, which may be more or fewer than they were.
+        """The progress if the stage is to end after epoch `planned`, which may be later or earlier than before.
 
-        The stage is not finished any more, or is finished by now.
+        A finished stage may become unfinished by this, and an unfinished one finished.
         """
         others = [stage for stage in self.stages if stage.name != self.stage]
         is_finished = len(others) < len(self.stages)
@@ -116,11 +116,11 @@ class TrainingProgress(Record):
         return self.epoch == self._before and not self.position
 
     def losses_of_stage(self) -> list[float]:
-        """The training loss of each epoch of the stage that is finished."""
+        """The training loss of each finished epoch of the stage."""
         return self.history.get("loss", [])[self._before :]
 
     def epochs_done(self, planned: int) -> str:
-        """How many epochs of the stage are done, of so many up to its end; empty if all are."""
+        """How many of the stage's epochs are done, if it ends after epoch `planned`; empty if all are."""
         before = self._before
         return f"{self.epoch - before} of {planned - before} epochs" if self.epoch < planned else ""
 
@@ -129,13 +129,13 @@ class TrainingProgress(Record):
         return self.model_copy(update=changes)
 
     def after_update(self, step: TrainStep) -> TrainingProgress:
-        """The progress with the scale that the step goes on with, counting the update if it was skipped."""
+        """The progress with the loss scale of the next step; counts the update if it was skipped."""
         if step.loss_scale is None:
             return self
         return self.moved(loss_scale=step.loss_scale, skipped_updates=self.skipped_updates + step.is_skipped)
 
     def skipped_logs(self) -> dict[str, float]:
-        """How many updates of the epoch were skipped, for its history; nothing for a network without a scale."""
+        """How many updates of the epoch were skipped, for its history; empty for a network without a loss scale."""
         return {} if self.loss_scale is None else {SKIPPED_UPDATES: float(self.skipped_updates)}
 
     def after_epoch(self, epoch: int, logs: Mapping[str, float], monitor: str = "auto") -> TrainingProgress:
@@ -163,17 +163,17 @@ class TrainingProgress(Record):
         return self.history.get(name, [])
 
     def has_waited(self, patience: int | None) -> bool:
-        """Whether so many epochs have passed without a better one; None is for ever."""
+        """Whether `patience` epochs have passed without a better one; never with a patience of None."""
         return patience is not None and self.waited_epochs >= patience
 
     def _is_best(self, value: float, monitor: str) -> bool:
-        """Whether the figure that is watched is better than ever; any is better than none or no number."""
+        """Whether the monitored figure is better than the best so far; any is better than none and than NaN."""
         if self.best_value is None or math.isnan(self.best_value):
             return True
         return value > self.best_value if higher_is_better(monitor) else value < self.best_value
 
     def _is_better(self, value: float, accuracy: float | None) -> bool:
-        """Whether an epoch is better than the best so far; any is better than one whose loss is no number."""
+        """Whether an epoch is better than the best so far; any is better than none and than one with a loss of NaN."""
         if self.best_value is None or math.isnan(self.best_value):
             return True
         if self.stage == "fine-tune" and accuracy is not None and self.best_accuracy not in {None, accuracy}:
@@ -182,10 +182,10 @@ class TrainingProgress(Record):
 
 
 def _monitored(logs: Mapping[str, float], monitor: str) -> float:
-    """The figure of an epoch that decides which is the best.
+    """The figure of an epoch by which the best epoch is chosen.
 
     Raises:
-        UserError: the model's metrics do not have it.
+        UserError: it is none of the model's metrics.
     """
     if monitor == "auto":
         return logs.get("val_loss", logs["loss"])
@@ -207,11 +207,11 @@ class TrainState:
     """The arrays of a session, read from it and written back into it.
 
     Attributes:
-        frozen_sha256: of the backbone's weights, if it is frozen.
-        network_sha256: of the layers and their settings.
-        best: the weights that are handed over if nothing better comes.
-        head: after the stage of the head, what it has handed over; empty before.
-        probabilities: what the best epoch's model says of the validation images, see `Evaluation.probabilities`.
+        frozen_sha256: the hash of the backbone's weights, if it is frozen; else None.
+        network_sha256: the hash of the layers and their settings.
+        best: the best weights so far, with which the model is saved in the end.
+        head: the best weights of the head's stage; empty before its end.
+        probabilities: what the best epoch's model predicts for validation images, see `Evaluation.probabilities`.
         callbacks: the arrays in the states of the callbacks.
     """
 
@@ -233,14 +233,14 @@ class TrainState:
         return self._model
 
     def hashes(self) -> dict[str, str | None]:
-        """What tells a restored checkpoint that it belongs to this network."""
+        """The hashes by which a checkpoint is known to belong to this network."""
         return {"frozen_sha256": self.frozen_sha256, "network_sha256": self.network_sha256}
 
     def most_checkpoint_bytes(self) -> int:
         """The size that no checkpoint of this session exceeds, in bytes.
 
-        The weights are there up to three times (now, best, head) and twice in callbacks, the optimizer may be that of
-        another stage, with up to four arrays for each; `SPARE_CHECKPOINT_BYTES` are for the rest.
+        It holds the weights up to three times (now, best, head) and twice in callbacks. The optimizer may be that of
+        another stage, with up to four arrays for each variable. `SPARE_CHECKPOINT_BYTES` are for the rest.
         """
         network = 4 * sum(math.prod(variable.shape) for variable in self._session.built.model.variables)
         optimizer = 4 * sum(math.prod(variable.shape) for variable in self._session.objective.optimizer.variables)
@@ -294,12 +294,12 @@ class TrainState:
         the head that was handed over. The best of the stages before is handed over if nothing better comes.
 
         Args:
-            checkpoint: the last one of the stage before.
-            stage: the one that begins.
-            before: the stage before.
+            checkpoint: the last checkpoint of the stage before.
+            stage: the stage that begins.
+            before: the record of the stage before.
 
         Raises:
-            TrainingFailedError: it is of another network.
+            TrainingFailedError: the checkpoint is of another network.
         """
         groups = checkpoint.groups
         self.probabilities = groups.get("validation", {}).get(PROBABILITIES)

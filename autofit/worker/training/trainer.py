@@ -1,8 +1,8 @@
-"""The training loop: autofit's own, around Keras's callbacks, metrics and optimizers.
+"""The training loop: autofit's own, with Keras's callbacks, metrics and optimizers.
 
-On plain data its history equals `model.fit`'s, but for the validation where BatchNormalization trains. Unlike `fit` it
-can change the batch size between epochs, resume inside one, and repeat a batch that ran out of memory. Callbacks see
-one `on_train_begin` an attempt.
+On the same batches its history equals that of `model.fit`, except for the validation metrics of a network whose
+BatchNormalization trains. Unlike `fit` it can change the batch size between epochs, resume inside an epoch, and repeat
+a batch that ran out of memory. Callbacks see one `on_train_begin` in each attempt.
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ class Trainer:
         return is_inside or (self._progress.epoch < self._plan.epochs and not self._progress.stopped)
 
     def _end_stage(self) -> None:
-        """Record a stage as finished between two epochs, if it is not yet: there is no time for those left."""
+        """Record the stage as finished if it has epochs left, for which there is no time; called between two epochs."""
         if self._has_epochs_left():
             cut_short = self._progress.epochs_done(self._plan.epochs)
             self._progress = self._progress.moved(stopped=True).after_stage(cut_short=cut_short)
@@ -135,7 +135,7 @@ class Trainer:
                 self._commit()
 
     def _end_callbacks(self) -> None:
-        """Tell the callbacks that the training has ended, and commit what they make of it: once in a stage."""
+        """Tell the callbacks that the training has ended, and commit what they change then: once in a stage."""
         if self._callbacks.have_begun:
             chosen = self._progress.best_epoch
             self._progress = self._callbacks.end(self._progress)
@@ -147,10 +147,10 @@ class Trainer:
     # Checkpoints --------------------------------------------------------------------------------------------------
 
     def _restore(self) -> None:
-        """Set everything to the checkpoint, after the callbacks were told that the training or its epoch begins.
+        """Restore the checkpoint, after the callbacks were told that the training or its epoch begins.
 
-        What they do to the model then (a learning rate) is in the checkpoint already and must not be done twice, and
-        some reset their own state.
+        What they change in the model then (a learning rate) is in the checkpoint already and must not be changed twice;
+        some also reset their own state then.
         """
         if self._commits.newest is not None:
             self._commits.restore()
@@ -204,7 +204,7 @@ class Trainer:
         self._close_epoch(epoch, logs)
 
     def _solve_head(self) -> None:
-        """Solve the head on cached features, as the only epoch; without the cache it is trained by epochs."""
+        """Solve the head on cached features, which is the stage's only epoch; without a cache, train it by epochs."""
         if not isinstance(self._source, CachedFeatures):
             if self._work.stage == "views":
                 self._end_stage()
@@ -226,13 +226,13 @@ class Trainer:
         self._close_epoch(epoch, solved.metrics, solved)
 
     def _goes_on(self, skipped: Sequence[tuple[int, str]] = ()) -> None:
-        """Called in work outside the steps, with the images that could not be read: silence would look like a hang."""
+        """Note images that could not be read, report progress and heed requests to stop; called outside of steps."""
         self._note_bad_images(skipped)
         self._events.beat()
         self._stop_if_asked()
 
     def _train_epoch(self, epoch: int) -> None:
-        """Train on what is left of an epoch, until its end or until a callback stops the training."""
+        """Train on what is left of an epoch, until its end or until a callback or the time stops the training."""
         if self._progress.stopped:
             return
         epoch_plan = self._epoch_plans.training(epoch, self._progress.position)
@@ -317,7 +317,10 @@ class Trainer:
         self._events.out_of_memory(shrink, self._progress)
 
     def _note_training_shrink(self, shrink: Shrink) -> None:
-        """Commit first: so close to the limit, native code may end the process instead of raising on the next try."""
+        """Report the shrink, and commit before the batch is tried again.
+
+        So close to the memory limit, native code may end the process instead of raising.
+        """
         phase = self._heartbeat.current_phase
         self._note_shrink(shrink)
         self._events.beat(micro_batch_size=shrink.after)
@@ -326,7 +329,7 @@ class Trainer:
         self._events.phase(phase)
 
     def _note_changed_result(self) -> None:
-        """Report where a micro-batch that memory made smaller is part of the mathematics."""
+        """Report, once in a run, that the micro-batch was made smaller, if its size changes the result."""
         if self._session.micro_decides and not self._progress.result_changed:
             self._progress = self._progress.moved(result_changed=True)
             self._events.result_changed(self._session.micro_decides)
@@ -337,12 +340,12 @@ class Trainer:
             self._give_up(complaint)
 
     def _require_convergence(self, loss: float) -> None:
-        """Raise UserError, without a commit, if the training has diverged; a callback that stopped it has the say."""
+        """Raise UserError, without a commit, if the training has diverged, unless a callback has already stopped it."""
         if not self._progress.stopped:
             require_convergence([*self._progress.losses_of_stage(), loss], self._session, self._job.source)
 
     def _give_up(self, why: str) -> NoReturn:
-        """End for a reason that the user can put right; an epoch that has trained nothing begins anew then."""
+        """Commit and raise UserError, for a reason that the user can mend; an epoch without a step begins anew then."""
         if self._progress.step == 0 and not self._progress.stopped:
             self._progress = self._progress.moved(position=0)
         self._commit()

@@ -14,8 +14,8 @@ class UnreadImages:
 
     Args:
         index: all images.
-        most_share: how many of them may be unreadable.
-        events: reports each.
+        most_share: the share of the images that may be unreadable.
+        events: reports each of them.
     """
 
     def __init__(self, index: ImageIndex, most_share: float, events: RunEvents) -> None:
@@ -23,12 +23,12 @@ class UnreadImages:
         self._bad_images = BadImages(len(index.paths), most_share)
 
     def note(self, skipped: Sequence[tuple[int, str]]) -> str:
-        """Report (sample, reason) of some images; returns the complaint if there are more than the run may have."""
+        """Report (sample, reason) of some images; returns an error message if the run has too many of them."""
         for sample, reason in skipped:
             if self._bad_images.add(sample, self._index.paths[sample], reason):
                 self._events.bad_image(self._index.path(sample), reason)
         return self._bad_images.complaint() if skipped and self._bad_images.is_too_full() else ""
 
     def nothing_left(self, split: str) -> str:
-        """The complaint that none of the images of a split can be read."""
+        """The error message that none of the images of a split can be read."""
         return self._bad_images.nothing_left(split)
