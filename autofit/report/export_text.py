@@ -71,5 +71,6 @@ def _usage(export: Export, shown: Path, width: int | None) -> str:
     }[export.format]
     call = f"{function}({path}){rest}:"
     if width is not None and cell_len(call) > width - INDENT:
-        call = f"{function}( {path}){rest}:"  # the line ends after the bracket
+        end = f"){rest}:"  # lines end after the first bracket, and before the second where the path is that long
+        call = f"{function}( {path}{end}" if cell_len(path + end) <= width - INDENT else f"{function}( {path} {end}"
     return f"Open it with {call} it takes raw pixels, 0 to 255, as float32 (n, height, width, 3)."

@@ -220,12 +220,8 @@ def incidents(result: ResultRecord) -> list[str]:
             "memory would end with other weights."
         )
     if result.cut_off_images:
-        cut_off = count_of(
-            result.cut_off_images,
-            "JPEG lacks its end and was used as far as it goes",
-            "JPEGs lack their end and were used as far as they go",
-        )
-        lines.append(f"{cut_off}.")
+        cut_off = count_of(result.cut_off_images, "JPEG lacks its end", "JPEGs lack their end")
+        lines.append(f"{cut_off}; what is there was used.")
     return lines
 
 

@@ -54,7 +54,7 @@ def test_a_loss_and_images_that_were_trained_on_are_said() -> None:
 def test_the_call_of_a_run_with_the_usual_name_fits(export_format: str, width: int) -> None:
     """A terminal would break it within the path, which then cannot be copied."""
     text = lines_of("runs/20261128-194936-MobileNetV2/model.tflite", width, format=export_format, int8=False)
-    assert "'runs/20261128-194936-MobileNetV2/model.tflite')" in text
+    assert "'runs/20261128-194936-MobileNetV2/model.tflite'" in text
 
 
 def test_what_was_not_compared_or_is_equal_is_said() -> None:

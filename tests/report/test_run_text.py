@@ -226,8 +226,8 @@ def test_a_solved_head_is_no_trained_epoch(make_result: MakeResult) -> None:
 def test_images_that_were_used_in_part_are_said(make_result: Callable[..., ResultRecord]) -> None:
     """A broken download would be half of a data set without a word."""
     assert not any("JPEG" in line for line in incidents(make_result()))
-    assert "7 JPEGs lack their end and were used as far as they go." in incidents(make_result(cut_off_images=7))
-    assert "1 JPEG lacks its end and was used as far as it goes." in incidents(make_result(cut_off_images=1))
+    assert "7 JPEGs lack their end; what is there was used." in incidents(make_result(cut_off_images=7))
+    assert "1 JPEG lacks its end; what is there was used." in incidents(make_result(cut_off_images=1))
 
 
 def test_the_lines_that_open_the_model_name_the_backend(make_result: MakeResult) -> None:

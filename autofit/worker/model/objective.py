@@ -331,8 +331,7 @@ def _objective_of_compiled(model: keras.Model, num_classes: int) -> Objective:
 def _built(objective: Objective, model: keras.Model) -> Objective:
     """Build the variables of the optimizer and the metrics.
 
-    If the optimizer were built in the first trace, the step would be traced twice. Metrics such as `F1Score` have their
-    variables only after a call, and steps have to know them before.
+    In the first trace that would be too late: the step would be traced twice, and metrics such as `F1Score` fail.
 
     Raises:
         UserError: a metric cannot be counted, or gives several numbers.

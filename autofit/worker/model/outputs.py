@@ -249,7 +249,7 @@ def label_classes(thing: Any, num_classes: int, of_loss: int = 0) -> int:
     """
     name = thing.name if isinstance(thing, _MeanOf) else type(thing).__name__
     if is_kerass_own(thing):
-        wrapped = getattr(getattr(thing, "_fn", None), "__name__", "")
+        wrapped = getattr(wrapped_function(thing), "__name__", "")
         by_name = "sparse" in f"{name}{wrapped}".lower()
         return 0 if getattr(thing, "sparse_y_true", by_name) else num_classes  # an IoU says so, whatever its name
     why = ""

@@ -222,7 +222,7 @@ class HeadStage:
         write_doubts(file, replace(in_order, images=images, alike=alike))
 
     def _told(self, logits: Floats) -> NDArray[np.bool_]:
-        """Which classes are predicted for each row: the most probable one, or all with a probability of 0.5 and more."""
+        """Which classes are predicted for each row: the most probable one, or all of 0.5 and more."""
         if self.validation.table is not None:
             return logits >= 0
         return logits.argmax(axis=1)[:, None] == np.arange(self._classes)

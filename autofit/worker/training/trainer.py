@@ -317,10 +317,7 @@ class Trainer:
         self._events.out_of_memory(shrink, self._progress)
 
     def _note_training_shrink(self, shrink: Shrink) -> None:
-        """Report the shrink, and commit before the batch is tried again.
-
-        So close to the memory limit, native code may end the process instead of raising.
-        """
+        """Report the shrink, and commit before the next try: native code may end the process instead of raising."""
         phase = self._heartbeat.current_phase
         self._note_shrink(shrink)
         self._events.beat(micro_batch_size=shrink.after)
