@@ -82,7 +82,7 @@ def test_attempts_leave_nothing_behind(
     assert line == '["NoneType", "None"]\n'
     assert len(files.attempts()) == attempts
     assert max(resident_bytes) - resident_bytes[0] < GROWTH_BYTES
-    assert min(descriptors[-5:]) == min(descriptors[:5])  # the next attempt may be opening some just then
+    assert min(descriptors[-5:]) <= min(descriptors[:5])  # the next attempt may be opening some just then
     assert zombies == 0
     assert orphans_with(str(tmp_path)) == []
     assert list(temporary.iterdir()) == []

@@ -22,7 +22,7 @@ def flags(weights: Path) -> list[str]:
 
 def rows_of(cache: Path) -> dict[str, bytes]:
     """The rows and the index of each entry; not of what a killed process has not committed."""
-    files = (path for path in sorted(cache.glob("*-*/*.bin")) if not path.parent.name.startswith("."))
+    files = sorted(cache.glob("[!.]*-*/*.bin"))  # a hidden folder may be renamed while it is read
     return {f"{path.parent.name}/{path.name}": path.read_bytes() for path in files}
 
 
