@@ -89,6 +89,11 @@ class LabelledRows:
         """The number of features of a row."""
         return self.parts[0].shape[1]
 
+    @property
+    def judges(self) -> Numbers:
+        """Of each row the number of what judges a head by itself: its photo, or its family."""
+        return self.groups if self.families is None else self.families
+
     def of(self, numbers: Numbers) -> LabelledRows:
         """Some of the rows."""
         return replace(

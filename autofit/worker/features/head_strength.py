@@ -234,7 +234,7 @@ def choose_l2(
         goes_on: called repeatedly; it may raise. Once it returns False, no further strength is tried.
         clock: gives the time in seconds.
     """
-    if len(np.unique(validation.groups)) >= SMALL_VALIDATION:
+    if len(np.unique(validation.judges)) >= SMALL_VALIDATION:
         how_chosen: HowChosen = "validation"
         splits = [(train, validation)]
     else:
@@ -252,7 +252,7 @@ def choose_l2(
 
 def _fold_splits(pool: LabelledRows) -> list[tuple[LabelledRows, LabelledRows]]:
     """The rows to solve on and those to judge by, for each fold that is left out."""
-    folds = fold_of_rows(pool.labels, pool.groups if pool.families is None else pool.families)
+    folds = fold_of_rows(pool.labels, pool.judges)
     left_out = 1 if len(np.unique(pool.groups)) > MOST_CROSS_VALIDATED else FOLDS
     return [
         (pool.of(np.flatnonzero(folds != fold)), pool.of(np.flatnonzero(folds == fold))) for fold in range(left_out)

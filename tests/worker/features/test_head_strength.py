@@ -120,6 +120,14 @@ def test_photos_that_belong_together_stay_in_one_fold(views: int, monkeypatch: p
     assert sum(len(other) for _, other in judged) == 120 * views
 
 
+def test_photos_of_few_patients_are_a_small_validation_set() -> None:
+    """A strength would be chosen by a dozen patients, as if each of their photos were one more."""
+    train = replace(_photos(100, 1), families=np.arange(100))
+    for photos_each, how_chosen in ((1, "validation"), (10, "cross-validation")):
+        validation = replace(_photos(300, 2), families=100 + np.arange(300) // photos_each)
+        assert choose_l2(train, validation, 3).how_chosen == how_chosen
+
+
 def test_knowing_the_patient_does_not_weaken_the_penalty() -> None:
     """Of photos that are known by their patient, the strength would be that of learning patients by heart."""
     random = np.random.default_rng(0)
