@@ -100,8 +100,9 @@ class _Gathered:
         """Add the value of an image that belongs to others; a second one is another only where one was asked for."""
         known = grouping.value_of.setdefault(path, self._first_equal_group.setdefault(group, group))
         if known != group and grouping.is_asked:
+            column = printable(grouping.column)
             raise UserError(
-                f"{printable(path)} has the {printable(grouping.column)} {known!r} and, {place}, {group!r}: keep one"
+                f"{printable(path)} has the {column} {known[:40]!r} and, {place}, {group[:40]!r}: keep one of them"
             )
 
     def _add_cell(self, path: str, cell: Any) -> None:

@@ -14,9 +14,12 @@ from autofit.dataset.split import Classes
 GROUP_NAMES: Final = (
     *("patient", "subject", "participant", "donor", "person", "individual", "animal", "specimen", "case", "study"),
     *("series", "lesion", "slide", "captureevent", "burst", "sequence", "seq", "session", "scene", "video", "clip"),
-    *("group",),
+    *("groupid", "groupids"),
 )
-"""The usual names of such columns, without case, blanks, marks and `id`; the first that is there is looked at."""
+"""The usual names of such columns, without case, blanks, marks and `id`; the first that is there is looked at.
+
+A `group` alone may be one of ages, or of treatments.
+"""
 
 _ENDING: Final = re.compile(r"(ids?|no|nr|num|number|name|code|uid|instanceuid)$")
 _NO_VALUE: Final = frozenset({"", "nan", "na", "n/a", "#n/a", "<na>", "null", "none"})
@@ -68,8 +71,8 @@ def value_of_cell(cell: object) -> str:
 
 def group_like(names: Iterable[str]) -> str | None:
     """The column whose name says that its images belong together, such as `Patient ID`; None if there is none."""
-    bare = {name: _bare(name) for name in names}
-    return next((name for usual in GROUP_NAMES for name, word in bare.items() if word == usual), None)
+    words = {name: {_letters(name), _bare(name)} for name in names}
+    return next((name for usual in GROUP_NAMES for name, forms in words.items() if usual in forms), None)
 
 
 def same_column(one: str, other: str) -> bool:
@@ -78,5 +81,9 @@ def same_column(one: str, other: str) -> bool:
 
 
 def _bare(name: str) -> str:
-    letters = re.sub(r"[^a-z0-9]", "", name.casefold())
+    letters = _letters(name)
     return _ENDING.sub("", letters) or letters
+
+
+def _letters(name: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", name.casefold())
