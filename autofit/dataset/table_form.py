@@ -74,26 +74,35 @@ def _refusal(source: str, first_line: str, asked: Asked) -> UserError:
         return UserError(f"{source} is no text: give an image folder, or a CSV file with the columns path,label")
     if first_line.strip('"').lower().startswith("sep=") or first_line.startswith("#"):
         return UserError(f"{source} begins with {shown!r} and not with the names of its columns: remove this line")
-    if any(word.rpartition(".")[2].lower() in image_suffixes() for word in re.split(r"[,;|\s]+", first_line)):
+    header = max((_cells(first_line, separator) for separator in SEPARATORS), key=len)
+    words = first_line.split() if len(header) == 1 else []  # with blanks between
+    is_numbered = len(words) > 1 and any(word.isdecimal() for word in words[1:])
+    if is_numbered or any(_is_image(word) for word in re.split(r"[,;|\s]+", first_line)):
         return UserError(
             f"{source} begins with {shown!r} and not with the names of its columns: write them in a line above it, "
             "such as path,label, with commas between"
         )
-    header = max((_cells(first_line, separator) for separator in SEPARATORS), key=len)
     if sum(_PIXEL.fullmatch(name) is not None for name in header) >= LEAST_PIXELS or "pixels" in header:
         return UserError(
             f"{source} holds the pixels of images and not their paths: read it with pandas, and give "
             "autofit.run(images, labels) with an array of images (n, height, width)"
         )
-    if len(header) > 1 and (path := path_column(header, asked, source)):
+    names = words or header
+    if len(names) > 1 and (path := path_column(names, asked, source)):
         return UserError(
-            f"{source} has paths in its column {path!r}, but none that is called as one of labels: name it with "
+            f"{source} has blanks between its cells ({shown!r}): write commas between them"
+            if words
+            else f"{source} has paths in its column {path!r}, but none that is called as one of labels: name it with "
             f"label_column= (its first line is {shown!r})"
         )
     return UserError(
         f"{source} is no CSV file with the columns path,label: its first line is {shown!r}; "
         "give an image folder, or name the columns with path_column= and label_column="
     )
+
+
+def _is_image(word: str) -> bool:
+    return word.rpartition(".")[2].lower() in image_suffixes()
 
 
 def _encoding(path: Path) -> str:

@@ -250,6 +250,8 @@ def test_a_table_that_cannot_be_understood_is_refused(
     [
         ("cat/0000.jpg,cat,7\n", "begins with 'cat/0000.jpg,cat,7' and not with the names of its columns: write them"),
         ("a_1.jpg 1 1 1\na_2.jpg 1 1 2\n", "such as path,label, with commas between"),
+        ("Abyssinian_100 1 1 1\nbeagle_1 2 2 1\n", "begins with 'Abyssinian_100 1 1 1' and not with the names"),
+        ("path label\na.jpg cat\n", r"has blanks between its cells \('path label'\): write commas between them"),
         ("a.jpg a_mask.png\nb.jpg b_mask.png\n", "such as path,label, with commas between"),
         ("1 001.Albatross/a.jpg\n2 001.Albatross/b.jpg\n", "such as path,label, with commas between"),
         (
