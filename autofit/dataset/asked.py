@@ -32,7 +32,8 @@ class Asked:
     @property
     def names_columns(self) -> bool:
         """Whether the user has named a column."""
-        return any(name is not None for name in (self.path_column, self.label_column, self.group_column))
+        group_column = None if self.may_lack_groups else self.group_column
+        return any(name is not None for name in (self.path_column, self.label_column, group_column))
 
 
 def asked_of(

@@ -137,8 +137,8 @@ def choose_columns(
         return None
     said = _not_followed(unfollowed, examples) if unfollowed else None
     has_boxes = sum(map(_is_of_box, others)) >= SIDES_OF_BOX
-    alike = group_like(name for name in others if name not in {split, *marks} and others.count(name) == 1)
-    signed = are_signed(marks, examples)
+    free = [name for name in others if name not in {split, *marks} and others.count(name) == 1]
+    alike, signed = group_like(free, examples), are_signed(marks, examples)
     return Columns(path, label or "", split, marks, said, has_boxes, group or alike, group is not None, signed)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -16,7 +16,7 @@ GROUP_NAMES: Final = (
     *("series", "lesion", "slide", "captureevent", "burst", "sequence", "seq", "session", "scene", "video", "clip"),
     *("groupid", "groupids"),
 )
-"""The usual names of such columns, without case, blanks, marks and `id`; the first that is there is looked at.
+"""The usual names of such columns, without case, blanks, marks and `id`; those before others say more.
 
 A `group` alone may be one of ages, or of treatments.
 """
@@ -69,10 +69,19 @@ def value_of_cell(cell: object) -> str:
     return text[:-2] if text.endswith(".0") and text[:-2].isdecimal() else text
 
 
-def group_like(names: Iterable[str]) -> str | None:
-    """The column whose name says that its images belong together, such as `Patient ID`; None if there is none."""
+def group_like(names: Iterable[str], examples: Mapping[str, Sequence[object]]) -> str | None:
+    """The column whose name says that its images belong together, such as `Patient ID`; None if there is none.
+
+    Of several, the first with a value that is there twice among the first ones, or the first.
+    """
     words = {name: {_letters(name), _bare(name)} for name in names}
-    return next((name for usual in GROUP_NAMES for name, forms in words.items() if usual in forms), None)
+    found = [name for usual in GROUP_NAMES for name, forms in words.items() if usual in forms]
+    return next((name for name in found if _repeats(examples.get(name, ()))), next(iter(found), None))
+
+
+def _repeats(cells: Sequence[object]) -> bool:
+    values = [value for cell in cells if (value := value_of_cell(cell))]
+    return len(set(values)) < len(values)
 
 
 def same_column(one: str, other: str) -> bool:

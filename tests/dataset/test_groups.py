@@ -266,6 +266,7 @@ def test_groups_have_numbers_and_names_of_columns_a_meaning() -> None:
     """Two images that are alone would be one group; or a column of heights be taken for one of patients."""
     grouping = Grouping("patient", {"a": "x", "c": "x", "e": "y"}, is_asked=True)
     assert [list(numbers) for numbers in grouping.numbers(["a", "b", "c", "d"], ["e", "f"])] == [[0, 1, 0, 2], [3, 4]]
-    assert group_like(["image", "lesion_id", "Patient No."]) == "Patient No."
-    assert group_like(["group", "Group ID"]) == "Group ID"
-    assert group_like(["id", "name", "height", "age", "sex", "age group", "group"]) is None
+    assert group_like(["image", "lesion_id", "Patient No."], {}) == "Patient No."
+    assert group_like(["case", "video"], {"case": [1, 2, 3], "video": ["a", "b", "a"]}) == "video"
+    assert group_like(["group", "Group ID"], {}) == "Group ID"
+    assert group_like(["id", "name", "height", "age", "sex", "age group", "group"], {}) is None
