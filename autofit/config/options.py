@@ -235,6 +235,8 @@ def _shown(option: Option, value: Any) -> str:
     """A value as a user gives it: None stands for "auto" where that is the default."""
     if isinstance(value, dict) and "class_name" in value:
         return f"{value['class_name']}(...)"
+    if value is None and option.name == "backbone":
+        return "replaced by model="
     return repr("auto" if value is None and option.default == "auto" else value)
 
 

@@ -28,7 +28,7 @@ def network(input_shape: tuple[int, int, int], num_classes: int) -> None:
         ({"audit": True}, "audit False there, True here"),
         ({"time_budget": 60}, "time_budget None there, 60.0 here"),
         ({"backbone": "VGG16"}, "backbone 'MobileNetV2' there, 'VGG16' here"),
-        ({"model": network}, "backbone 'MobileNetV2' there, None here"),
+        ({"model": network}, "backbone 'MobileNetV2' there, replaced by model= here"),
         ({"seed": 1}, "seed 0 there, 1 here"),
     ],
     ids=steady,
