@@ -126,9 +126,10 @@ def evaluated(  # noqa: PLR0913 - as the method
         rows, unreadable = _rows(model, run, images.paths, views, shown)
         figures = evaluation_of(rows, images.numbers, class_names, unreadable, views, multi_label=multi_label)
         _show_unreadable(unreadable, shown)
-    if figures is None:
-        raise UserError(f"of {count_of(len(rows), 'image')} none can be read: give others")
-    return figures.model_copy(update={"own_images": own_images(RunDirectory(model.parent), run.data, images.paths)})
+        if figures is None:
+            raise UserError(f"of {count_of(len(rows), 'image')} none can be read: give others")
+        own = own_images(RunDirectory(model.parent), run.data, images.paths)  # while those in memory are in files
+    return figures.model_copy(update={"own_images": own})
 
 
 def load_images(data: Any, image_size: int | Sequence[int], value_ranges: ValueRanges = NO_RANGES) -> NDArray[np.uint8]:

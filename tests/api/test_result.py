@@ -21,6 +21,7 @@ from autofit.api.prediction import load_images
 from autofit.api.result import Result, shown_path
 from autofit.config.options import make_options
 from autofit.dataset import ImageIndex
+from autofit.dataset.arrays import write_images
 from autofit.errors import UserError
 from autofit.input.decode import decode_image
 from autofit.machine.hardware import detect
@@ -309,6 +310,17 @@ def test_copies_of_images_that_the_run_has_trained_on_are_counted(
     assert result.evaluate(given, ["cat", "dog", "owl", "cat"]).own_images == 2
     monkeypatch.setattr("autofit.api.own_images.MOST_LOOKED_AT", 2)
     assert result.evaluate(given, ["cat", "dog", "owl", "cat"]).own_images == 0
+
+
+@pytest.mark.usefixtures("asked")
+def test_images_in_memory_that_the_run_has_trained_on_are_counted(tmp_path: Path) -> None:
+    """The arrays that a model was trained on would judge it without a warning."""
+    result = finished(tmp_path)
+    images = np.random.default_rng(0).integers(0, 255, (4, 8, 8, 3), np.uint8)
+    paths, _ = write_images(images[:2], [0, 1], tmp_path / "images", lambda _: None, lambda _: None)
+    index = ImageIndex("/", [str(path) for path in paths], array("i", [0, 1]), tuple(result.labels), 2)
+    index.write_csv(RunDirectory(tmp_path).samples)
+    assert result.evaluate(images, [0, 1, 2, 0]).own_images == 2
 
 
 def test_a_probability_of_nought_is_no_infinite_loss(tmp_path: Path, asked: Predictions) -> None:
