@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import shutil
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from autofit.config.options import Options

@@ -11,7 +11,7 @@ from typing import Any
 
 from autofit import dataset
 from autofit.api.data_call import data_call
-from autofit.api.directories import RUNS, absolute, directory_for, require_utf8
+from autofit.api.directories import RUNS, absolute, making, require_utf8
 from autofit.api.earlier_runs import Call, earlier_run
 from autofit.api.existing_run import already_trained, find_same_run, go_on, going_on
 from autofit.api.given_data import GivenData
@@ -250,8 +250,8 @@ def run(  # noqa: PLR0913 - the options are the interface
     asked = dataset.asked_of(**asked_of_tables, multi_label=options.multi_label)
     called = Called(called_at, data_call(data, labels, test, **asked_of_tables))
     given = GivenData(data, labels, validation, test, asked)
-    with naming_system_errors(), showing(view) as shown, stop_signals():
-        made = directory_for(run_dir, options) if given.is_in_memory else None
+    with naming_system_errors(), showing(view) as shown, stop_signals(), making(run_dir, options) as make:
+        made = make() if given.is_in_memory else None
         if made is not None:
             given = given.in_files(made.images, options, shown)
         index, odd = given.found(options, shown, _looked_at)

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 
 from autofit import api
@@ -37,6 +38,20 @@ def test_two_runs_in_one_second_are_numbered(
     names = [api.run(photos, batch_size=8, seed=seed, view=view).run_dir.name for seed in range(3)]
     assert names == [f"20260801-120000-MobileNetV2{end}" for end in ("", "-2", "-3")]
     assert len(stages.runs) == 3
+
+
+@pytest.mark.usefixtures("stages")
+@pytest.mark.parametrize("in_memory", [False, True])
+def test_a_call_with_a_mistake_leaves_no_directory(photos: Path, view: RecordingView, *, in_memory: bool) -> None:
+    """Each try would leave an empty folder in `runs`, or all images that were given in memory."""
+    data = (np.zeros((8, 4, 4, 3), np.uint8), [0, 1] * 4) if in_memory else (photos,)
+    for mistake in ({"class_weight": {"no class": 2.0}}, {"validation": 0, "monitor": "val_loss"}):
+        with pytest.raises(UserError, match=r"no class|needs validation"):
+            api.run(*data, batch_size=4, view=view, **mistake)
+    assert not Path("runs").exists() or not list(Path("runs").iterdir())
+    with pytest.raises(UserError, match="no class"):
+        api.run(*data, batch_size=4, view=view, run_dir="named", class_weight={"no class": 2.0})
+    assert Path("named").is_dir()
 
 
 def test_a_relative_run_directory_is_where_the_call_was_made(
