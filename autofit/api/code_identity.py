@@ -178,8 +178,14 @@ def _code(function: types.FunctionType) -> str:
 
 
 def _bytecode(code: types.CodeType) -> list[Any]:
-    constants = [_bytecode(item) if isinstance(item, types.CodeType) else repr(item) for item in code.co_consts]
-    return [code.co_code.hex(), list(code.co_names), list(code.co_varnames), constants]
+    return [code.co_code.hex(), list(code.co_names), list(code.co_varnames), list(map(_constant, code.co_consts))]
+
+
+def _constant(item: Any) -> Any:
+    """A constant of bytecode; a set of texts has another order in each process."""
+    if isinstance(item, types.CodeType):
+        return _bytecode(item)
+    return ["frozenset", *sorted(map(repr, item))] if isinstance(item, frozenset) else repr(item)
 
 
 def _globals_of(function: types.FunctionType) -> dict[str, Any]:

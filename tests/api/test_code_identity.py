@@ -134,12 +134,17 @@ def test_a_module_is_read_and_never_imported(tmp_path: Path) -> None:
     assert user_code("pack.net:build", None, [str(tmp_path)]) == {}
 
 
+def given_callbacks() -> tuple[Any, ...]:
+    """A callback, a set, and a lambda with a set in it, whose texts have another order in each process."""
+    return callback_of(CALLBACKS), {"a", "b", "c"}, function_of("build = lambda epoch: epoch in {'a', 'b', 'c', 'd'}")
+
+
 @pytest.mark.slow
 def test_the_same_code_is_the_same_in_another_process() -> None:
     """A run could not be resumed in a new kernel."""
     program = (
         "import sys; sys.path[:0] = sys.argv[1:]; from tests.api.test_code_identity import *; "
-        "print(user_code(None, Payload(function_of(NETWORK), (callback_of(CALLBACKS), {'a', 'b', 'c'})), []))"
+        "print(user_code(None, Payload(function_of(NETWORK), given_callbacks()), []))"
     )
     answers = {
         subprocess.run(
@@ -151,9 +156,7 @@ def test_the_same_code_is_the_same_in_another_process() -> None:
         ).stdout
         for seed in ("1", "2")
     }
-    assert answers == {
-        f"{user_code(None, Payload(function_of(NETWORK), (callback_of(CALLBACKS), {'a', 'b', 'c'})), [])}\n"
-    }
+    assert answers == {f"{user_code(None, Payload(function_of(NETWORK), given_callbacks()), [])}\n"}
 
 
 def test_values_that_hold_themselves_end() -> None:
