@@ -208,13 +208,20 @@ def _class(value: type, describe: Describe) -> Any:
     if is_installed(value.__module__):
         return name
     members = vars(value).items()
-    functions = {key: describe(getattr(item, "__func__", item)) for key, item in members if _is_code(item)}
+    functions = {key: describe(code) for key, item in members if (code := _code_of_member(item)) is not None}
     plain = {key: repr(item) for key, item in members if isinstance(item, str | int | float | bool) and key[:2] != "__"}
     return [*name, functions, plain, [describe(base) for base in value.__bases__ if base is not object]]
 
 
-def _is_code(member: Any) -> bool:
-    return isinstance(member, types.FunctionType | staticmethod | classmethod)
+def _code_of_member(member: Any) -> Any:
+    """The function of a member of a class, or those of a property; None if it has none."""
+    if isinstance(member, property):
+        return [member.fget, member.fset]
+    if isinstance(member, functools.cached_property):
+        return member.func
+    if isinstance(member, types.FunctionType | staticmethod | classmethod):
+        return getattr(member, "__func__", member)
+    return None
 
 
 def _instance(value: Any, describe: Describe, *, is_given: bool) -> Any:

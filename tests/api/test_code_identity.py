@@ -28,6 +28,8 @@ def build(input_shape, num_classes, *, width=8):
 """
 
 CALLBACKS = """
+import functools
+
 class Stopper:
     LIMIT = 3
 
@@ -38,6 +40,14 @@ class Stopper:
 
     def on_epoch_end(self, epoch, logs=None):
         self.waited += 1
+
+    @property
+    def left(self):
+        return self.patience - self.waited
+
+    @functools.cached_property
+    def twice(self):
+        return 2 * self.patience
 
 class Sub(Stopper):
     pass
@@ -95,6 +105,8 @@ def test_values_around_a_function_count() -> None:
         (CALLBACKS, "Stopper(2)"),
         (CALLBACKS.replace("+= 1", "+= 2"), "Sub(2)"),
         (CALLBACKS.replace("LIMIT = 3", "LIMIT = 4"), "Sub(2)"),
+        (CALLBACKS.replace("patience - self", "patience + self"), "Sub(2)"),
+        (CALLBACKS.replace("2 * self", "3 * self"), "Sub(2)"),
         (CALLBACKS, "Sub(2, on_end=lambda: 1)"),
     ],
 )
