@@ -64,12 +64,12 @@ def give_back(files: RunDirectory, callbacks: Sequence[Any], say: Callable[[str]
         try:
             newest = CheckpointStore(files.checkpoints).latest_group("callbacks", MOST_CALLBACK_BYTES)
         except StorageError as error:
-            say(f"your callbacks did not get back what the run made of them: {error}")
+            say(f"the state that your callbacks had after the run cannot be restored: {error}")
             return
         if newest is not None:
             kept = _set_all(callbacks, *newest)
             if kept:
-                say(f"your callbacks did not get back what the run made of {first_of(kept, SHOWN)}")
+                say(f"your callbacks could not be set to their state after the run: {first_of(kept, SHOWN)}")
 
 
 def _set_all(callbacks: Sequence[Any], progress: dict[str, Any], arrays: dict[str, Any]) -> list[str]:

@@ -269,6 +269,6 @@ def _probe_first(
     largest = report.largest_feasible_batch
     if largest == 0:
         raise does_not_fit(report)
-    fits = f"up to {largest} images at once fit" if largest < most else f"{largest} images at once fit with ease"
+    fits = f"up to {largest} images at once fit" if largest < most else f"{largest} images at once fit easily"
     measurer.view.message(f"probe: {fits}, {report.recommended_batch} are as fast as any ({report.all_seconds:.0f} s)")
     return report

@@ -53,7 +53,7 @@ def optimizer_choice(name: str, value: Any) -> tuple[str, KerasConfig | None]:
     refuse_kept_from_decay(name, value)
     config = keras_config(name, value)
     if config["config"].get("use_ema"):
-        raise UserError(f"{name}: its averages (use_ema) are not kept here: give one without them")
+        raise UserError(f"{name} has use_ema=True, whose averages are not supported: give an optimizer without it")
     return str(config["class_name"]).lower(), config
 
 
@@ -67,8 +67,8 @@ def refuse_kept_from_decay(name: str, optimizer: Any) -> None:
     """
     if any(getattr(optimizer, f"_exclude_from_weight_decay{which}", None) for which in ("", "_pattern")):
         raise UserError(
-            f"{name}: what exclude_from_weight_decay() names cannot be kept with it: give model= as a function that "
-            "builds and compiles the network with it, in float32"
+            f"{name}: variables excluded by exclude_from_weight_decay() cannot be saved with it: give model= as a "
+            "function that builds and compiles the network with this optimizer, in float32"
         )
 
 

@@ -47,7 +47,7 @@ def find_ranges(count: int, path_of: Callable[[int], str], seed: int) -> dict[st
 def ranges_text(ranges: dict[str, tuple[float, float]]) -> str:
     """One line that says which values count as black and white."""
     words = " and ".join(f"{low:,.6g} to {high:,.6g}" for low, high in ranges.values())
-    return f"images of more than 8 bits: {words}, as found in a sample, is black to white in training and prediction"
+    return f"images of more than 8 bits: {words}, found in a sample, means black to white in training and prediction"
 
 
 def _looked_at(path: str) -> tuple[str, tuple[float, float] | None]:

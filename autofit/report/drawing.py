@@ -59,8 +59,8 @@ STYLE: Any = {  # matplotlib 3.11 types the keys as one literal each, older ones
 }
 
 NO_FONT = (
-    "letters that no installed font has are boxes in this picture: install one that has them, as Noto Sans CJK has "
-    "those of Chinese, Japanese and Korean"
+    "letters that no installed font has are boxes in this picture: install a font that has them, such as Noto Sans CJK "
+    "for Chinese, Japanese and Korean"
 )
 
 

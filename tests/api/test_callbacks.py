@@ -96,7 +96,7 @@ def test_states_that_are_too_large_are_said_and_not_read(tmp_path: Path, monkeyp
     give_back(files, [recorder], said.append)
     assert recorder.seen == [0.5]
     (line,) = said
-    assert line.startswith("your callbacks did not get back what the run made of them: ")
+    assert line.startswith("the state that your callbacks had after the run cannot be restored: ")
     assert "\n" not in line
 
 
@@ -129,5 +129,5 @@ def test_a_set_state_that_fails_after_the_run_is_said(tmp_path: Path) -> None:
     said: list[str] = []
     give_back(RunDirectory(tmp_path), [WantsItsModel()], said.append)
     assert said == [
-        "your callbacks did not get back what the run made of WantsItsModel (AttributeError in its set_state)"
+        "your callbacks could not be set to their state after the run: WantsItsModel (AttributeError in its set_state)"
     ]

@@ -50,7 +50,7 @@ def test_a_request_becomes_a_probe_a_plan_and_a_run(stages: Stages, photos: Path
     assert run["lock_fd"] > 2
     assert (result.status, result.labels) == ("completed", ["cat", "dog"])
     assert view.messages[0] == "160 images of 2 classes to train on, 40 to validate"
-    assert view.messages[2].startswith("probe: 64 images at once fit with ease, 16 are as fast as any")
+    assert view.messages[2].startswith("probe: 64 images at once fit easily, 16 are as fast as any")
 
 
 def test_a_run_leaves_its_files(stages: Stages, photos: Path, view: RecordingView) -> None:

@@ -74,4 +74,4 @@ def test_a_data_set_of_8_bits_is_hardly_looked_at(tmp_path: Path, monkeypatch: p
 def test_the_range_is_said() -> None:
     """Nobody would know how the numbers were understood."""
     said = ranges_text({"I;16": (0, 4095), "I": (-1024, 3071)})
-    assert "0 to 4,095 and -1,024 to 3,071, as found in a sample, is black to white" in said
+    assert "0 to 4,095 and -1,024 to 3,071, found in a sample, means black to white" in said

@@ -158,4 +158,4 @@ def check_optimizer(optimizer: keras.optimizers.Optimizer) -> None:
         UserError: it is such an optimizer.
     """
     if getattr(inner_optimizer(optimizer), "use_ema", False):
-        raise UserError("the optimizer has use_ema=True, and its averages are not kept here: compile without it")
+        raise UserError("the optimizer has use_ema=True, whose averages are not supported: compile without it")
