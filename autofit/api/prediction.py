@@ -48,7 +48,7 @@ from autofit.worker.inline_launcher import InlineLauncher
 MOST_AT_ONCE = 256
 PART_IMAGES = 4096
 PART_BYTES = 32 * 2**20
-"""At most so many images, and bytes of probabilities, are predicted at a time and held in memory."""
+"""The most images, and the most bytes of probabilities, that are predicted at a time and held in memory."""
 
 
 def predicted(model: Path, run: RunRecord, data: Any, views: int, view: ProgressView | None = None) -> Predictions:

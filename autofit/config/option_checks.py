@@ -64,7 +64,7 @@ def cut_choice(name: str, value: Any) -> str:
 
 
 def device_choice(name: str, value: Any) -> int | str:
-    """How many devices: `all`, or a number. Whether the machine has so many is checked when it has been examined."""
+    """How many devices: `all`, or a number. That the machine has this many is checked later, when it is examined."""
     if isinstance(value, str) and value.strip().lower() == "all":
         return "all"
     given = int(value) if isinstance(value, str) and re.fullmatch(r"\s*[0-9]{1,9}\s*", value) else value

@@ -6,7 +6,7 @@ import math
 
 
 def standard_error(accuracy: float, images: int) -> float:
-    """The standard error of an accuracy on so many images, from 0 to 1.
+    """The standard error of an accuracy from 0 to 1 that was measured on `images` images.
 
     Two hits and two misses are added, after Agresti and Coull (Approximate Is Better than "Exact" for Interval
     Estimation of Binomial Proportions, 1998): without them, four right images of four would have no error at all.

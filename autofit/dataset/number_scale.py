@@ -9,7 +9,7 @@ from autofit.errors import UserError
 if TYPE_CHECKING:
     import numpy as np
 
-_CHUNK = 256  # images are looked at in groups of so many
+_CHUNK = 256  # images are examined in groups of this size
 
 
 class NumberScale:
