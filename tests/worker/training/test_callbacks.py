@@ -107,6 +107,14 @@ def restarted(kept: tuple[TrainingProgress, dict[str, Any]], *callbacks: Any, to
     return found
 
 
+def test_a_figure_that_no_metric_gives_is_refused_by_the_name_that_was_given() -> None:
+    """A person would look for `acc` in a call that has `val_acc`."""
+    said = "monitor 'val_acc' is none of the metrics here: accuracy, loss, val_accuracy, val_loss"
+    with pytest.raises(UserError, match=said):
+        callbacks_of(monitor="val_acc")
+    callbacks_of(monitor="val_accuracy")
+
+
 LOSSES = (0.9, 0.7, 0.8, 0.75, 0.85, 0.95, 0.9)
 
 
