@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     import numpy as np
 
 DIGEST_DIGITS = 16
+PROGRESS_EVERY_IMAGES = 256
+"""Progress is reported once for this many images: fewer are written at once, and need no line of progress."""
 
 Pairs = tuple[list[str], list[Any]]
 
@@ -63,7 +65,7 @@ def write_images(
         labels: one for each image, or one-hot rows; None for a dataset, which has its own.
         folder: the folder for the files; made if it does not exist.
         say: called with a line that says how the pixel values were understood.
-        on_progress: called with the number of images so far.
+        on_progress: called with the number of images so far, every few hundred.
         multi_label: whether an image may have any number of labels: they are then rows of 0 and 1, uint8 `(classes,)`,
             or whatever else a table may hold.
         has_labels: whether labels are needed; if not, those of a dataset are ignored and may be missing.
@@ -90,7 +92,8 @@ def write_images(
         values = _levels(image, number, scale)
         paths.append(str(_write(values, folder / names.of(values, number, label))))
         numbers.append(label)
-        on_progress(number + 1)
+        if (number + 1) % PROGRESS_EVERY_IMAGES == 0:
+            on_progress(number + 1)
     if scale.words:
         say(scale.words)
     return paths, numbers

@@ -57,6 +57,16 @@ def test_grey_images_and_16_bits_are_kept(tmp_path: Path) -> None:
     assert np.array_equal(written(tmp_path / "c", twelve)[0], twelve)
 
 
+def test_a_few_images_are_written_without_a_word(tmp_path: Path) -> None:
+    """Each prediction of an array would begin with a line that one image was found."""
+    counts: list[int] = []
+    many = np.resize(BYTES, (300, 5, 4, 3))
+    write_images(many[:200], [0] * 200, tmp_path / "few", print, counts.append)
+    assert counts == []
+    write_images(many, [0] * 300, tmp_path / "many", print, counts.append)
+    assert counts == [256]
+
+
 def test_the_same_images_are_the_same_files(tmp_path: Path) -> None:
     """The same call would not resume its run, but start another one."""
     first = write_images(BYTES, LABELS, tmp_path, print, lambda _: None)
