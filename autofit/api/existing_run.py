@@ -5,7 +5,9 @@ The directory may come from an untrusted source.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from autofit.api.changed_photos import photo_changes
@@ -24,7 +26,7 @@ from autofit.report.run_text import best_line, resume_command
 from autofit.runs.collect_result import committed
 from autofit.runs.rerun import AnotherTrainingError, Rerun, has_other_epochs, with_conditions, with_epochs
 from autofit.runs.result_record import ResultRecord, is_finished, require_known_result
-from autofit.runs.run_record import RunRecord, read_run
+from autofit.runs.run_record import RunRecord, listed_images, read_run
 from autofit.storage.checkpoints import CheckpointStore
 from autofit.storage.format_version import NewerFormatError
 from autofit.storage.run_directory import RunDirectory, writing_in
@@ -105,6 +107,31 @@ def find_same_run(
     places = {"root": index.root, "store": index.store}
     here = record.model_copy(update={"data": record.data.model_copy(update=places)})
     return as_called_now(files, here, options, machine)
+
+
+def remove_refused_images(files: RunDirectory, index: ImageIndex) -> None:
+    """Remove the images that a refused call had in memory and has written to the directory of another run.
+
+    Images that the run lists stay; if its list cannot be read, all stay.
+    """
+    if not index.store:
+        return
+    with suppress(UserError, OSError):
+        there = listed_images(files, require_run(files).data)
+        kept = {path[len(there.store) :] for path in _paths_in_store(there)}
+        written = [path for path in _paths_in_store(index) if path[len(index.store) :] not in kept]
+        for path in written:
+            Path(path).unlink(missing_ok=True)
+        for folder in [*sorted({os.path.dirname(path) for path in written}), str(files.images)]:  # noqa: PTH120
+            with suppress(OSError):  # it holds images of the run
+                Path(folder).rmdir()
+
+
+def _paths_in_store(index: ImageIndex) -> list[str]:
+    """The absolute paths of the images that were given in memory."""
+    paths = [index.path(number) for number in range(len(index.paths))]
+    paths += [index.test_path(number) for number in range(len(index.test_paths))]
+    return [path for path in paths if index.store and path.startswith(f"{index.store}/")]
 
 
 def as_called_now(files: RunDirectory, record: RunRecord, options: Options, machine: Hardware) -> Rerun:

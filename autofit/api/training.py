@@ -13,7 +13,14 @@ from autofit import dataset
 from autofit.api.data_call import data_call
 from autofit.api.directories import RUNS, absolute, making, require_utf8
 from autofit.api.earlier_runs import Call, earlier_run
-from autofit.api.existing_run import already_trained, find_same_run, go_on, going_on
+from autofit.api.existing_run import (
+    AnotherRunError,
+    already_trained,
+    find_same_run,
+    go_on,
+    going_on,
+    remove_refused_images,
+)
 from autofit.api.given_data import GivenData
 from autofit.api.mirroring import finished_result, mirror_for, restore_from, write_list
 from autofit.api.new_run import Called, announce_training, in_order, new_run, require_known_metrics
@@ -304,7 +311,11 @@ def _start_or_resume(
                 view.message("images in memory are not copied to the mirror: without run_dir, give this call again")
         say_of_lock(lock, view)
         machine, code = machine_for(options), code_of_run(options, payload)
-        rerun = find_same_run(files, options, index, code, machine)
+        try:
+            rerun = find_same_run(files, options, index, code, machine)
+        except AnotherRunError:
+            remove_refused_images(files, index)
+            raise
         if rerun is not None and is_finished(files) and not rerun.trains_on:
             result = finished_result(files, mirror)
             view.message(already_trained(result.record, files, rerun.words))

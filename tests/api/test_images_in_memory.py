@@ -13,6 +13,7 @@ from PIL import Image
 import autofit
 from autofit.api import training
 from autofit.dataset import ImageIndex
+from tests.api.conftest import Stages, Train
 from tests.support.datasets import DatasetV2
 
 
@@ -36,6 +37,22 @@ def test_the_same_arrays_are_the_same_images(tmp_path: Path, started: list[Image
     assert first.fingerprint() == second.fingerprint()
     assert (first.train_count, first.validation_count) == ((30, 6) if validation == "pair" else (24, 6))
     assert all(Path(first.path(number)).is_relative_to(tmp_path / "run" / "images") for number in range(30))
+
+
+@pytest.mark.parametrize("of_folder", [False, True], ids=["images in memory", "photos of a folder"])
+def test_a_refused_call_leaves_no_images_in_the_directory_of_another_run(
+    stages: Stages, photos: Path, train: Train, *, of_folder: bool
+) -> None:
+    """Each such call would leave all of its images there, or take some of the run with it."""
+    images = np.random.default_rng(0).integers(0, 256, (30, 8, 8, 3)).astype(np.uint8)
+    labels = np.arange(30) % 3
+    first = train(photos) if of_folder else train(images, labels=labels)
+    before = sorted(Path(first.run_dir).rglob("*"))
+    others = np.concatenate([images[:10], 255 - images[10:]])
+    with pytest.raises(autofit.UserError, match="give another run_dir"):
+        train(others, labels=labels)
+    assert sorted(Path(first.run_dir).rglob("*")) == before
+    assert len(stages.runs) == 1
 
 
 class WithNames(DatasetV2):
