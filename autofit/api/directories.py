@@ -43,15 +43,15 @@ def directory_for(run_dir: str | Path | None, options: Options) -> RunDirectory:
         UserError: it cannot be created there, or overlaps with its mirror.
     """
     mirror = Path(options.mirror_dir) if options.mirror_dir else None
-    files = RunDirectory(absolute(run_dir or (_named_after(mirror) if mirror else _new_default(options))))
+    files = RunDirectory(absolute(run_dir or (_beside(mirror) if mirror else _new_default(options))))
     if mirror:
         refuse_overlap(files.path, mirror)
     files.create()
     return files
 
 
-def _named_after(mirror: Path) -> Path:
-    """The run directory of every call with this mirror and no `run_dir`, so that the same call resumes the run."""
+def _beside(mirror: Path) -> Path:
+    """The same folder for each run with this mirror, so that the same call resumes the run."""
     return RUNS / mirror.name
 
 

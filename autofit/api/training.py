@@ -272,7 +272,7 @@ def run(  # noqa: PLR0913 - the options are the interface
             earlier = earlier_run(absolute(RUNS), call, shown, take_over=take_over)
             if earlier is not None:
                 index = call.index_in(earlier)
-                made = _in_place_of(earlier, made)
+                made = _taking(earlier, made)
         files = made or directory_for(run_dir, options)
         return _start_or_resume(files, options, index, payload, shown, called, take_over=take_over)
 
@@ -283,7 +283,7 @@ def _looked_at(index: ImageIndex) -> tuple[ImageIndex, str | None]:
     return index, odd_files(index)
 
 
-def _in_place_of(earlier: RunDirectory, made: RunDirectory | None) -> RunDirectory:
+def _taking(earlier: RunDirectory, made: RunDirectory | None) -> RunDirectory:
     """Use the directory of an earlier run, and remove one that was made for images in memory: the earlier has them."""
     if made is not None:
         shutil.rmtree(made.path, ignore_errors=True)
