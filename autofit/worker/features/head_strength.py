@@ -14,7 +14,6 @@ from typing import Literal
 
 import numpy as np
 
-from autofit.config.standard_error import standard_error
 from autofit.worker.features.head_rows import (
     Floats,
     LabelledRows,
@@ -107,20 +106,16 @@ class Strength:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class HeadFit:
-    """The final head, and its figures.
+    """The final head, and how it was found.
 
     Attributes:
         head: the final head, solved on training and validation rows together if `refitted`, else on training rows.
         trained: the head solved on training rows only.
         l2: the strength of the penalty.
-        validation_accuracy: the accuracy of `trained` on the validation photos; None if there are none. The views of a
-            photo count as one photo.
-        validation_loss: likewise the mean cross-entropy in nats, not weighted.
-        standard_error: the standard error of `validation_accuracy`.
         how_chosen: how the strength was chosen.
         cross_validated_accuracy: the accuracy on photos of the folds that were left out, if the strength was chosen by
             cross-validation; None with class weights, which count in it.
-        refitted: whether `head` was solved on the validation rows too. The validation figures are those from before.
+        refitted: whether `head` was solved on the validation rows too.
         path: the strengths that were tried.
         seconds: the time of everything.
         converged: whether the optimum was reached; not if there was no time for that.
@@ -129,9 +124,6 @@ class HeadFit:
     head: Head
     trained: Head
     l2: float
-    validation_accuracy: float | None
-    validation_loss: float | None
-    standard_error: float | None
     how_chosen: HowChosen
     cross_validated_accuracy: float | None
     refitted: bool
@@ -152,12 +144,11 @@ def fit_head(
     goes_on: Callable[[], bool] = lambda: True,
     clock: Callable[[], float] = time.perf_counter,
 ) -> HeadFit:
-    """Choose the strength, solve the head on the training rows, judge it, and solve it again on all rows.
+    """Choose the strength, solve the head on the training rows, and solve it again on all rows.
 
     Args:
         train: the rows to solve it on.
-        validation: the rows to judge it by, of other photos; if there are few, the strength is chosen by
-            cross-validation.
+        validation: rows of other photos, by which the strength is chosen; if there are few, cross-validation chooses.
         num_classes: k.
         class_weights: the weights of the classes' losses; 1 for a class that is not named.
         refit: whether the final head is solved on the validation rows as well. It must be False for validation images
@@ -186,19 +177,13 @@ def fit_head(
     most = held_rows(train.width)
     is_large = len(train) > most
     trained = solution = solved(weighted[0], solved(part_of_rows(weighted[0], most)).head if is_large else None)
-    scores = photo_scores(trained.head, validation.unweighted())
-    photos = len(scores.hits)
-    accuracy = float(scores.hits.mean()) if photos else None
-    refitted = refit and photos > 0 and goes_on()
+    refitted = refit and len(validation) > 0 and goes_on()
     if refitted:
         solution = solved(joined(*weighted), trained.head if is_large else None)
     return HeadFit(
         head=solution.head,
         trained=trained.head,
         l2=strength.l2,
-        validation_accuracy=accuracy,
-        validation_loss=float(scores.losses.mean()) if photos else None,
-        standard_error=None if accuracy is None else standard_error(accuracy, photos),
         how_chosen=strength.how_chosen,
         cross_validated_accuracy=None if class_weights or train.table else strength.cross_validated_accuracy,
         refitted=refitted,
