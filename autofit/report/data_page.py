@@ -36,7 +36,6 @@ MOST_DOUBTS, MOST_GROUPS, IN_A_GROUP = 60, 20, 4
 MOST_IN_A_CARD = 12
 MOST_LINES = 100
 LISTS_ALL = "autofit check --json lists all"
-MANY_CLASSES = 30
 BY_FEATURES = "by features"
 FEATURES_TELL = "By features: mirrored, cropped or lit in another way, or of one series."
 
