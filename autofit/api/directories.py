@@ -50,6 +50,28 @@ def directory_for(run_dir: str | Path | None, options: Options) -> RunDirectory:
     return files
 
 
+@contextlib.contextmanager
+def making(run_dir: str | Path | None, options: Options) -> Iterator[Callable[[], RunDirectory]]:
+    """A function that makes the run directory, as `directory_for`.
+
+    A directory that nobody has named is removed if the block ends in an error before it holds a run or a probe:
+    otherwise each refused call would leave its images in memory there.
+    """
+    made: list[RunDirectory] = []
+
+    def make() -> RunDirectory:
+        made.append(directory_for(run_dir, options))
+        return made[-1]
+
+    try:
+        yield make
+    except BaseException:
+        for files in made if run_dir is None and not options.mirror_dir else ():
+            if not (files.run.exists() or files.probe.exists()):
+                shutil.rmtree(files.path, ignore_errors=True)
+        raise
+
+
 def _beside(mirror: Path) -> Path:
     """The same folder for each run with this mirror, so that the same call resumes the run."""
     return RUNS / mirror.name

@@ -273,7 +273,7 @@ def run(  # noqa: PLR0913 - the options are the interface
             if earlier is not None:
                 index = call.index_in(earlier)
                 made = _taking(earlier, made)
-        files = made or directory_for(run_dir, options)
+        files = made or make()
         return _start_or_resume(files, options, index, payload, shown, called, take_over=take_over)
 
 
