@@ -45,8 +45,7 @@ SMALL_SEARCH = 32
 """With a `max_batch` up to this, a search is over before a second worker would have started."""
 
 ROOMIER = 1.1
-"""A size that ran out of memory under an estimated budget is repeated if the measured budget for tensors is larger by
-this factor."""
+"""A size that ran out of memory is tried once more if a new process would have more room for tensors by this factor."""
 
 IDLE_WORKER_BYTES = 700 * 10**6
 """The host's memory that an idle worker takes: TensorFlow 2.21 has 660 MB resident after its import."""
@@ -195,16 +194,19 @@ class Prober:
         return trial
 
     def _budget_if_it_was_short(self, budget: MemoryBudget, trial: Trial) -> MemoryBudget | None:
-        """The measured budget, if a trial failed under an estimated one that left clearly less room for tensors.
+        """A budget with clearly more room for tensors than a trial that ran out of memory had; None if there is none.
 
-        A size that ran out of memory under such an estimate says nothing about the limit. None if the trial counts.
+        The first budget is estimated, and a process keeps the budget of its first trial. A size that ran out of memory
+        under less than what is measured by then says nothing about the limit.
         """
-        if budget.non_allocator_bytes is not None or trial.verdict is not Verdict.DEVICE_OOM:
+        if trial.verdict is not Verdict.DEVICE_OOM or not trial.allocator_bytes:
             return None
-        measured = measured_non_allocator_bytes([trial], self.request.source.spec.image_size)
-        if measured is None or not trial.allocator_bytes:
-            return None
-        better = budget.model_copy(update={"non_allocator_bytes": measured})
+        better = budget
+        if budget.non_allocator_bytes is None:
+            measured = measured_non_allocator_bytes([trial], self.request.source.spec.image_size)
+            if measured is None:
+                return None
+            better = budget.model_copy(update={"non_allocator_bytes": measured})
         return better if better.tensors_bytes > ROOMIER * trial.allocator_bytes else None
 
     def _measure(self, asked: NextTrial, budget: MemoryBudget) -> Trial:

@@ -514,6 +514,22 @@ def test_a_size_that_ran_out_under_an_estimate_is_tried_with_what_was_measured(b
     assert short not in report.trials
 
 
+def test_a_size_that_ran_out_in_a_process_with_an_estimated_budget_is_tried_in_one_with_the_measured(
+    bench: Bench,
+) -> None:
+    """A process keeps the budget of its first size: 11 images were "found" in 304 MB, and 21 fitted in 489."""
+
+    def device(number: int, size: int) -> Answer:
+        if number == 1 and size > 4:
+            return runs_out(size).model_copy(update={"allocator_bytes": 60 * 10**6})
+        return fits_in_process(size) if size <= 66 else runs_out(size)
+
+    launcher = SimulatedLauncher(device)
+    report = bench.probe(launcher)
+    assert [worker.asked[:2] for worker in launcher.workers[:2]] == [[4, 16], [16]]
+    assert 63 <= report.largest_feasible_batch <= 66
+
+
 def test_the_first_size_and_the_first_process_are_as_the_rung_before_allows(bench: Bench) -> None:
     """Each rung of the ladder would run out of memory with four images first, and again for what is only estimated."""
     launcher = SimulatedLauncher(lambda _, size: fits_in_process(size) if size <= 2 else runs_out(size))
