@@ -162,7 +162,7 @@ class CacheStore:
 
     def trouble_words(self) -> str:
         """One line about the first error that kept an entry from being read or removed; empty if there was none."""
-        return explained(self.trouble, f"the cache in {self.folder} cannot be used wholly") if self.trouble else ""
+        return explained(self.trouble, f"a part of the cache in {self.folder} cannot be used") if self.trouble else ""
 
     @contextlib.contextmanager
     def _noted(self) -> Iterator[None]:

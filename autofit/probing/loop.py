@@ -186,7 +186,11 @@ class Prober:
     def _tried(self, asked: NextTrial, budget: MemoryBudget) -> Trial:
         """Measure one size under a budget, and end a worker whose allocator is not usable after an out-of-memory."""
         if budget.tensors_bytes < LEAST_ALLOCATOR_BYTES:
-            trial = Trial(batch_size=asked.size, verdict=Verdict.HOST_OOM, cause="the images alone leave no room")
+            trial = Trial(
+                batch_size=asked.size,
+                verdict=Verdict.HOST_OOM,
+                cause="its images take all the memory",
+            )
         else:
             trial = within_memory_limit(self._measure(asked, budget), self.request.memory, fresh=asked.fresh)
         if trial.verdict is not Verdict.FITS and not trial.worker_stays:

@@ -24,7 +24,7 @@ def chosen_precision(found: PrecisionComparison) -> PrecisionChoice:
             return PrecisionChoice(precision="float32", why=why, comparison=found)
         known += [] if share is None else [f"{what} within {share:.1%}"]
     if not known:
-        return PrecisionChoice(precision="float32", why=f"nothing tells how {name} differs", comparison=found)
+        return PrecisionChoice(precision="float32", why=f"no results of {name} could be compared", comparison=found)
     return PrecisionChoice(precision=name, why=f"{speeds}; {', '.join(known)} of float32", comparison=found)
 
 

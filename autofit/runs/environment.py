@@ -40,7 +40,7 @@ def on_software(record: RunRecord, now: str, *, is_begun: bool) -> tuple[RunReco
         return goes_on, ""
     return goes_on, (
         f"trained with {before[-1]} until now, and from here on with {now}: "
-        "equal to a run that never stopped only about, not bit for bit"
+        "the result is about equal to that of a run without interruption, not bit for bit"
     )
 
 

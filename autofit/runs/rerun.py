@@ -80,7 +80,7 @@ def with_epochs(
         has_more = now.epochs > done.epoch if is_last else next_stage(now, done.stages, done.best_epoch) is not None
         trains_on = has_more and not (is_last and done.stopped)
         if has_more and not trains_on:
-            words = f"the training was stopped after {done.epoch} epochs, so that {now.epochs} are the same training"
+            words = f"the training was stopped after {done.epoch} epochs, so asking for {now.epochs} changes nothing"
     return Rerun(record.model_copy(update=update), trains_on, words)
 
 
@@ -113,7 +113,7 @@ def _require_same_beginning(was: TrainingPlan, now: TrainingPlan, done: Committe
     if was.replay is not None:
         raise AnotherTrainingError("a replay has the epochs of the run that it repeats")
     if was.head != now.head or stages_of(was)[0] != stages_of(now)[0]:
-        raise AnotherTrainingError("the head is trained in another way then")
+        raise AnotherTrainingError("the head would be trained in another way")
     finished = {stage.name for stage in done.stages}
     is_begun = "fine-tune" in finished or done.stage in {"fine-tune", "refit"}
     if is_begun and was.fine_tune != now.fine_tune:
@@ -123,7 +123,7 @@ def _require_same_beginning(was: TrainingPlan, now: TrainingPlan, done: Committe
     if was.first_batch_size != was.last_batch_size:
         raise AnotherTrainingError("the batch sizes of batch_schedule are spread over all epochs")
     if was.feature_views != now.feature_views:
-        raise AnotherTrainingError("the views in the feature cache are as many as the epochs")
+        raise AnotherTrainingError("the number of views in the feature cache follows from the epochs")
     if stages_of(was)[0] in finished and len(stages_of(was)) > 1:
         raise AnotherTrainingError("the stage after these epochs has begun")
     trained = done.epoch + (done.position > 0)

@@ -125,7 +125,7 @@ class Supervisor:
             return error
         if not has_model_of_stage(self._files, state.stages[-1].name) and not self._saves_model(state):
             return error
-        self._view.message(f"{error}: the model is the head's")
+        self._view.message(f"{error}: the model with the head alone is kept")
         return None
 
     def _saves_model(self, state: Committed) -> bool:
@@ -157,7 +157,7 @@ class Supervisor:
             note_oom(number, directory, worker_exit, summary.sizes, following)
         if self._stage()[0] != stage:  # it failed after its stage was committed: the next stage has its own sizes
             verdict = summary.diagnosis.verdict.value
-            self._view.message(f"attempt {len(self._past)} ended ({verdict}) when its stage was finished")
+            self._view.message(f"attempt {len(self._past)} ended ({verdict}) after its stage was finished")
             return self._sizes_after(stage)
         self._view.message(self._failure_message(summary, following, squeeze))
         if squeeze is not None:

@@ -275,7 +275,7 @@ def _plan_words(stage: FineTunePlan, work: Work) -> str:
 
 def _rest_words(stage: FineTunePlan, work: Work, left_seconds: float, planned: FineTunePlan) -> str:
     if not work.speed.images_per_second:
-        return "; how fast that is shows then, and it ends in time"
+        return "; its speed is not known yet, and it ends in time"
     if stage.epochs < planned.epochs:
         return f" (of {planned.epochs})"
     spare = left_seconds - work.stage_seconds(stage)
@@ -310,7 +310,7 @@ def opening_words(
         return f"{opening}: {seconds_words(max(left_seconds, 0.0))} left"
     if not extracts or not work.speed.images_per_second:
         then = "; then it is decided whether and for how long to fine-tune" if choices else ""
-        return f"{opening}: how fast this machine is shows in the first stage{then}"
+        return f"{opening}: the first stage shows how fast this machine is{then}"
     images = work.train_count + work.validation_count
     head = START_SECONDS + SOLVE_SECONDS + images / work.speed.images_per_second
     if views and views_fit(views, choices, work, left_seconds - head, SOLVE_SECONDS):

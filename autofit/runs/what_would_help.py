@@ -85,9 +85,8 @@ def trains_in(options: Options, stage: StageName) -> Trains:
 def left_out_words(options: Options, device: Literal["cpu", "gpu"]) -> str:
     """The warning in a run whose fine-tuning was left out, since nothing fitted."""
     helps = advice_in_stage(options, "fine-tune", device)
-    return (
-        f"Fine-tuning was left out: not even one image at a time fits. The model is the head's. In a new run, {helps}."
-    )
+    kept = "Fine-tuning was left out: not even one image at a time fits. The model with the head alone is kept."
+    return f"{kept} In a new run, {helps}."
 
 
 def _saving(precision: str, device: Literal["cpu", "gpu"]) -> Precision | None:

@@ -140,4 +140,5 @@ def test_a_cache_that_cannot_be_listed_is_not_empty(
     monkeypatch.setattr(os, "listdir", refuse)
     assert run_command_line(["cache", command]) == 0
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith(f"autofit: the cache in {folder} cannot be used wholly (Permission denied): give this user")
+    what = f"autofit: a part of the cache in {folder} cannot be used"
+    assert line.startswith(f"{what} (Permission denied): give this user")

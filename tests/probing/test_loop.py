@@ -568,7 +568,7 @@ def test_images_that_leave_no_room_for_tensors_do_not_fit_and_start_no_worker(be
     launcher = SimulatedLauncher(device(97))
     report = bench.probe(launcher)
     assert report.trials[0] == Trial(
-        batch_size=200_000, verdict=Verdict.HOST_OOM, cause="the images alone leave no room"
+        batch_size=200_000, verdict=Verdict.HOST_OOM, cause="its images take all the memory"
     )
     assert 93 <= report.largest_feasible_batch <= 97
 

@@ -41,7 +41,7 @@ CASES: dict[str, tuple[dict[str, Any], Precision, str]] = {
     ),
     "features of no number": ({"feature_difference": float("inf")}, "float32", "differ by inf%"),
     "another loss": ({"loss_difference": 0.3}, "float32", "the loss in mixed_float16 differs by 30.0%"),
-    "nothing to compare": ({"feature_difference": None}, "float32", "nothing tells how mixed_float16 differs"),
+    "nothing to compare": ({"feature_difference": None}, "float32", "no results of mixed_float16 could be compared"),
 }
 
 

@@ -68,7 +68,7 @@ def test_a_training_that_stopped_itself_is_the_same_with_more_epochs() -> None:
         is_finished=True,
     )
     assert not rerun.trains_on
-    assert rerun.words == "the training was stopped after 5 epochs, so that 12 are the same training"
+    assert rerun.words == "the training was stopped after 5 epochs, so asking for 12 changes nothing"
 
 
 def test_fine_tuning_follows_a_solved_head_that_is_finished() -> None:
@@ -81,8 +81,8 @@ def test_fine_tuning_follows_a_solved_head_that_is_finished() -> None:
 @pytest.mark.parametrize(
     ("before", "now", "state", "why"),
     [
-        ({}, {"epochs": 12}, trained(1, "head", stage="head"), "the head is trained in another way then"),
-        ({"epochs": 3}, {"epochs": 3, "fine_tune_epochs": 2}, trained(3, "training"), "trained in another way then"),
+        ({}, {"epochs": 12}, trained(1, "head", stage="head"), "the head would be trained in another way"),
+        ({"epochs": 3}, {"epochs": 3, "fine_tune_epochs": 2}, trained(3, "training"), "trained in another way"),
         (
             {"epochs": 8, "batch_schedule": "32:16"},
             {"epochs": 12, "batch_schedule": "32:16"},
@@ -111,7 +111,7 @@ def test_fine_tuning_follows_a_solved_head_that_is_finished() -> None:
             {"epochs": 2, "augment": "light", "feature_cache": "on"},
             {"epochs": 3, "augment": "light", "feature_cache": "on"},
             trained(2, "training"),
-            "the views in the feature cache are as many as the epochs",
+            "the number of views in the feature cache follows from the epochs",
         ),
         ({"epochs": 8}, {"epochs": 5}, trained(8, "training"), "8 epochs are trained already"),
     ],

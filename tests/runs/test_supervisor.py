@@ -181,7 +181,7 @@ def test_fine_tuning_that_does_not_fit_leaves_the_heads_model(
     """A run would fail although a good model is there; or be complete without one, where nobody lived to save it."""
     assert run(ends, record=in_stages(), begin_stage=Begun(DoesNotFitError("not even one image"))) is None
     assert files.model.read_text() == "head"
-    assert "not even one image: the model is the head's" in capsys.readouterr().out
+    assert "not even one image: the model with the head alone is kept" in capsys.readouterr().out
     assert collect_result(files, "completed", "", 0.0).weights_sha256 is not None
 
 

@@ -27,7 +27,7 @@ from autofit.runs.time_budget import (
 STAGE = FineTunePlan(
     epochs=8, batch_size=32, micro_batch_size=32, learning_rate=1e-4, cut="auto", views=4, by_budget=True
 )
-UNKNOWN = "time budget 5 min: how fast this machine is shows in the first stage"
+UNKNOWN = "time budget 5 min: the first stage shows how fast this machine is"
 WORK = Work(1_000, 200, Speed(100.0, "eigen", 8.0))
 
 
@@ -115,7 +115,7 @@ def test_without_a_speed_all_epochs_are_planned_and_that_is_said() -> None:
     decision = decide((STAGE,), unknown, 60.0, is_asked_for=False)
     assert decision.fine_tune is not None
     assert decision.fine_tune.epochs == 8
-    assert "how fast that is shows then, and it ends in time" in decision.words
+    assert "its speed is not known yet, and it ends in time" in decision.words
     assert unknown.epoch_seconds(STAGE) == 0
 
 
