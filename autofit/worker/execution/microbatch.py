@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TypeVar
+from typing import Self, TypeVar
 
 import tensorflow as tf
 
@@ -122,6 +122,18 @@ class MicroBatcher:
         if self._of_heads is None:
             self._of_heads = MicroBatcher(WHOLE_BATCH, self._on_shrink, self._clock)
         return self._of_heads
+
+    @classmethod
+    def fixed(cls, size: int) -> Self:
+        """A micro-batch size that may not shrink: it is measured, and an out-of-memory is a result.
+
+        `repeat` and `slices` raise OutOfDeviceMemoryError then.
+        """
+
+        def refuse(shrink: Shrink) -> None:
+            raise OutOfDeviceMemoryError(f"{shrink.before} images at once do not fit")
+
+        return cls(size, refuse)
 
     def rows(self, usual: int | None = None) -> int:
         """How many rows a slice has: the size or, if slices are padded, as few as batches of `usual` images need."""

@@ -19,11 +19,10 @@ from autofit.input.aligned_array import aligned_empty
 from autofit.protocol.job import ComparisonJob, Event, Job
 from autofit.protocol.messages import Phase
 from autofit.protocol.precision import PrecisionComparison
-from autofit.worker.execution.microbatch import MicroBatcher, Shrink
+from autofit.worker.execution.microbatch import MicroBatcher
 from autofit.worker.execution.session import Session, clear_session
 from autofit.worker.execution.steps import compile_forward
 from autofit.worker.jobs.startup import LoadPayload, limit_allocator, open_network, open_payload
-from autofit.worker.runtime.exceptions import OutOfDeviceMemoryError
 from autofit.worker.runtime.heartbeat import Heartbeat
 
 TIMED_SECONDS, TIMED_STEPS = 1.0, 10
@@ -150,7 +149,7 @@ def _set_weights(model: object, weights: list[np.ndarray]) -> None:
 def _features(session: Session, images: np.ndarray) -> np.ndarray | None:
     """The features of the backbone, float32; None if the network is the user's own."""
     if session.extract is not None:
-        return np.asarray(session.features_of(images, _fixed(len(images))), np.float32)
+        return np.asarray(session.features_of(images, MicroBatcher.fixed(len(images))), np.float32)
     features = session.built.features
     return None if features is None else np.asarray(compile_forward(features)(images), np.float32)
 
@@ -158,7 +157,7 @@ def _features(session: Session, images: np.ndarray) -> np.ndarray | None:
 def _loss(session: Session, images: np.ndarray, labels: np.ndarray) -> float:
     """The loss of the batch in inference, before any training."""
     tally = session.fresh_tally()
-    session.evaluate_batch(images, labels, tally, _fixed(len(images)))
+    session.evaluate_batch(images, labels, tally, MicroBatcher.fixed(len(images)))
     return session.results_of(tally.values)["loss"]
 
 
@@ -173,7 +172,7 @@ def _step(session: Session, images: np.ndarray, labels: np.ndarray) -> Callable[
     That is an extraction, or a training step. Above a cut, activations are extracted once and then trained on
     repeatedly, so only the training counts.
     """
-    micro = _fixed(len(images))
+    micro = MicroBatcher.fixed(len(images))
     if not trains_more_than_head(session):
         return lambda: np.asarray(session.features_of(images, micro))
     weights = session.objective.ones(labels)
@@ -198,12 +197,3 @@ def _seconds(step: Callable[[], object]) -> float:
         step()
         took.append(time.perf_counter() - began)
     return float(np.median(took))
-
-
-def _fixed(size: int) -> MicroBatcher:
-    """A micro-batch size that may not shrink: both precisions are measured with the same size."""
-
-    def refuse(shrink: Shrink) -> None:
-        raise OutOfDeviceMemoryError(f"{shrink.before} images at once do not fit")
-
-    return MicroBatcher(size, refuse)

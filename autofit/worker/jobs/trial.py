@@ -27,7 +27,7 @@ from autofit.protocol.job import Event, Job
 from autofit.protocol.messages import Phase, Request, Trial, Verdict
 from autofit.storage.checkpoints import CheckpointStore
 from autofit.storage.run_directory import AttemptDirectory
-from autofit.worker.execution.microbatch import Blame, MicroBatcher, Shrink, blame
+from autofit.worker.execution.microbatch import Blame, MicroBatcher, blame
 from autofit.worker.execution.session import Session
 from autofit.worker.jobs.measurement import Measurement
 from autofit.worker.jobs.startup import LoadPayload, limit_allocator, open_network
@@ -202,7 +202,7 @@ class Trials:
         """Validate a batch; on a GPU twice, since the first one tunes."""
 
         def evaluate() -> None:
-            tally, micro = self._session.fresh_tally(), _fixed(len(images))
+            tally, micro = self._session.fresh_tally(), MicroBatcher.fixed(len(images))
             if self._on_features:
                 self._session.evaluate_features(images, labels, tally, micro)
             else:
@@ -221,8 +221,8 @@ class Trials:
         """
         began = self._clock()
         with self._peak_into(measured.step_peaks):
-            features = self._session.features_of(images, _fixed(len(images)))
-            micro = _fixed(len(labels))
+            features = self._session.features_of(images, MicroBatcher.fixed(len(images)))
+            micro = MicroBatcher.fixed(len(labels))
             self._session.train_on_features(features, labels, self._session.objective.ones(labels), micro)
             self._session.metrics()  # waits for the device
         measured.step_seconds.append(self._clock() - began)
@@ -258,7 +258,7 @@ class Trials:
 
         If slices are padded, a shorter batch has the shape of a whole one, as in the training.
         """
-        weights, micro = self._session.objective.ones(labels), _fixed(micro_batch_size)
+        weights, micro = self._session.objective.ones(labels), MicroBatcher.fixed(micro_batch_size)
         if self._on_features:
             self._session.train_on_features(images, labels, weights, micro)
         else:
@@ -321,12 +321,3 @@ def _are_enough(took: list[float], steps: int) -> bool:
     if len(took) < steps:
         return False
     return len(took) >= TIMED_STEPS or sum(took[1:] or took) >= TIMED_SECONDS
-
-
-def _fixed(size: int) -> MicroBatcher:
-    """A micro-batch size that may not shrink: in a trial, an out-of-memory is the result."""
-
-    def refuse(shrink: Shrink) -> None:
-        raise OutOfDeviceMemoryError(f"{shrink.before} images at once do not fit")
-
-    return MicroBatcher(size, refuse)

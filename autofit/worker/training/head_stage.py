@@ -221,8 +221,8 @@ class HeadStage:
         images, alike = rows.groups[in_order.images], np.unique(np.sort(rows.groups[alike], axis=1), axis=0)
         write_doubts(file, replace(in_order, images=images, alike=alike))
 
-    def _told(self, logits: Floats) -> NDArray[np.bool_]:
-        """Which classes are predicted for each row: the most probable one, or all of 0.5 and more."""
+    def _predicted_classes(self, logits: Floats) -> NDArray[np.bool_]:
+        """Which classes are predicted for each row: the most probable, or all with a probability of at least 0.5."""
         if self.validation.table is not None:
             return logits >= 0
         return logits.argmax(axis=1)[:, None] == np.arange(self._classes)
@@ -235,7 +235,7 @@ class HeadStage:
         is_kept = len(self.validation) > 0 and count * self._classes <= MOST_VALUES
         rows = np.empty((len(self.validation) if is_kept else 0, self._classes), np.float32)
         for block, logits in head.logits_by_block(self.validation):
-            told += self._told(logits).sum(axis=0)
+            told += self._predicted_classes(logits).sum(axis=0)
             if is_kept:
                 rows[block] = softmax(logits, axis=1) if self.validation.table is None else expit(logits)
         kept = in_place(rows, self.validation.groups - self._train_count, count) if is_kept else None

@@ -78,11 +78,11 @@ class Trainer:
         if not self._replay and (work.plan.micro_batch_is_cut or work.micro_batch_size < work.plan.micro_batch_size):
             self._note_changed_result()
         steps = steps_per_epoch(self._index.train_count, work.plan.first_batch_size)
-        told = session, self._state, self._events, work.plan.epochs, steps, work.plan.monitor
-        self._callbacks = Callbacks(payload.callbacks if payload else (), *told)
+        of_training = session, self._state, self._events, work.plan.epochs, steps, work.plan.monitor
+        self._callbacks = Callbacks(payload.callbacks if payload else (), *of_training)
         self._bad_images = UnreadImages(self._index, work.plan.max_bad_images, self._events)
-        judged = session, self._epoch_plans, self._targets, recalibration, self._micro
-        self._evaluation = Evaluation(*judged, self._events, self._callbacks, self._goes_on)
+        of_passes = session, self._epoch_plans, self._targets, recalibration, self._micro
+        self._evaluation = Evaluation(*of_passes, self._events, self._callbacks, self._goes_on)
 
     def run(self) -> str:
         """Train to the end, save the best epoch's model, and return the SHA-256 of the last epoch's weights."""
