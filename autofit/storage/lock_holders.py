@@ -24,7 +24,7 @@ SHOWN = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Holder:
+class HoldingProcess:
     """A process that has the lock file open.
 
     Attributes:
@@ -38,7 +38,7 @@ class Holder:
     is_orphan: bool
 
 
-def holders_of(lock_file: Path) -> list[Holder]:
+def holders_of(lock_file: Path) -> list[HoldingProcess]:
     """The processes that hold a run directory's lock file open, as far as this user may see them."""
     path = os.path.realpath(lock_file)
     found: dict[int, psutil.Process] = {}
@@ -52,11 +52,11 @@ def holders_of(lock_file: Path) -> list[Holder]:
         with suppress(psutil.Error, OSError):
             words = process.cmdline()
             is_worker = bool(words) and os.path.realpath(words[-1]).startswith(attempts)
-            holders.append(Holder(pid, str(process.status()), is_worker and process.ppid() not in found))
+            holders.append(HoldingProcess(pid, str(process.status()), is_worker and process.ppid() not in found))
     return holders
 
 
-def in_use_words(run_dir: Path, holders: list[Holder]) -> str:
+def in_use_words(run_dir: Path, holders: list[HoldingProcess]) -> str:
     """Why a run directory cannot be written now, and what to do, in one line; names the processes that can be seen."""
     orphans = [holder for holder in holders if holder.is_orphan]
     if orphans and len(orphans) == len(holders):
@@ -92,7 +92,7 @@ def end_orphans(lock_file: Path, leaves_seconds: float = LEAVES_SECONDS, dies_se
     )
 
 
-def _orphans(lock_file: Path) -> list[Holder]:
+def _orphans(lock_file: Path) -> list[HoldingProcess]:
     return [holder for holder in holders_of(lock_file) if holder.is_orphan]
 
 
