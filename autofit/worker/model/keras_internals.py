@@ -1,7 +1,9 @@
 """The few things of Keras that autofit needs and that have only private names.
 
-No other module uses a private name of Keras or TensorFlow. If a release of Keras no longer has the private name, each
-function here falls back on public names. Checked with Keras 3.13 to 3.15.
+No other module of the worker uses a private name of Keras or TensorFlow. Two modules of the parent, which does not
+import Keras, read private attributes of the user's objects if they are there: `config/given_objects.py` and
+`protocol/callback_state.py`. The docstring of each function says what follows if a release of Keras no longer has the
+private name. Checked with Keras 3.13 to 3.15.
 """
 
 from __future__ import annotations
