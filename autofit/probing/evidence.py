@@ -13,11 +13,11 @@ from autofit.protocol.messages import Trial, Verdict
 FAILURES = frozenset({Verdict.DEVICE_OOM, Verdict.HOST_OOM, Verdict.TIMEOUT})
 
 POINTS_OF_A_LINE = 2
-MAX_PROFILE_FAILURES = 2  # a profile's first size may be slightly too much today; a second failure is no accident
-SAVED_LINE_TOLERANCE = 0.15  # a profile's line that is off by more is taken for another machine's
-CLEARLY_FASTER = 1.1  # images a second of one size over all smaller ones: more than two timings differ by
-WIDE_GAPS = 1.15  # arena in use over the peak of the tensors in it: above that, more tensors may fit between them
-MAX_FAILURES_FOR_GAPS = 2  # sizes that ran out of memory; then gaps are taken to stay in a full allocator too
+MAX_PROFILE_FAILURES = 2  # a profile's first size may be slightly too large today; a second failure is no accident
+SAVED_LINE_TOLERANCE = 0.15  # if a profile's line is off by more, the machine is not the one that it was measured on
+CLEARLY_FASTER = 1.1  # a ratio of speeds, larger than between two timings of one size
+WIDE_GAPS = 1.15  # resident arena over the peak of the tensors in it: above this, more tensors may fit into the gaps
+MAX_FAILURES_FOR_GAPS = 2  # after so many sizes that ran out of memory, a full allocator is assumed to keep its gaps
 MIN_DOUBLINGS = 0.1  # the error of a prediction over a shorter distance says nothing about a longer one
 
 Point = tuple[int, int]
@@ -141,7 +141,10 @@ class Evidence:
 
     @property
     def largest_conceivable(self) -> int:
-        """The largest size that may fit: by the line without headroom, or by the memory that the largest trial left."""
+        """The largest size that may fit: by the line without headroom, or by what the largest trial left free.
+
+        Free is the part of the allocator that it did not touch; wide gaps between its tensors count too.
+        """
         line = self.line
         if line is None:
             return self.ceiling
@@ -175,10 +178,11 @@ class Evidence:
         return largest.batch_size + int(free_bytes / max(line.bytes_per_image, 1.0))
 
     def _largest_without_gaps(self, line: MemoryModel) -> int:
-        """The size whose tensors would fill the allocator, where the largest size that fits left wide gaps in it.
+        """The size whose tensors would fill the allocator without gaps, if the largest size that fits left wide ones.
 
-        An allocator with room puts tensors apart that it would have packed without. So gaps at small sizes, and gaps in
-        an allocator that they have just filled, do not show that a larger batch runs out of memory; two failures do.
+        An allocator with room spreads tensors that it would pack if it were full. So neither gaps at small sizes nor
+        gaps in an allocator that these have just filled show that a larger batch runs out of memory; two failures do.
+        Otherwise 0.
         """
         largest = self._largest_fitting_trial
         if (
