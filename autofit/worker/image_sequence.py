@@ -64,7 +64,7 @@ class ImageSequence(keras.utils.Sequence):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self._paths = [os.fspath(path) for path in image_paths]
+        self._paths = _files(image_paths)
         self._labels = None if labels is None else _class_numbers(labels, len(self._paths))
         self._batch_size = whole_number("batch_size", batch_size, 1)
         self._size = image_sides("image_size", image_size)
@@ -134,6 +134,19 @@ class ImageSequence(keras.utils.Sequence):
         # setdefault is atomic, so that only one of Keras's worker threads warns of an image
         if self._quarantined.setdefault(image.path, image) is image:
             warnings.warn(f"left out {image.path}: {image.reason}", stacklevel=2)
+
+
+def _files(image_paths: Sequence[str | os.PathLike[str]]) -> list[str]:
+    """Check the paths and give them as text."""
+    if isinstance(image_paths, str | bytes | os.PathLike):
+        raise UserError(f"image_paths is {str(image_paths)[:80]!r}, one path; give a list of the image files")
+    paths = list(image_paths)
+    if not paths:
+        raise UserError("image_paths is empty; give at least one image file")
+    for number, path in enumerate(paths):
+        if not isinstance(path, str | os.PathLike):
+            raise UserError(f"item {number} of image_paths is {repr(path)[:80]}; give a file's path")
+    return [os.fspath(path) for path in paths]
 
 
 def _class_numbers(labels: Sequence[int] | Labels, count: int) -> Labels:

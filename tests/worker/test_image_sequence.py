@@ -173,6 +173,22 @@ def test_what_cannot_be_used_is_refused_at_once(
         sequence(paths, labels, batch_size, image_size)
 
 
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("PHOTOS", "image_paths is 'PHOTOS', one path; give a list of the image files"),
+        (Path("PHOTOS"), "image_paths is 'PHOTOS', one path; give a list of the image files"),
+        ([], "image_paths is empty; give at least one image file"),
+        (["a.jpg", 3], "item 1 of image_paths is 3; give a file's path"),
+    ],
+    ids=["folder", "path of a folder", "none", "number"],
+)
+def test_what_is_no_list_of_files_is_refused_at_once(given: Any, message: str) -> None:
+    """Each letter of a folder's name would be a file, and none a mean of nothing in Keras."""
+    with pytest.raises(UserError, match=message):
+        sequence(given, None, 2, 5)
+
+
 def test_sizes_may_be_numbers_of_numpy(paths: list[str]) -> None:
     """A size that was computed would end in a TypeError; a seed below 0 in an OverflowError."""
     assert sequence(paths, [0] * 7, np.int64(2), np.int64(5))[0][0].shape == (2, 5, 5, 3)
