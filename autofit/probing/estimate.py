@@ -124,7 +124,7 @@ def _on_cpu(measured: MeasuredLine, target: Target) -> Estimate:
     line = _under_limit(_line(evidence), measured.limit_bytes, target.memory_bytes)
     at_most = line.largest_batch(target.memory_bytes)
     headroom_bytes = headroom_of(evidence, target.memory_bytes, at_most)
-    largest = line.largest_batch(target.memory_bytes - headroom_bytes)
+    largest = _sure_to_fit(evidence, line, target.memory_bytes)
     return _estimate(measured, target, line, (largest, at_most), (0, round(headroom_bytes)))
 
 
@@ -136,12 +136,22 @@ def _on_gpu(measured: MeasuredLine, target: Target) -> Estimate:
     least_other, most_other = (left + context for left, context in zip(system, CONTEXT_BYTES, strict=True))
     images_bytes = max(0.0, target.memory_bytes - most_other - line.base_bytes)
     workspace = max(LEAST_WORKSPACE_BYTES, WORKSPACE_SHARE * images_bytes)
-    for_tensors = target.memory_bytes - most_other - workspace
-    headroom_bytes = headroom_of(evidence, for_tensors, line.largest_batch(for_tensors))
-    largest = line.largest_batch(for_tensors - headroom_bytes)
+    largest = _sure_to_fit(evidence, line, target.memory_bytes - most_other - workspace)
     without_gaps = MemoryModel(line.base_bytes / gaps, line.bytes_per_image / gaps, line.max_relative_error)
     at_most = without_gaps.largest_batch(target.memory_bytes - least_other)
     return _estimate(measured, target, line, (largest, at_most), (least_other, round(most_other + workspace)))
+
+
+def _sure_to_fit(evidence: Evidence, line: MemoryModel, limit_bytes: float) -> int:
+    """The largest batch to count on: the predicted one less its headroom, and no less than a size that ran and fits.
+
+    The headroom is a share of the limit, which grows with the spread of the measurements and with each doubling beyond
+    the sizes that ran. On a large card it may exceed the whole limit.
+    """
+    predicted = line.largest_batch(limit_bytes - headroom_of(evidence, limit_bytes, line.largest_batch(limit_bytes)))
+    ran = [(size, line.predict(size)) for size, _ in evidence.points]
+    sure = [size for size, takes in ran if takes + headroom_of(evidence, takes, size) <= limit_bytes]
+    return max([predicted, *sure])
 
 
 def _under_limit(line: MemoryModel, measured_bytes: int, limit_bytes: int) -> MemoryModel:

@@ -56,6 +56,16 @@ def test_a_machine_that_is_too_small_holds_nothing(target: Target) -> None:
     assert estimated(measured_line(), target).largest_batch == 0
 
 
+@pytest.mark.parametrize("target", [Target("cpu", 64 * GB), Target("gpu", 40 * GB)], ids=["cpu", "gpu"])
+def test_a_size_that_ran_is_sure_to_fit_a_machine_with_far_more_memory(target: Target) -> None:
+    """A small network whose line is off would be told not to fit a card of 40 GB, with one image either."""
+    measured = measured_line()
+    *others, last = measured.trials
+    off = last.model_copy(update={"peak_bytes": 2 * last.peak_bytes, "arena_resident_bytes": 2 * last.peak_bytes})
+    found = estimated(measured.model_copy(update={"trials": [*others, off]}), target)
+    assert last.batch_size <= found.largest_batch < found.largest_batch_at_most
+
+
 def test_nothing_is_estimated_from_nothing() -> None:
     """A network that did not run here would be given figures all the same."""
     nothing = measured_line(sizes=()).model_copy(update={"trials": [Trial(batch_size=1, verdict=Verdict.HOST_OOM)]})
