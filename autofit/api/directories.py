@@ -73,7 +73,7 @@ def making(run_dir: str | Path | None, options: Options) -> Iterator[Callable[[]
 
 
 def _beside(mirror: Path) -> Path:
-    """The same folder for each run with this mirror, so that the same call resumes the run."""
+    """The run directory of every call with this mirror and no `run_dir`, so that the same call resumes the run."""
     return RUNS / mirror.name
 
 

@@ -48,8 +48,8 @@ def export(
         path: The file, or the folder of a SavedModel; by default `model.tflite` (with `int8` `model-int8.tflite`),
             `model.onnx` or `savedmodel` in the run directory. What was there before is replaced when the new one is
             complete.
-        int8: LiteRT only: weights and activations as 8-bit integers, a quarter of the size and mostly faster; their
-            scales are found on 100 training images.
+        int8: LiteRT only: weights and activations as 8-bit integers, which takes a quarter of the size and is mostly
+            faster. Their scales are calibrated on 100 training images.
         view: Shows the progress.
 
     Raises:

@@ -14,19 +14,19 @@
     mask_files.py  images that are named as masks or versions of others (pure)
     folder.py   a folder with one subfolder for each class -> Found
     flat_images.py  images without class folders: the table or archive beside them
-    found.py    Found: what is in a folder or table
-    asked.py    what the user says of a table
-    columns.py  which columns of a table are meant; table_form.py how it is written
-    bare_list.py  a path and a label in each line, without names of columns (pure)
-    mark_columns.py  columns of 0 and 1, or -1 and 1, each for a label (pure)
+    found.py    Found: the images and other content of a folder or table
+    asked.py    the options about a table: its columns and the folder of its images
+    columns.py  which columns hold paths, labels, splits and groups; table_form.py a table's encoding and separator
+    bare_list.py  tables without column names: a path and a label in each line (pure)
+    mark_columns.py  columns of 0 and 1, or -1 and 1, one for each label (pure)
     listed_places.py  where the files of a table are
     missing_files.py  listed files that do not exist, or are no regular files
     labels.py   what a label means, the order of classes (pure)
     label_sets.py  images with any number of labels: what a cell means, and the sets that images have (pure)
     listing.py  a CSV file, lists or a DataFrame, image by image; gather.py sorts them into classes -> Found
     groups.py   images that belong together, and the column of a table that says so (pure)
-    group_findings.py  how a split keeps or divides them, in words (pure)
-    held_out.py the images of validation and test that are given, or that the data has
+    group_findings.py  the lines about groups on one or both sides of a split (pure)
+    held_out.py the validation and test images that are given, or that the data has
     contents.py classes whose files only look like images
     findings.py the lines about what was found (pure)
     labelled.py images with the classes of a run that has ended, to evaluate its model on

@@ -17,7 +17,7 @@ class Asked:
     """The user's options about a table: its columns, and the folder of its relative paths; None is found out.
 
     With `multi_label` an image may have any number of labels, and `label_column` may name one column for each of them.
-    `separator` is known to stand between them in a cell; empty: found out.
+    `separator` stands between the labels in a cell; if it is empty, it is found out.
     Images with the same value in `group_column` belong together; a table of images that are held out `may_lack_groups`.
     """
 

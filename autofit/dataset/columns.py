@@ -41,11 +41,10 @@ LOOKED_AT_ROWS = 1000
 class Columns(NamedTuple):
     """The columns to be read, as the header writes them. `split` is None if there is none.
 
-    `marks` are the columns of which each stands for a label and holds 0 or 1, or -1 or 1 where they are `signed`;
-    without them `label` holds the labels.
-    `not_followed` says of a column that is called as one of splits why it is none. `has_boxes` is whether others hold
-    where in the image a thing is. Images with the same value of `group` belong together; `keeps_groups` is whether it
-    was asked for, else it is only called so.
+    `marks` are columns that stand for one label each and hold 0 or 1, or -1 or 1 if they are `signed`; without them
+    `label` holds the labels. `not_followed` says why a column with the name of a column of splits is not used as one.
+    `has_boxes` is whether other columns hold the place of an object in the image. Images with the same value of `group`
+    belong together; `keeps_groups` is whether the option asked for that column, which otherwise has just such a name.
     """
 
     path: str

@@ -29,8 +29,8 @@ class Found:
         notes: lines that say how the data was understood.
         label_names: all labels in order, if an image may have several; `classes` are then sets of labels
             (`label_sets.py`).
-        separator: what separates these in a cell of the table; empty where nothing was found to.
-        grouping: which images of all splits belong together, where a column of the table says so.
+        separator: the separator of labels in a cell of the table; empty if none was found.
+        grouping: which images of all splits belong together, if a column of the table says so.
     """
 
     classes: dict[str, list[str]]

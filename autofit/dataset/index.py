@@ -17,9 +17,9 @@ from autofit.dataset.table import damaged, has_columns, read_rows, write_rows
 
 COLUMNS = ("index", "path", "label", "split")
 MULTI_LABEL_COLUMNS = ("index", "path", "labels", "split")
-"""Where an image may have several labels: `labels` is a JSON list of them."""
+"""The columns if an image may have several labels: `labels` is a JSON list."""
 GROUP_COLUMN = "group"
-"""The last column where images belong together: equal numbers stand for one group."""
+"""The last column if images belong together: equal numbers stand for one group."""
 MOST_GROUP_DIGITS = 9
 SPLITS = ("train", "validation", "test")  # in this order
 
@@ -45,12 +45,11 @@ class ImageIndex:
             numbers in ascending order; `labels` and `test_labels` are then numbers of sets. Empty if each image has one
             label.
         empty_classes: names of class folders without an image. Not stored.
-        store: the folder of images that were in memory, empty without such: where it is plays no part in what is
-            trained. Not stored.
-        separator: what separates the labels in a cell of the data's table; empty where nothing was found to. Not
-            stored.
-        groups: where images belong together, the number of the group of each of `paths`; empty otherwise.
-        test_groups: of each image for the test, likewise.
+        store: the folder to which images in memory were written; empty if there were none. A run does not depend on
+            where it is. Not stored.
+        separator: the separator of labels in a cell of the data's table; empty if none was found. Not stored.
+        groups: if images belong together, the number of the group of each of `paths`; otherwise empty.
+        test_groups: the same for each test image.
     """
 
     root: str
