@@ -136,6 +136,26 @@ def test_callbacks_that_need_a_validation_rest_in_a_refit(photos: Path, weights:
     assert line == "callbacks that need a validation rest in the refit: EarlyStopping, ModelCheckpoint, LambdaCallback"
 
 
+def test_callbacks_that_set_the_learning_rate_rest_in_fine_tuning(photos: Path, weights: Path, tmp_path: Path) -> None:
+    """Its rate has a schedule, which Keras lets nobody set: the run would end in a TypeError after its head."""
+    import keras
+
+    callbacks = [
+        keras.callbacks.LearningRateScheduler(lambda epoch, rate: rate / 2 if epoch else rate),
+        keras.callbacks.ReduceLROnPlateau("val_loss", patience=0, min_delta=9.0),
+    ]
+    request = {**NETWORK, **FINE_TUNED, "epochs": 2, "batch_size": 32, "learning_rate": 0.01}
+    view = RecordingView()
+    result = autofit.run(photos, run_dir=tmp_path, weights=weights, callbacks=callbacks, view=view, **request)
+    assert [(stage.name, stage.epochs) for stage in result.record.stages][:2] == [("head", 2), ("fine-tune", 2)]
+    assert result.history["learning_rate"][1] == pytest.approx(0.005)
+    (line,) = [message for message in view.messages if "rest" in message]
+    assert line == (
+        "callbacks rest in fine-tuning, whose learning rate has a schedule of its own: LearningRateScheduler, "
+        "ReduceLROnPlateau"
+    )
+
+
 def test_fine_tuning_was_probed_by_its_own_work(fine_tuned: Path) -> None:
     """A trial that leaves out the updates, or of another size, would say nothing about what follows."""
     report = ProbeReport.load(fine_tuned / "probe-fine-tune.json")

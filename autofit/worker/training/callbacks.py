@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from autofit.printable import first_of
-from autofit.protocol.messages import StageName
+from autofit.protocol.messages import FINE_TUNING, StageName
 from autofit.worker.execution.session import Session
 from autofit.worker.model.keras_internals import forget_compilation
 from autofit.worker.training.callback_states import CallbackStates, open_csv_files
@@ -32,9 +32,10 @@ class Callbacks:
         epochs: of the whole training.
         steps: of its first epoch.
         monitor: the figure by which epochs are compared.
+        stage: of the training.
 
     Attributes:
-        list: Keras's list of them.
+        list: Keras's list of them, without those that rest in this stage.
         are_given: whether the user has given any.
         have_begun: whether they were told that the training begins.
     """
@@ -48,6 +49,7 @@ class Callbacks:
         epochs: int,
         steps: int,
         monitor: str = "auto",
+        stage: StageName = "training",
     ) -> None:
         self._monitor = monitor
         if monitor != "auto":
@@ -65,15 +67,18 @@ class Callbacks:
         self.list = keras.callbacks.CallbackList(
             list(callbacks), add_history=True, model=model, epochs=epochs, steps=steps, verbose=0
         )
-        self._states = CallbackStates(self.list.callbacks, model, state.changeable)
+        self._all = list(self.list.callbacks)
+        self._states = CallbackStates(self._all, model, state.changeable)
+        self._stage: StageName = stage
+        self._resting = self._that_set_the_rate()
+        self.list.callbacks = [one for one in self._all if one not in self._resting]
         self._aside: list[Any] = []  # states of callbacks that are not given now
         self._aside_arrays: dict[str, Any] = {}
-        self._resting: list[Any] = []  # in a refit
 
     @property
     def append_to_files(self) -> bool:
         """Whether one goes on with a file from before: what that had at the beginning belongs into a checkpoint."""
-        return any(isinstance(one, keras.callbacks.CSVLogger) and one.append for one in self.list.callbacks)
+        return any(isinstance(one, keras.callbacks.CSVLogger) and one.append for one in self._all)
 
     @property
     def have_stopped_training(self) -> bool:
@@ -90,7 +95,10 @@ class Callbacks:
         """
         if begins_stage:
             progress = self.restore(progress)
-        overwriting = open_csv_files(self.list.callbacks, progress.callbacks)
+            if self._stage == "fine-tune" and self._resting:
+                words = "callbacks rest in fine-tuning, whose learning rate has a schedule of its own"
+                self._events.message(f"{words}: {_names(self._resting)}")
+        overwriting = open_csv_files(self._all, progress.callbacks)
         self.list.on_train_begin()
         for callback in overwriting:
             callback.append = False
@@ -105,21 +113,27 @@ class Callbacks:
         """
         self.list.on_train_batch_end(step, logs if self._read_batch_logs else None)
 
-    def epoch_ended(self, epoch: int, logs: Mapping[str, float], stage: StageName) -> None:
+    def _that_set_the_rate(self) -> list[Any]:
+        """Those of Keras's that would set the learning rate of a fine-tuning, where its schedule lets nobody."""
+        if self._stage not in FINE_TUNING:
+            return []
+        kinds = (keras.callbacks.LearningRateScheduler, keras.callbacks.ReduceLROnPlateau)
+        return [one for one in self._all if isinstance(one, kinds)]
+
+    def epoch_ended(self, epoch: int, logs: Mapping[str, float]) -> None:
         """Tell them that an epoch has ended; in a refit those rest that need figures of a validation, and that is said.
 
         Most are written for a training that has them. Without, Keras's own warn in each epoch and do nothing.
         """
         shown = self.logs(logs)
-        if stage != "refit":
+        if self._stage != "refit":
             self.list.on_epoch_end(epoch, shown)
             return
         awake = [one for one in self.list.callbacks if one not in self._resting]
         tired = [one for one in awake if not self._has_told(one, epoch, shown)]
         self._resting += tired
         if tired:
-            names = first_of([type(one).__name__ for one in self._resting], SHOWN_LOST)
-            self._events.message(f"callbacks that need a validation rest in the refit: {names}")
+            self._events.message(f"callbacks that need a validation rest in the refit: {_names(tired)}")
 
     def _has_told(self, callback: Any, epoch: int, logs: dict[str, float]) -> bool:
         """Tell one callback that an epoch of a refit has ended; False if it needs figures of a validation."""
@@ -167,7 +181,7 @@ class Callbacks:
         """
         states = progress.callbacks
         if not self.are_given:
-            self._aside, states = states[: -len(self.list.callbacks)], states[-len(self.list.callbacks) :]
+            self._aside, states = states[: -len(self._all)], states[-len(self._all) :]
             self._aside_arrays = dict(self._state.callbacks) if self._aside else {}
         lost = sorted(set(self._states.restore(states, self._state.callbacks)))
         if not lost or progress.callbacks_lost:
@@ -186,7 +200,7 @@ class Callbacks:
         if not self.are_given:
             return progress
         ended, after = progress.moved(callbacks_ended=True), self._state.weights()
-        restored = next((one for one in self.list.callbacks if _has_restored(one)), None)
+        restored = next((one for one in self._all if _has_restored(one)), None)
         is_changed = not all(np.array_equal(before[name], array, equal_nan=True) for name, array in after.items())
         if restored is not None or is_changed:
             self._state.show(before)  # more epochs go on from the last one
@@ -225,6 +239,10 @@ def _of_epoch(progress: TrainingProgress, epoch: int, names: Sequence[str]) -> f
     """The first of these metrics that the history has, in an epoch; None if it has none."""
     column = next((progress.history[name] for name in names if progress.history.get(name)), [])
     return column[epoch] if epoch < len(column) else None
+
+
+def _names(callbacks: Sequence[Any]) -> str:
+    return first_of([type(one).__name__ for one in callbacks], SHOWN_LOST)
 
 
 def _watches_validation(callback: Any) -> bool:

@@ -295,7 +295,7 @@ class Trainer:
         is_refitted = is_refit and progress.epoch == self._plan.epochs and not is_torn
         evaluation = self._evaluation if self._index.validation_count else None
         progress = with_best_kept(progress, self._state, self._session, evaluation, solved, is_refitted=is_refitted)
-        self._callbacks.epoch_ended(epoch, logs, self._work.stage)
+        self._callbacks.epoch_ended(epoch, logs)
         asked_to_stop = self._progress.stopped or self._callbacks.have_stopped_training
         waited, out_of_time = progress.has_waited(self._plan.early_stopping), not self._clock.epoch_ended()
         self._progress = progress.moved(stopped=waited or asked_to_stop or out_of_time)
