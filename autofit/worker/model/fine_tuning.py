@@ -83,6 +83,15 @@ class WarmupCosine(keras.optimizers.schedules.LearningRateSchedule):
         fall = 0.5 * (1.0 + keras.ops.cos(math.pi * fallen))
         return self.peak_rate * keras.ops.minimum(rise, fall)
 
+    def of_kerass_own(self) -> keras.optimizers.schedules.LearningRateSchedule:
+        """Keras's own schedule with the same rates, but for an update's difference."""
+        steps = max(self.updates - self.warmup_updates, 1)
+        if not self.warmup_updates:
+            return keras.optimizers.schedules.CosineDecay(self.peak_rate, steps)
+        return keras.optimizers.schedules.CosineDecay(
+            0.0, steps, warmup_target=self.peak_rate, warmup_steps=self.warmup_updates
+        )
+
     def get_config(self) -> dict[str, Any]:
         """The arguments."""
         return {
@@ -103,6 +112,7 @@ class LayerwiseAdamW(keras.optimizers.Adam):
 
     def __init__(self, rates: Sequence[float], decoupled_decay: float, **keywords: Any) -> None:
         super().__init__(**keywords)
+        self.given_rate = keywords.get("learning_rate")
         self.rates, self.decoupled_decay = [float(rate) for rate in rates], float(decoupled_decay)
         self._rate_of: dict[int, float] = {}
 
@@ -126,3 +136,22 @@ class LayerwiseAdamW(keras.optimizers.Adam):
     def get_config(self) -> dict[str, Any]:
         """The arguments."""
         return {**super().get_config(), "rates": self.rates, "decoupled_decay": self.decoupled_decay}
+
+
+def of_kerass_own(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
+    """The optimizer; in place of a fine-tuning's, Keras's own with the same variables and the same rate of the head.
+
+    A file with it opens without autofit. It has one rate for all layers.
+    """
+    if not isinstance(optimizer, LayerwiseAdamW):
+        return optimizer
+    left_out = ("name", "rates", "decoupled_decay", "learning_rate")
+    config = {name: value for name, value in optimizer.get_config().items() if name not in left_out}
+    rate = optimizer.given_rate
+    return keras.optimizers.AdamW(
+        **config
+        | {
+            "learning_rate": rate.of_kerass_own() if isinstance(rate, WarmupCosine) else rate,
+            "weight_decay": optimizer.decoupled_decay,
+        }
+    )

@@ -12,6 +12,7 @@ from typing import Any
 
 import keras
 
+from autofit.worker.model.fine_tuning import of_kerass_own
 from autofit.worker.model.keras_internals import direction_of, set_compiled_metrics
 from autofit.worker.model.multi_label import LabelScores
 from autofit.worker.model.objective import Objective
@@ -61,11 +62,15 @@ class ShownMetric(keras.metrics.Metric):
 
 
 def compile_for_callbacks(model: keras.Model, objective: Objective) -> None:
-    """Compile a model with the optimizer, the loss and copies of the metrics of its training."""
+    """Compile a model with the optimizer, the loss and copies of the metrics of its training.
+
+    In place of a fine-tuning's optimizer it is one that a saved model opens with; the caller sets the model's own.
+    """
     loss = keras.losses.BinaryCrossentropy() if objective.columns else as_given(objective.loss_function)
     metrics = list(_metrics(objective))
     saved = [metric for metric in metrics if not isinstance(metric, ShownMetric)]
-    model.compile(objective.optimizer, loss, metrics=saved, jit_compile=False, auto_scale_loss=False)
+    optimizer = of_kerass_own(objective.optimizer)
+    model.compile(optimizer, loss, metrics=saved, jit_compile=False, auto_scale_loss=False)
     if len(saved) < len(metrics):
         set_compiled_metrics(model, metrics)
     classes = int(model.output_shape[-1])

@@ -11,7 +11,9 @@ import keras
 import numpy as np
 import pytest
 
+from autofit.config.fine_tuning import FineTuning
 from autofit.storage.model_file import model_configuration
+from autofit.worker.model.fine_tuning import fine_tuning_optimizer
 from autofit.worker.model.multi_label import LabelCrossentropy, LabelScores
 from autofit.worker.model.objective import Objective
 from autofit.worker.model.outputs import single_loss
@@ -87,3 +89,27 @@ def test_what_a_callback_saves_opens_without_autofit(activation: str, tmp_path: 
     opened = keras.models.load_model(tmp_path / "saved.keras")
     np.testing.assert_array_equal(opened.predict(ROWS, verbose=0), model.predict(ROWS, verbose=0))
     assert opened.compiled
+
+
+@pytest.mark.parametrize("warmup", [0, 3])
+def test_what_a_callback_saves_in_a_fine_tuning_opens_without_autofit(warmup: int, tmp_path: Path) -> None:
+    """`load_model` would ask for `LayerwiseAdamW`, which the user has never heard of."""
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3), keras.layers.Dense(2, "softmax")])
+    settings = FineTuning(updates=9, warmup_updates=warmup)
+    optimizer = fine_tuning_optimizer(model.trainable_variables, 0.5, settings)
+    optimizer.build(model.trainable_variables)
+    loss = single_loss("sparse_categorical_crossentropy")
+    compile_for_callbacks(model, Objective(loss, keras.metrics.Mean(name="loss"), [accuracy()], optimizer, 0))
+    model.optimizer = optimizer
+    for _ in range(5):
+        optimizer.apply([keras.ops.ones(variable.shape) for variable in model.trainable_variables])
+
+    model.save(tmp_path / "saved.keras")
+    opened = keras.models.load_model(tmp_path / "saved.keras")
+
+    assert "autofit" not in json.dumps(model_configuration(tmp_path / "saved.keras"))
+    assert isinstance(opened.optimizer, keras.optimizers.AdamW)
+    assert opened.optimizer.weight_decay == settings.weight_decay
+    assert float(opened.optimizer.learning_rate) == pytest.approx(float(optimizer.learning_rate), abs=0.5 / 9)
+    for now, before in zip(opened.optimizer.variables, optimizer.variables, strict=True):
+        np.testing.assert_array_equal(now, before)
