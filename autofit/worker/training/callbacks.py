@@ -70,8 +70,11 @@ class Callbacks:
         self._all = list(self.list.callbacks)
         self._states = CallbackStates(self._all, model, state.changeable)
         self._stage: StageName = stage
-        self._resting = self._that_set_the_rate()
-        self.list.callbacks = [one for one in self._all if one not in self._resting]
+        self._rate_setters = [one for one in self._all if _sets_the_rate(one)] if stage in FINE_TUNING else []
+        self.list.callbacks = [one for one in self._all if one not in self._rate_setters]
+        self._watchers = [one for one in self.list.callbacks if stage == "refit" and _watches_validation(one)]
+        self.list.callbacks = [one for one in self.list.callbacks if one not in self._watchers]
+        self._surprised: list[Any] = []  # in a refit, by figures of a validation that are not there
         self._aside: list[Any] = []  # states of callbacks that are not given now
         self._aside_arrays: dict[str, Any] = {}
 
@@ -95,9 +98,7 @@ class Callbacks:
         """
         if begins_stage:
             progress = self.restore(progress)
-            if self._stage == "fine-tune" and self._resting:
-                words = "callbacks rest in fine-tuning, whose learning rate has a schedule of its own"
-                self._events.message(f"{words}: {_names(self._resting)}")
+            self._say_what_rests()
         overwriting = open_csv_files(self._all, progress.callbacks)
         self.list.on_train_begin()
         for callback in overwriting:
@@ -113,32 +114,33 @@ class Callbacks:
         """
         self.list.on_train_batch_end(step, logs if self._read_batch_logs else None)
 
-    def _that_set_the_rate(self) -> list[Any]:
-        """Those of Keras's that would set the learning rate of a fine-tuning, where its schedule lets nobody."""
-        if self._stage not in FINE_TUNING:
-            return []
-        kinds = (keras.callbacks.LearningRateScheduler, keras.callbacks.ReduceLROnPlateau)
-        return [one for one in self._all if isinstance(one, kinds)]
+    def _say_what_rests(self) -> None:
+        if self._rate_setters and self._stage == "fine-tune":
+            words = "callbacks rest in fine-tuning, whose learning rate has a schedule of its own"
+            self._events.message(f"{words}: {_names(self._rate_setters)}")
+        if self._watchers:
+            self._say_what_needs_validation(self._watchers)
+
+    def _say_what_needs_validation(self, callbacks: Sequence[Any]) -> None:
+        self._events.message(f"callbacks that need a validation rest in the refit: {_names(callbacks)}")
 
     def epoch_ended(self, epoch: int, logs: Mapping[str, float]) -> None:
         """Tell them that an epoch has ended; in a refit those rest that need figures of a validation, and that is said.
 
-        Most are written for a training that has them. Without, Keras's own warn in each epoch and do nothing.
+        Most are written for a training that has them.
         """
         shown = self.logs(logs)
         if self._stage != "refit":
             self.list.on_epoch_end(epoch, shown)
             return
-        awake = [one for one in self.list.callbacks if one not in self._resting]
-        tired = [one for one in awake if not self._has_told(one, epoch, shown)]
-        self._resting += tired
-        if tired:
-            self._events.message(f"callbacks that need a validation rest in the refit: {_names(tired)}")
+        awake = [one for one in self.list.callbacks if one not in self._surprised]
+        surprised = [one for one in awake if not self._has_told(one, epoch, shown)]
+        if surprised:
+            self._surprised += surprised
+            self._say_what_needs_validation(surprised)
 
     def _has_told(self, callback: Any, epoch: int, logs: dict[str, float]) -> bool:
         """Tell one callback that an epoch of a refit has ended; False if it needs figures of a validation."""
-        if _watches_validation(callback):
-            return False
         everyone, self.list.callbacks = self.list.callbacks, [callback]
         try:
             self.list.on_epoch_end(epoch, logs)
@@ -200,7 +202,7 @@ class Callbacks:
         if not self.are_given:
             return progress
         ended, after = progress.moved(callbacks_ended=True), self._state.weights()
-        restored = next((one for one in self._all if _has_restored(one)), None)
+        restored = next((one for one in self.list.callbacks if _has_restored(one)), None)
         is_changed = not all(np.array_equal(before[name], array, equal_nan=True) for name, array in after.items())
         if restored is not None or is_changed:
             self._state.show(before)  # more epochs go on from the last one
@@ -245,10 +247,15 @@ def _names(callbacks: Sequence[Any]) -> str:
     return first_of([type(one).__name__ for one in callbacks], SHOWN_LOST)
 
 
+def _sets_the_rate(callback: Any) -> bool:
+    """Whether a callback would set the learning rate, which Keras lets nobody where it has a schedule."""
+    return isinstance(callback, keras.callbacks.LearningRateScheduler | keras.callbacks.ReduceLROnPlateau)
+
+
 def _watches_validation(callback: Any) -> bool:
-    """Whether one of Keras's callbacks does nothing without a figure of a validation."""
+    """Whether one of Keras's callbacks warns in each epoch without a figure of a validation, and does nothing."""
     kind = type(callback)
-    watches = kind in {keras.callbacks.EarlyStopping, keras.callbacks.ReduceLROnPlateau} or (
+    watches = kind is keras.callbacks.EarlyStopping or (
         kind is keras.callbacks.ModelCheckpoint and callback.save_best_only
     )
     return watches and str(callback.monitor).startswith("val_")

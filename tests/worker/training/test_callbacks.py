@@ -446,20 +446,23 @@ def test_in_a_refit_callbacks_that_need_a_validation_rest(recwarn: pytest.Warnin
         keras.callbacks.EarlyStopping("val_loss"),
         keras.callbacks.ModelCheckpoint("{val_loss}.keras"),
         history,
-        keras.callbacks.LambdaCallback(on_epoch_end=reads),
+        keras.callbacks.LambdaCallback(on_epoch_end=reads, on_train_end=lambda _: calls.append(-1)),
     ]
     told = Told()
     callbacks = callbacks_of(*given, told=told, stage="refit")
+    given[0].best_epoch = 7
     callbacks.begin(TrainingProgress(), begins_stage=True)
     for epoch in (1, 2):
         callbacks.epoch_ended(epoch, {"loss": 0.5})
-    assert calls == [1]
+    callbacks.end(TrainingProgress(stage="refit", stages=[StageRecord(name="refit", method="epochs", epochs=2)]))
+    assert calls == [1, -1]
     assert history.history["loss"] == [0.5, 0.5]
+    assert given[0].best_epoch == 7  # as the fine-tuning has left it
     assert told.messages == [
-        "callbacks that need a validation rest in the refit: EarlyStopping, ModelCheckpoint, LambdaCallback"
+        "callbacks that need a validation rest in the refit: EarlyStopping",
+        "callbacks that need a validation rest in the refit: ModelCheckpoint, LambdaCallback",
     ]
     assert not [warning for warning in recwarn if "not available" in str(warning.message)]
-    assert callbacks.list.callbacks[: len(given)] == given
 
 
 def test_another_key_that_a_callback_lacks_in_a_refit_ends_it() -> None:
