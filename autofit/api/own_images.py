@@ -59,7 +59,7 @@ def _copies(paths: Sequence[str], own: Sequence[str]) -> int:
         return 0
     size_of = {path: _size(path) for path in paths}
     wanted = set(size_of.values()) - {None}
-    alike = [path for path in own if _size(path) in wanted][:MOST_READ]
+    alike = [path for path in dict.fromkeys(own) if _size(path) in wanted][:MOST_READ]
     sizes = set(map(_size, alike))
     known = set(_contents(alike)) - {NONE}
     return sum(content in known for content in _contents([path for path in paths if size_of[path] in sizes]))

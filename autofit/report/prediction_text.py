@@ -170,9 +170,10 @@ def _evaluation_lines(figures: Evaluation) -> list[str]:
         mean, f1 = metric_words(figures.mean_average_precision), metric_words(figures.f1)
         lines.append(f"Mean average precision {mean}; F1 {f1} at a probability of 0.5.")
     if figures.own_images:
+        are, them, they = ("is", "it", "It does") if figures.own_images == 1 else ("are", "them", "They do")
         lines.append(
-            f"Warning: {figures.own_images:,} of these images are the run's own: it has trained on them, or chosen "
-            "its model by them. They do not tell how good it is on others."
+            f"Warning: {figures.own_images:,} of these images {are} the run's own: it has trained on {them}, or chosen "
+            f"its model by {them}. {they} not tell how good it is on others."
         )
     if figures.unreadable:
         lines.append(f"{count_of(len(figures.unreadable), 'image')} could not be read and did not count.")

@@ -39,4 +39,8 @@ def test_figures_on_the_runs_own_images_are_a_warning() -> None:
     assert "Warning" not in evaluation_text(FIGURES)
     text = evaluation_text(FIGURES.model_copy(update={"own_images": 1200}))
     assert "Warning: 1,200 of these images are the run's own" in text
+    one = " ".join(evaluation_text(FIGURES.model_copy(update={"own_images": 1})).split())
+    assert (
+        "1 of these images is the run's own: it has trained on it, or chosen its model by it. It does not tell" in one
+    )
     assert max(map(len, text.splitlines())) <= 80
