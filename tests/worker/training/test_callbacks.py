@@ -71,7 +71,7 @@ class Told:
         self.messages.append(text)
 
 
-def callbacks_of(*callbacks: Any, told: Any = None, trains: bool = True, monitor: str = "auto") -> Callbacks:
+def callbacks_of(*callbacks: Any, told: Any = None, trains: bool = True, **more: Any) -> Callbacks:
     """Callbacks of a new process: a network of its own, of the same layers."""
     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3), keras.layers.Dense(2, activation="softmax")])
     model.layers[0].trainable = trains
@@ -88,7 +88,7 @@ def callbacks_of(*callbacks: Any, told: Any = None, trains: bool = True, monitor
     )
     reports: Any = told or Told()
     session: Any = SimpleNamespace(built=built, objective=objective)
-    return Callbacks(callbacks, session, TrainState(session), reports, epochs=9, steps=1, monitor=monitor)
+    return Callbacks(callbacks, session, TrainState(session), reports, epochs=9, steps=1, **more)
 
 
 def saved(callbacks: Callbacks) -> tuple[TrainingProgress, dict[str, Any]]:
