@@ -6,8 +6,9 @@ The directory may come from an untrusted source.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 from autofit.api.changed_photos import photo_changes
@@ -18,6 +19,7 @@ from autofit.api.workers import ModelFunction
 from autofit.config.option_checks import GIVEN_FUNCTION
 from autofit.config.options import Options, difference, shown_value
 from autofit.dataset import ImageIndex
+from autofit.dataset.labels import other_notation
 from autofit.errors import UserError
 from autofit.machine.hardware import Hardware
 from autofit.process.monitor import View
@@ -98,7 +100,7 @@ def find_same_run(
     where = f"run directory {files.path}"
     require_same_options(record, options, where, "run_dir", is_finished=finished)
     is_begun = finished or CheckpointStore(files.checkpoints).latest_state() is not None
-    changes = photo_changes(files, record, index)
+    changes = photo_changes(files, record, _in_its_notation(index, record.data.class_names))
     if changes.is_other or (changes and is_begun):
         raise AnotherRunError(
             f"{changes.words} since the run in {shown_path(files.path)} began", "give another run_dir to train on them"
@@ -107,6 +109,12 @@ def find_same_run(
     places = {"root": index.root, "store": index.store}
     here = record.model_copy(update={"data": record.data.model_copy(update=places)})
     return as_called_now(files, here, options, machine)
+
+
+def _in_its_notation(index: ImageIndex, class_names: Sequence[str]) -> ImageIndex:
+    """The images, whose classes are called as the run calls them where both are truths: True is 1."""
+    meant = tuple(other_notation(name, class_names) or name for name in index.class_names)
+    return replace(index, class_names=meant) if meant == tuple(class_names) else index
 
 
 def remove_refused_images(files: RunDirectory, index: ImageIndex) -> None:

@@ -101,6 +101,22 @@ def test_other_images_are_another_request(stages: Stages, photos: Path, train: T
         train(photos)
 
 
+def test_truths_in_another_notation_are_the_same_request(stages: Stages, photos: Path, train: Train) -> None:
+    """The CSV file that pandas writes of a DataFrame's True and False would hold other classes than the DataFrame."""
+    pandas = pytest.importorskip("pandas")
+    paths = sorted(map(str, photos.rglob("*.jpg")))
+    table = pandas.DataFrame({"path": paths, "label": [number % 2 == 1 for number in range(len(paths))]})
+    first = train(table)
+    table.to_csv("same.csv", index=False)
+    assert train(Path("same.csv")).run_dir == first.run_dir
+    assert first.labels == ["0", "1"]
+    table["label"] = ~table["label"]
+    table.to_csv("other.csv", index=False)
+    with pytest.raises(UserError, match="photos in another class or split"):
+        train(Path("other.csv"))
+    assert len(stages.runs) == 1
+
+
 def test_images_that_have_moved_are_read_from_where_they_are(stages: Stages, photos: Path, train: Train) -> None:
     """A worker would look for each image at its old place, and leave them all out."""
     stages.ends = [InterruptedRunError("asked to stop")]
