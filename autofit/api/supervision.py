@@ -226,10 +226,9 @@ def _status(error: AutofitError | None) -> Literal["completed", "failed", "inter
 def _with_directions(error: AutofitError, files: RunDirectory, record: RunRecord) -> AutofitError:
     """The same error, with the place of the logs or how to resume."""
     if isinstance(error, InterruptedRunError):
-        best = f" and the best model so far is {shown_path(files.model)}" if files.model.exists() else ""
         how = how_to_resume(files, record)
         kept = "the last checkpoint is kept" if _newest_checkpoint(files) else "there was no checkpoint yet"
-        return InterruptedRunError(f"{error}: {kept}{best}; go on with: {how}")
+        return InterruptedRunError(f"{error}: {kept}{_best_so_far(files)}; go on with: {how}")
     if isinstance(error, DoesNotFitError) and record.plan.fine_tune is not None and files.model.exists():
         return DoesNotFitError(f"{error}; the head's model is in {shown_path(files.model)}")
     if isinstance(error, UserError):
@@ -247,7 +246,15 @@ def _logs_and_checkpoint(error: TrainingFailedError, files: RunDirectory, record
     newest = _newest_checkpoint(files)
     kept = f"the checkpoint {newest.name} is kept" if newest else "there was no checkpoint yet"
     then = f"; then go on with: {how_to_resume(files, record)}" if isinstance(error, StorageError) else ""
-    return f"logs in {shown_path(log)}; {kept}{then}"
+    return f"logs in {shown_path(log)}; {kept}{_best_so_far(files)}{then}"
+
+
+def _best_so_far(files: RunDirectory) -> str:
+    """Where the model is that a run has handed over before it ended, such as that of its head; empty without one."""
+    with suppress(OSError):  # the disk may be what failed
+        if files.model.is_file():
+            return f" and the best model so far is {shown_path(files.model)}"
+    return ""
 
 
 def _newest_checkpoint(files: RunDirectory) -> Path | None:

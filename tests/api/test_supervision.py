@@ -159,6 +159,16 @@ def test_a_disk_that_is_full_at_the_end_is_said_in_one_line(stages: Stages, phot
     assert len(stages.runs) == 1
 
 
+def test_a_run_that_fails_names_the_model_that_it_has_handed_over(stages: Stages, photos: Path, train: Train) -> None:
+    """After hours of its head nobody would look for a model in a run whose fine-tuning has failed."""
+    stages.ends = [TrainingFailedError("KeyError: 'f1'")] * 2
+    with pytest.raises(TrainingFailedError, match=r"there was no checkpoint yet\)$"):
+        train(photos)
+    Path("a/model.keras").touch()
+    with pytest.raises(TrainingFailedError, match=r"no checkpoint yet and the best model so far is a/model\.keras\)$"):
+        train(photos)
+
+
 @pytest.mark.usefixtures("full_disk")
 def test_a_failed_run_whose_result_cannot_be_written_raises_its_own_reason(
     stages: Stages, photos: Path, train: Train, view: RecordingView
