@@ -27,7 +27,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from autofit.probing.evidence import FAILURES, Evidence
+from autofit.probing.evidence import FAILURES, FLAT_GROWTH, Evidence, are_flat
 from autofit.probing.memory_model import MemoryModel
 from autofit.protocol.messages import Trial, Verdict
 
@@ -233,7 +233,8 @@ class BatchSearch:
         evidence, failed = self._evidence, self._evidence.failed_sizes
         if not failed:
             fits = evidence.largest_fitting
-            return fits * MAX_EXTRAPOLATION if fits else evidence.max_batch
+            growth = FLAT_GROWTH if are_flat(evidence.measured) else MAX_EXTRAPOLATION
+            return fits * growth if fits else evidence.max_batch
         if verified := self._candidate_that_fits:  # between a size that fits and one that failed the line does not help
             return verified + math.ceil(BISECTION_SHARE * (evidence.ceiling - verified))
         factor = SHRINK_FACTORS[min(len(failed), len(SHRINK_FACTORS)) - 1]
