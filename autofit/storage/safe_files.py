@@ -58,25 +58,37 @@ def read_bounded(path: Path, most_bytes: int, *, follow_links: bool = False) -> 
         return stream.read(most_bytes)
 
 
+PIECE_BYTES = 2**20
+"""How much of a line is read at once."""
+
+
 def bounded_lines(
     path: Path, most_line_bytes: int, most_bytes: int, *, follow_links: bool = False, all_of_them: bool = False
 ) -> Iterator[bytes]:
-    """The complete lines of a regular file, one at a time, without too long ones and without what follows `most_bytes`.
+    """The complete lines of text in a regular file, one at a time; what follows `most_bytes` is left out.
+
+    Lines that are too long or hold a NUL byte, as a sparse file does, are left out, too. Lines are read in pieces, so
+    that such a line takes no more memory than `most_line_bytes`, and one with a NUL that of a piece.
 
     Raises:
-        ValueError: with `all_of_them`, if a line is too long or incomplete.
+        ValueError: with `all_of_them`, if a line is left out or incomplete.
         OSError: it cannot be opened or read, is no regular file, or is a link that is not followed.
     """
+    line, is_refused = bytearray(), False
     with open_plain(path, follow_links=follow_links) as stream:
-        is_long = False
-        while most_bytes > 0 and (part := stream.readline(min(most_line_bytes, most_bytes))):
+        while most_bytes > 0 and (part := stream.readline(min(PIECE_BYTES, most_bytes))):
             most_bytes -= len(part)
-            ends = part.endswith(b"\n")
-            if ends and not is_long:
-                yield part
-            elif all_of_them:
-                raise ValueError(f"{path.name} has a line that is too long, or not complete")
-            is_long = not ends
+            is_refused = is_refused or len(line) + len(part) > most_line_bytes or b"\0" in part
+            if is_refused and all_of_them:
+                break
+            if not is_refused:
+                line += part
+            if part.endswith(b"\n"):
+                if not is_refused:
+                    yield bytes(line)
+                line, is_refused = bytearray(), False
+    if all_of_them and (line or is_refused):
+        raise ValueError(f"{path.name} has a line that is too long, or not complete")
 
 
 def open_plain_unbuffered(path: Path, mode: Literal["rb", "ab", "a+b"]) -> FileIO:

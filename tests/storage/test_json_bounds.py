@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -66,6 +67,25 @@ def test_lines_are_read_one_at_a_time_within_bounds(tmp_path: Path) -> None:
     path.write_bytes(b"good\n" + b"x" * 1000 + b"\nalso\nlast, unfinished")
     assert list(bounded_lines(path, 10, 10_000)) == [b"good\n", b"also\n"]
     assert list(bounded_lines(path, 10, 7)) == [b"good\n"]
+
+
+def test_long_lines_are_read_in_pieces(tmp_path: Path) -> None:
+    """A sparse file of 20 GB would take as much memory as a line may have, 512 MiB for that of a solved head."""
+    path, long = tmp_path / "lines", b"y" * 3_000_000 + b"\n"
+    path.write_bytes(b"good\n" + long + b"one\0two\n" + b"z" * 5_000_000 + b"\nalso\n")
+    assert list(bounded_lines(path, 4_000_000, 10**9)) == [b"good\n", long, b"also\n"]
+    for content in (b"good\nunfinished", b"good\none\0two\n", b"good\n" + long):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match="lines has a line that is too long, or not complete"):
+            list(bounded_lines(path, 2_000_000, 10**9, all_of_them=True))
+    with path.open("wb") as sparse:
+        sparse.truncate(20 * 10**9)
+    tracemalloc.start()
+    with pytest.raises(ValueError, match="too long"):
+        list(bounded_lines(path, 2**28, 10**11, all_of_them=True))
+    peak_bytes = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak_bytes < 10 * 2**20
 
 
 def test_a_pipe_a_link_and_a_large_file_are_not_read(tmp_path: Path) -> None:
