@@ -78,7 +78,7 @@ class Trainer:
         if not self._replay and (work.plan.micro_batch_is_cut or work.micro_batch_size < work.plan.micro_batch_size):
             self._note_changed_result()
         steps = steps_per_epoch(self._index.train_count, work.plan.first_batch_size)
-        of_training = session, self._state, self._events, work.plan.epochs, steps, work.plan.monitor
+        of_training = session, self._state, self._events, work.plan.epochs, steps, work.plan.monitor, work.stage
         self._callbacks = Callbacks(payload.callbacks if payload else (), *of_training)
         self._bad_images = UnreadImages(self._index, work.plan.max_bad_images, self._events)
         of_passes = session, self._epoch_plans, self._targets, recalibration, self._micro
