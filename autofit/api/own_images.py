@@ -7,6 +7,7 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Callable, Sequence
+from itertools import islice
 
 from autofit.cache.identity import identities_of
 from autofit.errors import UserError
@@ -59,9 +60,10 @@ def _copies(paths: Sequence[str], own: Sequence[str]) -> int:
         return 0
     size_of = {path: _size(path) for path in paths}
     wanted = set(size_of.values()) - {None}
-    alike = [path for path in dict.fromkeys(own) if _size(path) in wanted][:MOST_READ]
-    sizes = set(map(_size, alike))
-    known = set(_contents(alike)) - {NONE}
+    own_sizes = ((path, _size(path)) for path in dict.fromkeys(own))
+    alike = dict(islice(((path, size) for path, size in own_sizes if size in wanted), MOST_READ))
+    sizes = set(alike.values())
+    known = set(_contents(list(alike))) - {NONE}
     return sum(content in known for content in _contents([path for path in paths if size_of[path] in sizes]))
 
 

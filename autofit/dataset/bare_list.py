@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from autofit.dataset.folder import image_suffixes
+from autofit.dataset.folder import ends_as_image
 
 BLANKS = " "
 MARKS = (",", ";", "|", BLANKS)
@@ -52,8 +52,7 @@ def mark_of_list(lines: Iterable[str], *, multi_label: bool) -> str | None:
 
 
 def _is_image(word: str) -> bool:
-    _, dot, suffix = word.rpartition(".")
-    return bool(dot) and suffix.lower() in image_suffixes()
+    return "." in word and ends_as_image(word)
 
 
 def _are_figures(words: list[str]) -> bool:

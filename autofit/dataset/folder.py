@@ -44,6 +44,11 @@ def image_suffixes() -> frozenset[str]:
     return IMAGE_SUFFIXES | HEIF_SUFFIXES if is_installed("pillow_heif") else IMAGE_SUFFIXES
 
 
+def ends_as_image(name: str) -> bool:
+    """Whether a name ends in the suffix of an image that can be read here, or is nothing but such a suffix."""
+    return name.rpartition(".")[2].lower() in image_suffixes()
+
+
 def find_images(folder: str, root: str, progress: Progress, *, leave_out: Collection[str] = ()) -> Found:
     """Find the images of each class folder in `folder`, at any depth.
 
@@ -181,7 +186,6 @@ def _links_to_folder(entry: os.DirEntry[str]) -> bool:
 
 def is_image(entry: os.DirEntry[str]) -> bool:
     """Whether an entry is a file, or a link to one, with the suffix of an image."""
-    _, dot, suffix = entry.name.rpartition(".")
-    if not dot or suffix.lower() not in image_suffixes():
+    if "." not in entry.name or not ends_as_image(entry.name):
         return False
     return entry.is_file(follow_symlinks=False) or os.path.isfile(entry.path)

@@ -66,7 +66,6 @@ class Listing(NamedTuple):
     root: str
     places: ListedPlaces
     notes: tuple[str, ...] = ()
-    has_splits: bool = False
     multi_label: bool = False
     marks: tuple[str, ...] = ()
     group: str | None = None
@@ -92,7 +91,6 @@ def from_csv(path: Path, asked: Asked = Asked()) -> Listing:  # noqa: B008 - a c
         root,
         places,
         notes,
-        columns.split is not None,
         asked.multi_label,
         columns.mark_names,
         columns.group,
@@ -228,7 +226,7 @@ def _from_lists(
     meaning = cell_of if asked.multi_label else label_of
     of_rows = _plain_list(splits) if splits is not None else None
     rows = _rows_of_lists(paths, labels, of_rows, repeat("") if groups is None else groups, places, meaning)
-    return Listing(rows, root, places, has_splits=splits is not None, multi_label=asked.multi_label)
+    return Listing(rows, root, places, multi_label=asked.multi_label)
 
 
 def _rows_of_lists(

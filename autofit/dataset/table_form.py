@@ -11,7 +11,7 @@ from typing import NamedTuple
 from autofit.dataset.asked import Asked
 from autofit.dataset.bare_list import mark_of_list
 from autofit.dataset.columns import LOOKED_AT_ROWS, SHOWN_HEADER_CHARACTERS, Columns, choose_columns, path_column
-from autofit.dataset.folder import image_suffixes
+from autofit.dataset.folder import ends_as_image
 from autofit.dataset.table import is_utf8, readable
 from autofit.errors import UserError
 from autofit.printable import printable
@@ -77,7 +77,7 @@ def _refusal(source: str, first_line: str, asked: Asked) -> UserError:
     header = max((_cells(first_line, separator) for separator in SEPARATORS), key=len)
     words = first_line.split() if len(header) == 1 else []  # with blanks between
     is_numbered = len(words) > 1 and any(word.isdecimal() for word in words[1:])
-    if is_numbered or any(_is_image(word) for word in re.split(r"[,;|\s]+", first_line)):
+    if is_numbered or any(map(ends_as_image, re.split(r"[,;|\s]+", first_line))):
         return UserError(
             f"{source} begins with {shown!r} and not with the names of its columns: write them in a line above it, "
             "such as path,label, with commas between"
@@ -99,10 +99,6 @@ def _refusal(source: str, first_line: str, asked: Asked) -> UserError:
         f"{source} is no CSV file with the columns path,label: its first line is {shown!r}; "
         "give an image folder, or name the columns with path_column= and label_column="
     )
-
-
-def _is_image(word: str) -> bool:
-    return word.rpartition(".")[2].lower() in image_suffixes()
 
 
 def _encoding(path: Path) -> str:

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 from autofit.dataset.arrays import is_array, may_have_channels_first, write_images
 from autofit.dataset.dataset_objects import CHANNELS, IMAGE_SIDES, is_dataset
-from autofit.dataset.folder import image_suffixes, is_folder, is_image, kind_of, visible
+from autofit.dataset.folder import ends_as_image, is_folder, is_image, kind_of, visible
 from autofit.dataset.found import kinds_text
 from autofit.dataset.listing import Frame
 from autofit.dataset.picture_files import is_picture, save_picture
@@ -206,7 +206,7 @@ def _images_below(starts: list[str], skipped: Counter[str]) -> list[str]:
     found: dict[str, None] = {}
     for path in starts:
         if not os.path.isdir(path):
-            if path.rpartition(".")[2].lower() in image_suffixes():
+            if ends_as_image(path):
                 found[path] = None
             else:
                 skipped[kind_of(os.path.basename(path))] += 1  # noqa: PTH119

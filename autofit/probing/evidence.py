@@ -152,8 +152,8 @@ class Evidence:
             return self.ceiling
         if are_flat(self.measured):
             return min(FLAT_GROWTH * self.largest_fitting, self.ceiling)
-        by_line = line.largest_batch(self.limit_bytes)
-        return min(max(by_line, self._largest_by_free_memory(line), self._largest_without_gaps(line)), self.ceiling)
+        largest = max(line.largest_batch(self.limit_bytes), self._largest_in_full_allocator(line))
+        return min(largest, self.ceiling)
 
     @property
     def _largest_fitting_trial(self) -> Trial | None:
@@ -165,41 +165,20 @@ class Evidence:
         largest = self._largest_fitting_trial
         return largest is not None and largest.arena_resident_bytes > 0 and not _left_room(largest, self.limit_bytes)
 
-    def _largest_by_free_memory(self, line: MemoryModel) -> int:
-        """The largest size by the memory that the largest trial left untouched in its allocator; 0 if unknown.
+    def _largest_in_full_allocator(self, line: MemoryModel) -> int:
+        """The largest size by what the largest trial left free in the allocator that it nearly filled; 0 if unknown.
 
-        It is more precise than a line through small sizes, which may be off by a few percent near the limit.
+        It is more precise than a line through small sizes, which may be off by a few percent near the limit. Free is
+        what was not touched, and after wide gaps all that no tensor took: an allocator with room spreads tensors that
+        it would pack if it were full. So gaps do not show that a larger batch runs out of memory; two failures do.
         """
         largest = self._largest_fitting_trial
-        if (
-            largest is None
-            or not largest.fresh
-            or not largest.arena_resident_bytes
-            or _left_room(largest, self.limit_bytes)
-        ):
+        if largest is None or not largest.fresh or not self.has_nearly_filled:
             return 0
-        free_bytes = max(largest.allocator_bytes - largest.arena_resident_bytes, 0)
-        return largest.batch_size + int(free_bytes / max(line.bytes_per_image, 1.0))
-
-    def _largest_without_gaps(self, line: MemoryModel) -> int:
-        """The size whose tensors would fill the allocator without gaps, if the largest size that fits left wide ones.
-
-        An allocator with room spreads tensors that it would pack if it were full. So neither gaps at small sizes nor
-        gaps in an allocator that these have just filled show that a larger batch runs out of memory; two failures do.
-        Otherwise 0.
-        """
-        largest = self._largest_fitting_trial
-        if (
-            largest is None
-            or not largest.fresh
-            or not largest.peak_bytes
-            or not self.has_nearly_filled
-            or largest.arena_resident_bytes < WIDE_GAPS * largest.peak_bytes
-            or len(self.failed_sizes) >= MAX_FAILURES_FOR_GAPS
-        ):
-            return 0
-        bytes_per_image = line.bytes_per_image / self.fragmentation
-        return largest.batch_size + int((largest.allocator_bytes - largest.peak_bytes) / max(bytes_per_image, 1.0))
+        taken, bytes_per_image = largest.arena_resident_bytes, line.bytes_per_image
+        if taken >= WIDE_GAPS * largest.peak_bytes > 0 and len(self.failed_sizes) < MAX_FAILURES_FOR_GAPS:
+            taken, bytes_per_image = largest.peak_bytes, bytes_per_image / self.fragmentation
+        return largest.batch_size + int(max(largest.allocator_bytes - taken, 0) / max(bytes_per_image, 1.0))
 
     @property
     def fragmentation(self) -> float:
