@@ -34,7 +34,7 @@ from autofit.runs.what_would_help import advice_for
 from autofit.storage.scratch import scratch_folder
 from autofit.storage.system_errors import naming_system_errors
 
-SMALL_BYTES = 10**9
+SMALL_BYTES = 2 * 10**9
 """The memory planned for the small batches. A larger limit would make the worker take more memory beside its tensors
 than a worker on the other machine takes."""
 
