@@ -16,13 +16,25 @@ class Rung(Record):
 
     Attributes:
         segments: the number of segments whose activations are recomputed in the backward pass; 0 keeps all activations.
+            1 keeps them too: only the weights are updated one after another, as on each rung with segments.
     """
 
     segments: Annotated[int, Field(ge=0, le=MOST_SEGMENTS)] = 0
 
+    @property
+    def words(self) -> str:
+        """What saves memory on this rung; empty if nothing does."""
+        if self.segments > 1:
+            return f"activations recomputed in {self.segments} segments"
+        return "weights updated one after another" if self.segments else ""
+
 
 KEPT: Final = Rung()
 """All activations are kept: the fastest rung, and the one that takes the most memory."""
+
+IN_TURN: Final = Rung(segments=1)
+"""All activations are kept, and the weights are updated one after another (docs/decisions/0068): the only rung that
+saves memory for a network that cannot be cut into segments."""
 
 ON_REQUEST: Final = Rung(segments=8)
 """The rung of `recompute="on"`. With 16 segments, MobileNetV2 needed more memory than with 8, and ResNet50 hardly less

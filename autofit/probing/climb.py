@@ -61,7 +61,7 @@ class Climb:
     def _try(self, rung: Rung) -> None:
         """Probe a rung. If a trial fails for another reason than memory, the rung is dropped if another one fits."""
         if rung.segments and rung != self.goal.rungs[0] and rung not in self._tried:
-            self.say(f"{self._why()}: trying to compute activations again, in {rung.segments} segments")
+            self.say(f"{self._why()}: trying with {rung.words}")
         others = {tried: record for tried, record in self._tried.items() if tried != rung}
         try:
             report = self.probe(rung, start_on(rung, list(self._tried.values())))

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from autofit.config.rungs import MOST_SEGMENTS, ON_REQUEST, SAVING, Rung
+from autofit.config.rungs import IN_TURN, MOST_SEGMENTS, ON_REQUEST, SAVING, Rung
 from autofit.probing.evidence import CLEARLY_FASTER
 from autofit.probing.recommend import recommended_speed
 from autofit.probing.records import ProbeReport, RungRecord, Workload
@@ -105,11 +105,14 @@ def _next_above(goal: Goal, tried: Sequence[RungRecord]) -> Rung | None:
 
     With n segments the activations of an image take at least 1/n of their memory, so a rung with few segments is
     skipped if even that would be too much. If a network can be cut only into fewer segments than the last rung had, all
-    further rungs are the same for it.
+    further rungs are the same for it. Of a network that cannot be cut only the update can take less memory, which is
+    tried if nothing fits: it does not depend on the number of images.
     """
     highest = max(record.rung.segments for record in tried)
     most = max(record.most_segments for record in tried) or MOST_SEGMENTS
     largest = max(record.largest_feasible_batch for record in tried)
+    if most == 1 and not highest and not largest and len(goal.rungs) > 1:
+        return IN_TURN
     above = [rung for rung in goal.rungs if rung.segments > highest and most > max(highest, 1)]
     enough = [rung for rung in above if rung.segments >= ON_REQUEST.segments or rung.segments * largest >= goal.wanted]
     return enough[0] if enough else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from autofit.config.rungs import Rung
+from autofit.config.rungs import IN_TURN, Rung
 from autofit.probing.records import ProbeReport, RungRecord
 from autofit.report.words import bytes_words, speed_words
 
@@ -11,6 +11,8 @@ HEADERS = ("Activations", "At once", "Recommended", "Images/s", "Price", "An ima
 
 def rung_words(rung: Rung) -> str:
     """How a rung treats activations: `kept`, or `again, 4 segments` if they are recomputed in 4 segments."""
+    if rung == IN_TURN:
+        return "kept, weights in turn"
     return f"again, {rung.segments} segments" if rung.segments else "kept"
 
 

@@ -7,6 +7,7 @@ from typing import Literal
 from rich.table import Table
 from rich.text import Text
 
+from autofit.config.rungs import Rung
 from autofit.machine.memory_policy import SHARE_OF_MACHINE
 from autofit.printable import printable
 from autofit.probing.gpu_search import HEADROOM_SHARE, LEAST_HEADROOM_BYTES, headroom_bytes
@@ -43,9 +44,10 @@ def workload_words(workload: Workload) -> str:
     height, width = workload.image_size
     part = "all layers" if workload.trainable == "all" else "head"
     weights = "random" if workload.weights == "none" else workload.weights
-    again = f", recomputed in {workload.segments} segments" if workload.segments else ""
+    saving = Rung(segments=workload.segments).words
+    saved = f", {saving}" if saving else ""
     numbers = "" if workload.precision == "float32" else f", {workload.precision}"
-    return printable(f"{workload.backbone} at {height} x {width}, {part} trainable, {weights} weights{numbers}{again}")
+    return printable(f"{workload.backbone} at {height} x {width}, {part} trainable, {weights} weights{numbers}{saved}")
 
 
 def fastest_trial(report: ProbeReport) -> Trial | None:

@@ -91,8 +91,8 @@ def kernels_of_stage(options: Options, plan: TrainingPlan, fine_tune: FineTunePl
 def probed_words(report: ProbeReport) -> str:
     """What the probe of a stage found, in one line."""
     how = "as an earlier run has measured" if report.source == "profile" else f"probed in {report.all_seconds:.0f} s"
-    segments = report.workload.segments
-    again = f" with activations computed again in {segments} segments" if segments else ""
+    saving = Rung(segments=report.workload.segments).words
+    again = f" with {saving}" if saving else ""
     return f"fine-tuning: {report.largest_feasible_batch} images at once fit{again} ({how})"
 
 

@@ -330,7 +330,7 @@ class Supervisor:
         cause = summary.diagnosis.cause or summary.diagnosis.verdict.value
         fewer = " and fewer decoded ahead" if sizes.buffer_bytes < summary.sizes.buffer_bytes else ""
         if sizes.rung != summary.sizes.rung:
-            fewer += f", and activations computed again in {sizes.rung.segments} segments"
+            fewer += f", and {sizes.rung.words}"
         return (
             f"attempt {len(self._past)} ended ({summary.diagnosis.verdict.value}: {cause}); "
             f"going on from the last checkpoint with {sizes.micro_batch_size} images at once{fewer}"

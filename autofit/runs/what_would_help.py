@@ -8,7 +8,7 @@ from typing import Literal
 from autofit.config.half_precision import saving_precision
 from autofit.config.options import Options
 from autofit.config.precisions import Precision
-from autofit.config.rungs import KEPT, Rung
+from autofit.config.rungs import IN_TURN, KEPT, Rung
 from autofit.probing.records import ProbeReport, Workload
 from autofit.protocol.messages import FINE_TUNING, StageName
 
@@ -23,12 +23,14 @@ FEWER: dict[Trains, str] = {
 
 
 def tried_words(rungs: Iterable[Rung]) -> str:
-    """The other rungs that were tried, as `, nor with activations computed again in 4 or 8 segments`; empty if none."""
-    numbers = sorted({str(rung.segments) for rung in rungs if rung.segments}, key=int)
+    """The other rungs that were tried, as `, nor with activations recomputed in 4 or 8 segments`; empty if none."""
+    tried = set(rungs)
+    numbers = [str(segments) for segments in sorted({rung.segments for rung in tried} - {0, IN_TURN.segments})]
+    in_turn = f", nor with {IN_TURN.words}" if IN_TURN in tried else ""
     if not numbers:
-        return ""
+        return in_turn
     *most, last = numbers
-    return f", nor with activations computed again in {', '.join(most)}{' or ' if most else ''}{last} segments"
+    return f"{in_turn}, nor with activations recomputed in {', '.join(most)}{' or ' if most else ''}{last} segments"
 
 
 def advice(trains: Trains, *, may_recompute: bool = False, precision: Precision | None = None) -> str:
@@ -47,11 +49,9 @@ def advice(trains: Trains, *, may_recompute: bool = False, precision: Precision 
 def advice_after(report: ProbeReport, trains: Trains | None = None) -> str:
     """The advice after a probe found that nothing fits; `trains` is given if it is not that of the workload."""
     work = report.workload
-    most = max((trial.most_segments for trial in report.trials), default=0)
-    may_recompute = tried_rungs(report) == {KEPT} and most != 1
     return advice(
         trains or ("all" if work.trainable == "all" else "head"),
-        may_recompute=may_recompute,
+        may_recompute=tried_rungs(report) == {KEPT},
         precision=_saving(work.precision, "gpu" if report.hardware.get("device") == "gpu" else "cpu"),
     )
 

@@ -43,7 +43,7 @@ def test_where_nothing_fits_the_ladder_is_climbed(small: Stages, photos: Path, v
     assert RunRecord.load(Path("a/run.json")).plan.rung == Rung(segments=8)
     kept = ProbeReport.load(Path("a/probe.json"))
     assert [(one.rung.segments, one.largest_feasible_batch) for one in kept.rungs] == [(0, 0), (8, 48)]
-    assert any("trying to compute activations again, in 8 segments" in message for message in view.messages)
+    assert any("trying with activations recomputed in 8 segments" in message for message in view.messages)
 
 
 def test_the_next_run_needs_one_trial_only(small: Stages, photos: Path) -> None:
@@ -79,7 +79,7 @@ def test_an_error_names_the_rungs_and_what_helps(stages: Stages, view: Recording
     found = api.probe(backbone="ResNet50", weights=None, view=view, memory_limit="1GB")
     assert probed(stages) == [0, 8, 16]
     words = str(api.does_not_fit(found))
-    assert "nor with activations computed again in 8 or 16 segments" in words
+    assert "nor with activations recomputed in 8 or 16 segments" in words
     assert all(option in words for option in ("image_size", "trainable", "precision", "backbone"))
     assert len(words) < 500
 

@@ -68,7 +68,7 @@ def test_the_report_is_of_the_rung_that_is_taken_with_the_others_beside_it() -> 
     assert (report.limited_by, report.largest_feasible_batch) == ("4", 32)
     assert [(record.rung, record.largest_feasible_batch) for record in report.rungs] == [(KEPT, 8), (FEW, 32)]
     assert report.all_seconds == 2.0
-    assert machine.said == ["8 images at once fit, 32 are wanted: trying to compute activations again, in 4 segments"]
+    assert machine.said == ["8 images at once fit, 32 are wanted: trying with activations recomputed in 4 segments"]
 
 
 def test_a_later_run_probes_the_rung_alone_that_an_earlier_one_took() -> None:

@@ -6,7 +6,7 @@ from typing import Literal
 
 import pytest
 
-from autofit.config.rungs import KEPT, ON_REQUEST, Rung
+from autofit.config.rungs import IN_TURN, KEPT, ON_REQUEST, Rung
 from autofit.probing.ladder import Goal, best_rung, goal_of, next_rung, rung_record, with_prices
 from autofit.probing.records import RungRecord
 from autofit.protocol.messages import Trial, Verdict
@@ -61,13 +61,25 @@ def test_rungs_are_tried_in_order_while_they_may_gain(
     assert climbed(wanted, largest) == segments
 
 
-@pytest.mark.parametrize(("most", "segments"), [(1, [0]), (6, [0, 8]), (12, [0, 8, 16]), (0, [0, 8, 16])])
+@pytest.mark.parametrize(("most", "segments"), [(1, [0, 1]), (6, [0, 8]), (12, [0, 8, 16]), (0, [0, 8, 16])])
 def test_a_network_is_not_tried_where_it_cannot_be_cut_any_further(most: int, segments: list[int]) -> None:
-    """A network that cannot be cut would be measured again on each rung, for minutes, always as the same network."""
+    """A network would be measured again on each rung, for minutes, always as the same network.
+
+    One that cannot be cut has one other rung: its weights are updated one after another.
+    """
     tried: list[RungRecord] = []
     while (rung := next_rung(goal(), tried)) is not None:
         tried.append(found(rung, 0).model_copy(update={"most_segments": most}))
     assert [record.rung.segments for record in tried] == segments
+
+
+def test_an_update_in_turn_is_tried_only_where_nothing_fits() -> None:
+    """It saves the same memory for any number of images: where one fits, it would cost a probe and gain an image."""
+    uncut = found(KEPT, 4).model_copy(update={"most_segments": 1})
+    nothing = found(KEPT, 0).model_copy(update={"most_segments": 1})
+    assert next_rung(goal(), [uncut]) is None
+    assert next_rung(goal(), [nothing]) == next_rung(goal(device="gpu"), [nothing]) == IN_TURN
+    assert next_rung(goal(may_climb=False), [nothing]) is None
 
 
 def test_speed_that_has_ended_to_rise_is_no_reason_to_climb() -> None:

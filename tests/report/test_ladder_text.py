@@ -39,7 +39,7 @@ def test_each_rung_has_its_line(report: ProbeReport) -> None:
         ("Again, 4 segments", "256 at once, 146 images/s, 10.6 MB an image, 12 % slower, chosen"),
     ]
     text = probe_text(climbed(report))
-    assert "recomputed in 4 segments" in " ".join(text.split())
+    assert "activations recomputed in 4 segments" in " ".join(text.split())
     assert "Again, 4 segments: 256 at once" in text
     assert "40 s on 2 rungs; on the chosen one 41 s, 5 trials" in text
 

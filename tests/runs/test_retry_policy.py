@@ -219,7 +219,7 @@ def test_where_one_image_does_not_fit_the_next_rung_is_tried() -> None:
     assert climbed == replace(DEVICE_1.sizes, rung=FEW)
     on_it = replace(DEVICE_1, sizes=climbed)
     assert next_sizes([DEVICE_1, DEVICE_1, on_it], BATCH_BYTES, saving=Rung(segments=8)).rung == Rung(segments=8)
-    with pytest.raises(DoesNotFitError, match="nor with activations computed again in 4 segments: take"):
+    with pytest.raises(DoesNotFitError, match="nor with activations recomputed in 4 segments: take"):
         next_sizes([DEVICE_1, DEVICE_1, on_it], BATCH_BYTES)
 
 

@@ -305,7 +305,7 @@ CERTAIN_END = {
         "device_oom@0",
         DoesNotFitError,
         (
-            "not even one image at a time fits (chosen to be device_oom), nor with activations computed again in 8 or "
+            "not even one image at a time fits (chosen to be device_oom), nor with activations recomputed in 8 or "
             "16 segments: take a smaller image size (image_size), train fewer layers (trainable 'head', then "
             "fine_tune_from), precision 'mixed_bfloat16', a smaller backbone or more memory"
         ),

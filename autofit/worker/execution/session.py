@@ -46,6 +46,10 @@ CUT_FEATURES = tf.float16
 """The dtype of features at a cut, which are large. It is the same without a cache, so that training is the same."""
 
 
+UNCUT_WORDS = "the network cannot be cut into segments: activations are kept, and weights are updated one after another"
+"""The message if activations should be recomputed and cannot be."""
+
+
 @dataclass(frozen=True, slots=True)
 class Session:
     """A network with its objective and its compiled steps.
@@ -262,7 +266,7 @@ def open_session(job: Job, payload: Payload | None, heartbeat: Heartbeat) -> Ses
     scale = LossScale() if computes_in_float16(_trained(built)) else None
     kind = TrainStep if strategy is None else partial(ReplicatedTrainStep, strategy, built)
     options = StepOptions(pads=pads_training, loss_scale=scale, one_by_one=source.spec.segments > 0)
-    return Session(
+    session = Session(
         built=built,
         objective=objective,
         network=network,
@@ -276,6 +280,9 @@ def open_session(job: Job, payload: Payload | None, heartbeat: Heartbeat) -> Ses
         pads=pads,
         times=heartbeat.times,
     )
+    if trains_in_slices and job.attempt == 1 and source.spec.segments > 1 and session.most_segments == 1:
+        heartbeat.event(Event(message=UNCUT_WORDS))
+    return session
 
 
 def _what_slices_decide(built: BuiltModel, network: Network) -> str | None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -14,9 +16,10 @@ from autofit.config.backbones import ModelSpec
 from autofit.config.fine_tuning import FineTuning
 from autofit.protocol.job import Job, ModelSource, TrialsJob
 from autofit.protocol.messages import MemoryBudget
+from autofit.protocol.payload import Payload
 from autofit.storage.run_directory import AttemptDirectory
 from autofit.worker.execution.microbatch import MicroBatcher, Shrink
-from autofit.worker.execution.session import CUT_FEATURES, Session, open_session
+from autofit.worker.execution.session import CUT_FEATURES, UNCUT_WORDS, Session, open_session
 from autofit.worker.runtime.exceptions import OutOfDeviceMemoryError
 from autofit.worker.runtime.heartbeat import Heartbeat
 from tests.support.machines import GB
@@ -50,6 +53,28 @@ class TightStep:
     def _allocate(self, images: int) -> None:
         if images > self._fits:
             tf.zeros([2**50])
+
+
+def network_that_cannot_be_cut(shape: tuple[int, int, int], num_classes: int) -> keras.Model:
+    """Two branches from the images to the probabilities, so that nothing in between has everything pass through it."""
+    images = keras.Input(shape)
+    branches = [keras.layers.Flatten()(keras.layers.Conv2D(4, 3)(images)), keras.layers.Flatten()(images)]
+    each = [keras.layers.Dense(num_classes, "softmax")(branch) for branch in branches]
+    return keras.Model(images, keras.layers.Average()(each))
+
+
+@pytest.mark.parametrize(("segments", "is_said"), [(8, True), (1, False), (0, False)])
+def test_a_network_that_cannot_be_cut_says_so(tmp_path: Path, segments: int, is_said: bool) -> None:  # noqa: FBT001
+    """A user would take it for one whose activations are recomputed."""
+    spec = ModelSpec(backbone="own", weights="none", image_size=SIZE, trainable="all", segments=segments)
+    source = ModelSource(spec=spec, num_classes=CLASSES, optimizer="adam", learning_rate=1e-3, sent=True)
+    memory = MemoryBudget(device="cpu", limit_bytes=GB, is_given=False)
+    job = Job(attempt=1, source=source, memory=memory, isolated=True, work=TrialsJob())
+    folder = AttemptDirectory(tmp_path)
+    with Heartbeat(folder) as heartbeat:
+        session = open_session(job, Payload(model=network_that_cannot_be_cut), heartbeat)
+    assert session.most_segments == 1
+    assert (UNCUT_WORDS in folder.events.read_text(encoding="utf-8")) is is_said
 
 
 @pytest.fixture(scope="module")
