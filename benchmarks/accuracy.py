@@ -4,6 +4,8 @@
 
 Each contender trains as a whole process on the same photos, drawn anew for each split; every model is judged on the
 same photos that it has not seen. Means over the splits, with their standard errors.
+
+With `--json FILE` it goes on where it was stopped, and several sets and networks add up to one table.
 """
 
 from __future__ import annotations
@@ -42,12 +44,18 @@ class Task:
         """The flags that name the network."""
         return ["--backbone", self.backbone, "--image-size", str(self.image_size), "--weights", str(self.weights)]
 
+    @property
+    def network_name(self) -> str:
+        """The network in the table."""
+        return f"{self.backbone}, {self.image_size} px"
+
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """One contender on one split."""
+    """One contender on one split of a set, with one network."""
 
     task: str
+    network: str
     contender: str
     split: int
     seconds: float
@@ -87,14 +95,14 @@ class Contest:
 
     def scikit_learn(self) -> Judged:
         """Features, and LogisticRegressionCV on them; it judges itself."""
-        name = "LogisticRegressionCV"
+        name = SCIKIT_LEARN
         script = HERE / "peers" / "logistic_regression.py"
         finished = self._run(name, [sys.executable, script, self.train, self.test, *self.task.network], {})
-        return Judged(self.task.name, name, self.split, finished.seconds, finished.answer(name)["accuracy"])
+        return self._row(name, finished.seconds, finished.answer(name)["accuracy"])
 
     def keras(self) -> Judged:
         """The head, then fine-tuning, as in Keras's guide."""
-        name = "Keras in two stages"
+        name = KERAS
         model = self._fresh("keras") / "model.keras"
         script = HERE / "peers" / "keras_two_stages.py"
         finished = self._run(name, [sys.executable, script, self.train, model, *self.task.network], {})
@@ -109,7 +117,10 @@ class Contest:
     def _judged(self, name: str, seconds: float, model: Path) -> Judged:
         script = [sys.executable, HERE / "judge_model.py", model, self.test]
         finished = run_whole([*script, "--image-size", str(self.task.image_size)], QUIET, self.folder)
-        return Judged(self.task.name, name, self.split, seconds, finished.answer(name)["accuracy"])
+        return self._row(name, seconds, finished.answer(name)["accuracy"])
+
+    def _row(self, name: str, seconds: float, accuracy: float) -> Judged:
+        return Judged(self.task.name, self.task.network_name, name, self.split, seconds, accuracy)
 
     def _fresh(self, name: str) -> Path:
         folder = self.folder / name.replace(" ", "-").replace(",", "")
@@ -127,7 +138,7 @@ def contests(task: Task, splits: int) -> Iterator[Contest]:
 
 
 def judged(contest: Contest, contenders: Sequence[str]) -> Iterator[Judged]:
-    """All contenders on one split, in turn."""
+    """The contenders on one split, in turn."""
     for contender in contenders:
         if contender == "sklearn":
             yield contest.scikit_learn()
@@ -137,17 +148,25 @@ def judged(contest: Contest, contenders: Sequence[str]) -> Iterator[Judged]:
             yield contest.autofit(*AUTOFIT[contender])
 
 
+def left(contest: Contest, contenders: Sequence[str], runs: Sequence[Judged]) -> list[str]:
+    """The contenders that were not yet judged on a split."""
+    task = contest.task
+    key = (task.name, task.network_name, contest.split)
+    done = {run.contender for run in runs if (run.task, run.network, run.split) == key}
+    return [contender for contender in contenders if NAMES[contender] not in done]
+
+
 def rows(runs: Sequence[Judged]) -> Iterator[list[str]]:
-    """A row for each task and contender: mean accuracy, its standard error, and the median of the seconds."""
-    for task, contender in dict.fromkeys((run.task, run.contender) for run in runs):
-        own = [run for run in runs if (run.task, run.contender) == (task, contender)]
+    """A row for each set, network and contender: mean accuracy, its standard error, and the median of the seconds."""
+    for task, network, contender in dict.fromkeys((run.task, run.network, run.contender) for run in runs):
+        own = [run for run in runs if (run.task, run.network, run.contender) == (task, network, contender)]
         accuracies = np.array([run.accuracy for run in own])
         error = accuracies.std(ddof=1) / len(own) ** 0.5 if len(own) > 1 else float("nan")
         seconds = float(np.median([run.seconds for run in own]))
-        yield [task, contender, f"{accuracies.mean():.3f}", f"{error:.3f}", f"{seconds:.1f}", str(len(own))]
+        yield [task, network, contender, f"{accuracies.mean():.3f}", f"{error:.3f}", f"{seconds:.1f}", str(len(own))]
 
 
-HEADER = ["photos", "who", "accuracy", "standard error", "seconds", "splits"]
+HEADER = ["photos", "network", "who", "accuracy", "standard error", "seconds", "splits"]
 AUTOFIT = {
     "autofit": ("autofit",),
     "classic": ("autofit, classic", "--recipe", "classic"),
@@ -158,7 +177,9 @@ AUTOFIT = {
     "5m": ("autofit, 5 minutes", "--time-budget", "5m"),
 }
 """What autofit is asked for: a name for the table, and flags."""
-CONTENDERS = (*AUTOFIT, "sklearn", "keras")
+SCIKIT_LEARN, KERAS = "LogisticRegressionCV", "Keras in two stages"
+NAMES = {**{name: given[0] for name, given in AUTOFIT.items()}, "sklearn": SCIKIT_LEARN, "keras": KERAS}
+CONTENDERS = tuple(NAMES)
 
 
 def main() -> None:
@@ -170,20 +191,33 @@ def main() -> None:
     parser.add_argument("--weights", type=Path, required=True, help="of the backbone, without its top")
     parser.add_argument("--splits", type=int, default=5)
     parser.add_argument("--contenders", nargs="+", choices=CONTENDERS, default=["autofit", "sklearn"])
-    parser.add_argument("--json", type=Path, help="where all runs are written")
+    parser.add_argument("--json", type=Path, help="keeps all runs")
     asked = parser.parse_args()
-    runs: list[Judged] = []
+    runs = _saved(asked.json)
     for given in asked.sets:
         name, _, photos = given.partition("=")
         task = Task(name, Path(photos), asked.backbone, asked.image_size, asked.weights.resolve())
         for contest in contests(task, asked.splits):
-            for run in judged(contest, asked.contenders):
+            for run in judged(contest, left(contest, asked.contenders, runs)):
                 runs.append(run)
-                print(f"{run.task}, split {run.split}, {run.contender}: {run.accuracy:.3f}, {run.seconds:.1f} s")
+                _save(asked.json, runs)
+                print(
+                    f"{run.task}, split {run.split}, {run.contender}: {run.accuracy:.3f}, {run.seconds:.1f} s",
+                    flush=True,
+                )
     print(f"\n{machine()}; {versions(sys.executable, ['tensorflow', 'keras', 'scikit-learn'])}; {today()}\n")
     print(markdown_table(HEADER, rows(runs)))
-    if asked.json:
-        asked.json.write_text(json.dumps([asdict(run) for run in runs], indent=2), encoding="utf-8")
+
+
+def _saved(file: Path | None) -> list[Judged]:
+    if file is None or not file.exists():
+        return []
+    return [Judged(**row) for row in json.loads(file.read_text(encoding="utf-8"))]
+
+
+def _save(file: Path | None, runs: Sequence[Judged]) -> None:
+    if file is not None:
+        file.write_text(json.dumps([asdict(run) for run in runs], indent=1), encoding="utf-8")
 
 
 if __name__ == "__main__":
