@@ -44,7 +44,7 @@ def with_test(
     if record.options.multi_label:
         update["test_mean_average_precision"] = figures.mean_average_precision
     else:
-        update["test_accuracy"] = figures.accuracy
+        update |= {"test_accuracy": figures.accuracy, "test_standard_error": figures.standard_error}
     return result.model_copy(update=update)
 
 
@@ -55,4 +55,5 @@ def _figures(files: RunDirectory, record: RunRecord, machine: Hardware, view: Vi
     with contextlib.suppress(OSError):  # `Result.worst("test")` and the like say that they are missing
         write_probabilities(files.test, rows)
     numbers = [index.classes_of(label) for label in index.test_labels]
-    return evaluation_of(rows, numbers, index.class_names, unreadable, 1, multi_label=index.is_multi_label)
+    groups, multi_label = index.test_groups, index.is_multi_label
+    return evaluation_of(rows, numbers, index.class_names, unreadable, 1, groups, multi_label=multi_label)

@@ -118,13 +118,16 @@ def evaluated(  # noqa: PLR0913 - as the method
     views = whole_number("views", views, 1, MOST_VIEWS)
     multi_label = run.options.multi_label
     asked = asked_of(path_column, label_column, images_in, multi_label=multi_label)
-    asked = replace(asked, separator=run.data.label_separator)
+    group_column = run.call.group_column if run.call else None
+    asked = replace(asked, separator=run.data.label_separator, group_column=group_column, may_lack_groups=True)
     class_names = run.data.class_names
     with naming_system_errors(), _folder() as folder, showing(view) as shown:
         in_files = (folder, shown.message, shown.scanning)
         images = with_known_labels(data, labels, class_names, asked, in_files)
         rows, unreadable = _rows(model, run, images.paths, views, shown)
-        figures = evaluation_of(rows, images.numbers, class_names, unreadable, views, multi_label=multi_label)
+        figures = evaluation_of(
+            rows, images.numbers, class_names, unreadable, views, images.groups, multi_label=multi_label
+        )
         _show_unreadable(unreadable, shown)
         if figures is None:
             raise UserError(f"of {count_of(len(rows), 'image')} none can be read: give others")

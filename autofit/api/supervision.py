@@ -37,6 +37,7 @@ from autofit.protocol.payload import Payload
 from autofit.runs.collect_result import collect_result
 from autofit.runs.data_check import run_findings
 from autofit.runs.environment import environment_of, on_software, software_of
+from autofit.runs.grouped_validation import grouped_validation
 from autofit.runs.memory_budget import foreseen_bytes, largest_decoded_batch, memory_budget
 from autofit.runs.run_record import RunRecord, read_run
 from autofit.runs.stage_probe import is_left_out
@@ -162,7 +163,13 @@ def _write_result(
 ) -> Result:
     with writing_in(files.path):
         result = collect_result(
-            files, _status(error), str(error or ""), wall_seconds, record.data, record.options.time_budget_seconds
+            files,
+            _status(error),
+            str(error or ""),
+            wall_seconds,
+            record.data,
+            record.options.time_budget_seconds,
+            grouped_validation(files, record),
         )
         decided = read_run(files) or record  # a time budget may have decided for the head alone
         if error is None and is_left_out(decided.plan, result.stages):

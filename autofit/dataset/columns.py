@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from typing import NamedTuple
 
@@ -131,6 +132,8 @@ def choose_columns(
                 f"an image may have several; else one column with the class of each image, label_column={one}"
             )
     if not path or not (label or marks):
+        if group and asked.may_lack_groups:
+            return choose_columns([*header, group], examples, replace(asked, group_column=None), source)
         if group and _column([group], None, (*PATH_NAMES, *LABEL_NAMES), source):
             raise UserError(holds_other(group))
         return None
@@ -152,9 +155,16 @@ def path_column(header: Sequence[str], asked: Asked, source: str) -> str | None:
 
 def _group_column(header: Sequence[str], asked: Asked, source: str) -> str | None:
     """The column of groups that was asked for; None if none was, or a table that may lack it does."""
-    if asked.group_column is None or (asked.may_lack_groups and _in_header(asked.group_column, header) is None):
+    column = asked.group_column
+    if column is None or (asked.may_lack_groups and not _may_be_of_groups(column, header, asked)):
         return None
-    return _column(header, asked.group_column, (), source)
+    return _column(header, column, (), source)
+
+
+def _may_be_of_groups(column: str, header: Sequence[str], asked: Asked) -> bool:
+    """Whether a table has a column of groups of another table, and not for its paths or labels."""
+    labels = [asked.label_column] if isinstance(asked.label_column, str) else [*(asked.label_column or ())]
+    return _in_header(column, header) is not None and column not in {asked.path_column, *labels}
 
 
 def _label_column(header: Sequence[str], path: str | None, asked: Asked, source: str) -> str | None:

@@ -57,6 +57,12 @@ class Grouping:
             yield numbers
 
 
+def numbers_of_values(values: Iterable[str]) -> list[int]:
+    """The number of each image's group by its value; an empty one is a group of its own."""
+    number_of: dict[str | int, int] = {}
+    return [number_of.setdefault(value or place, place) for place, value in enumerate(values)]
+
+
 def value_of_cell(cell: object) -> str:
     """What a cell says of an image's group; empty if it says nothing. 1.0 is 1, and blanks around it do not count."""
     if is_missing(cell):

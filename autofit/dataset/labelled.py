@@ -16,6 +16,7 @@ from autofit.dataset.asked import Asked
 from autofit.dataset.dataset_objects import by_name, class_names_of
 from autofit.dataset.folder import find_images
 from autofit.dataset.found import Progress
+from autofit.dataset.groups import numbers_of_values
 from autofit.dataset.labels import label_of, other_notation
 from autofit.dataset.listing import Frame, Listing, from_csv, from_frame
 from autofit.errors import UserError
@@ -29,10 +30,11 @@ InMemory = tuple[Path, Callable[[str], None], Callable[[int], None]]
 
 
 class LabelledImages(NamedTuple):
-    """Paths, and the class number of each."""
+    """Paths, the class number of each, and the number of its group if a column says which images belong together."""
 
     paths: list[str]
     numbers: list[int]
+    groups: Sequence[int] = ()
 
 
 def labelled_images(
@@ -86,9 +88,9 @@ def _found(data: Any, labels: Iterable[object] | None, class_names: Sequence[str
             raise UserError(
                 f"{printable(os.fspath(data))} does not exist: give a folder, a CSV file, or paths with labels"
             )
-        return _of_table(from_csv(path, asked), class_names)
+        return _of_table(from_csv(path, asked), class_names, asked)
     if isinstance(data, Frame):
-        return _of_table(from_frame(data, asked), class_names)
+        return _of_table(from_frame(data, asked), class_names, asked)
     raise UserError("the labels of the listed paths are missing: give labels= with one label for each path")
 
 
@@ -114,10 +116,11 @@ def _of_folder(folder: str, class_names: Sequence[str]) -> LabelledImages:
     return LabelledImages([os.path.join(folder, path) for path, _ in images], [number for _, number in images])
 
 
-def _of_table(listing: Listing, class_names: Sequence[str]) -> LabelledImages:
+def _of_table(listing: Listing, class_names: Sequence[str], asked: Asked) -> LabelledImages:
     rows = list(listing.rows)
     paths = [os.path.join(listing.root, os.path.expanduser(row.path)) for row in rows]  # noqa: PTH111
-    return LabelledImages(paths, class_numbers((row.label for row in rows), class_names))
+    groups = numbers_of_values(row.group for row in rows) if listing.has_groups_of(asked) else ()
+    return LabelledImages(paths, class_numbers((row.label for row in rows), class_names), groups)
 
 
 def class_numbers(labels: Iterable[object], class_names: Sequence[str]) -> list[int]:

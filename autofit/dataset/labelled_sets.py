@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from autofit.dataset.arrays import are_images, label_rows, write_images
 from autofit.dataset.asked import Asked
+from autofit.dataset.groups import numbers_of_values
 from autofit.dataset.held_out import TABLE_NEEDED
 from autofit.dataset.label_sets import KnownLabels, names_of_set, sort_into_sets
 from autofit.dataset.labelled import InMemory, labelled_images
@@ -20,10 +21,11 @@ from autofit.storage.user_path import user_path
 
 
 class LabelledSets(NamedTuple):
-    """Paths, and the class numbers of each: one, or with `multi_label` any number."""
+    """Paths, the class numbers of each (one, or with `multi_label` any number), and groups as in `LabelledImages`."""
 
     paths: list[str]
     numbers: list[list[int]]
+    groups: Sequence[int] = ()
 
 
 def with_known_labels(
@@ -33,7 +35,7 @@ def with_known_labels(
     if asked.multi_label:
         return labelled_sets(data, labels, class_names, asked, in_memory)
     images = labelled_images(data, labels, class_names, asked, in_memory)
-    return LabelledSets(images.paths, [[number] for number in images.numbers])
+    return LabelledSets(images.paths, [[number] for number in images.numbers], images.groups)
 
 
 def labelled_sets(
@@ -68,7 +70,8 @@ def labelled_sets(
     if unknown := sorted({name for each in names for name in each} - number_of.keys()):
         raise UserError(f"label {unknown[0]!r} is not one of this model's: {', '.join(class_names[:10])}")
     paths = [os.path.join(listing.root, os.path.expanduser(row.path)) for row in rows]
-    return LabelledSets(paths, [[number_of[name] for name in each] for each in names])
+    groups = numbers_of_values(row.group for row in rows) if listing.has_groups_of(asked) else ()
+    return LabelledSets(paths, [[number_of[name] for name in each] for each in names], groups)
 
 
 def _listing(data: Any, labels: Any, class_names: Sequence[str], asked: Asked) -> Listing:

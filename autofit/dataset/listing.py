@@ -16,7 +16,7 @@ from autofit.dataset.arrays import ImageTable
 from autofit.dataset.asked import Asked
 from autofit.dataset.bare_list import NO_NAMES, bare_line
 from autofit.dataset.columns import LOOKED_AT_ROWS, Columns, choose_columns, split_word, split_words_of
-from autofit.dataset.groups import value_of_cell
+from autofit.dataset.groups import same_column, value_of_cell
 from autofit.dataset.index import COLUMNS, MULTI_LABEL_COLUMNS
 from autofit.dataset.label_sets import Cell, cell_of, marked_names
 from autofit.dataset.labels import Label, label_of
@@ -70,6 +70,12 @@ class Listing(NamedTuple):
     marks: tuple[str, ...] = ()
     group: str | None = None
     keeps_groups: bool = False
+
+    def has_groups_of(self, asked: Asked) -> bool:
+        """Whether a column says which images belong together in the sense of the one that was asked for."""
+        if self.group is None or asked.group_column is None:
+            return False
+        return self.keeps_groups or same_column(self.group, asked.group_column)
 
 
 def from_csv(path: Path, asked: Asked = Asked()) -> Listing:  # noqa: B008 - a constant

@@ -158,13 +158,20 @@ def _class_cells(figures: Evaluation) -> Iterator[Sequence[str]]:
         yield one.name, f"{one.images:,}", f"{one.right:,}", share, f"{one.predicted:,}"
 
 
+def _error_line(groups: int) -> str:
+    if not groups:
+        return "± is its standard error: other images of this kind would differ by about that."
+    images = f"{count_of(groups, 'group')} of images"
+    return f"± is its standard error by {images}: other groups of this kind would differ by about that."
+
+
 def _evaluation_lines(figures: Evaluation) -> list[str]:
     accuracy = f"{metric_words(figures.accuracy)} ± {metric_words(figures.standard_error)}"
     views = f", {figures.views} views each" if figures.views > 1 else ""
     right = "Accuracy" if figures.mean_average_precision is None else "All labels right"
     lines = [
         f"{right} {accuracy} on {count_of(figures.images, 'image')}{views}; loss {metric_words(figures.loss)}.",
-        "± is its standard error: other images of this kind would differ by about that.",
+        _error_line(figures.groups),
     ]
     if figures.mean_average_precision is not None and figures.f1 is not None:
         mean, f1 = metric_words(figures.mean_average_precision), metric_words(figures.f1)

@@ -142,8 +142,7 @@ def test_figure(result: ResultRecord) -> tuple[str, str] | None:
         return "Test mean average precision", metric_words(result.test_mean_average_precision)
     if result.test_accuracy is None or not result.tested_images:
         return None
-    error = standard_error(result.test_accuracy, result.tested_images)
-    return "Test accuracy", f"{metric_words(result.test_accuracy)} ± {metric_words(error)}"
+    return "Test accuracy", _with_error(result.test_accuracy, result.test_standard_error, result.tested_images)
 
 
 def _is_solved(result: ResultRecord) -> bool:
@@ -207,7 +206,12 @@ def figure_words(name: str, value: float, result: ResultRecord) -> str:
     """A figure of the best epoch, by its name in `best_figures`; a validation accuracy with its standard error."""
     if name != VALIDATION_ACCURACY or not result.validated_images:
         return metric_words(value)
-    return f"{metric_words(value)} ± {metric_words(standard_error(value, result.validated_images))}"
+    return _with_error(value, result.validation_standard_error, result.validated_images)
+
+
+def _with_error(accuracy: float, error: float | None, images: int) -> str:
+    """An accuracy with its standard error, which results of earlier versions lack."""
+    return f"{metric_words(accuracy)} ± {metric_words(standard_error(accuracy, images) if error is None else error)}"
 
 
 def incidents(result: ResultRecord) -> list[str]:

@@ -23,6 +23,7 @@ what_would_help.py  the advice if not even one image fits (pure)
 squeeze.py          the sizes after another program took memory of the GPU or the host (pure)
 history.py          best epoch and figures of a history (pure); result_warnings.py words of warning (pure)
 evaluation.py       from probabilities to figures (pure); multi_label_evaluation.py for several labels (pure)
+grouped_validation.py  as how many images those of groups count for the validation's accuracy
 data_findings.py    the record of problems in the data; data_check.py finds them
 predicted_images.py counts by class and worst images (pure)
 model_worker.py     a worker with a job on a saved model; export.py exports one

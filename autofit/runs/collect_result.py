@@ -17,8 +17,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from autofit.errors import UserError
 from autofit.protocol.job import Event, Job, Outcome, TrainJob
 from autofit.protocol.messages import OUT_OF_MEMORY, Phase, Progress, StageName, StageRecord, Verdict
+from autofit.runs.grouped_validation import NOT_GROUPED, GroupedValidation
 from autofit.runs.result_record import AttemptRecord, ResultRecord
-from autofit.runs.result_warnings import ValidatedRun, result_warnings
+from autofit.runs.result_warnings import ValidatedRun, result_warnings, validation_error
 from autofit.runs.run_record import DataRecord
 from autofit.runs.time_spent import run_time_spent, spent_seconds
 from autofit.storage.checkpoints import CheckpointStore
@@ -77,13 +78,14 @@ def collect_result(
     wall_seconds: float,
     data: DataRecord | None = None,
     budget_seconds: float | None = None,
+    grouped: GroupedValidation = NOT_GROUPED,
 ) -> ResultRecord:
     """Read everything that a run has recorded about itself; without `data` the result has no warnings."""
     attempts = files.attempts()[-MOST_ATTEMPTS:]
     events = list(islice(_events(attempts), MOST_EVENTS))
     state = committed(CheckpointStore(files.checkpoints)) or Committed()
     quarantined = {event.quarantined.path: event.quarantined for event in events if event.quarantined}
-    validated = _validated(state, data)
+    validated = _validated(state, data, grouped)
     firsts = [event.seconds_to_first_step for event in events if event.seconds_to_first_step is not None]
     return ResultRecord(
         status=status,
@@ -103,11 +105,12 @@ def collect_result(
         time_spent=run_time_spent(_last_lines(attempts), [event.oom for event in events if event.oom], wall_seconds),
         budget_seconds=budget_seconds,
         validated_images=validated.images if validated else 0,
+        validation_standard_error=validation_error(validated) if validated else None,
         warnings=result_warnings(validated) if validated else [],
     )
 
 
-def _validated(state: Committed, data: DataRecord | None) -> ValidatedRun | None:
+def _validated(state: Committed, data: DataRecord | None, grouped: GroupedValidation) -> ValidatedRun | None:
     """The figures that warnings are about; None if nothing is known of the images."""
     if data is None:
         return None
@@ -118,6 +121,8 @@ def _validated(state: Committed, data: DataRecord | None) -> ValidatedRun | None
         state.best_predicted,
         state.best_epoch,
         state.stages,
+        grouped.groups,
+        grouped.effective_images,
     )
 
 

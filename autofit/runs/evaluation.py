@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from autofit.config.standard_error import standard_error
+from autofit.config.standard_error import effective_images, standard_error
 from autofit.protocol.messages import BadImage
 from autofit.runs.predicted_images import readable
 from autofit.storage.records import Record
@@ -37,7 +37,7 @@ class Evaluation(Record):
     Attributes:
         accuracy: the share of images that are predicted right; if images may have several labels, with all of them.
         standard_error: the standard error of the accuracy: on other images of the same kind it would differ by about
-            so much.
+            so much, or where `groups` are known on images of other groups.
         loss: the mean cross-entropy, in nats; if images may have several labels, the mean binary cross-entropy.
         images: how many images could be read.
         views: over how many views of each image the probabilities are averaged.
@@ -45,6 +45,7 @@ class Evaluation(Record):
         unreadable: the images that could not be read, and why.
         mean_average_precision: over the labels, where an image may have several; else None.
         f1: of all labels together at a probability of 0.5, likewise.
+        groups: how many groups the images are of, such as patients, if that is known; else 0.
         own_images: how many of the images given are the run's own, which it has trained on or validated with, or copies
             of them; of a run with more than 50,000 images only the same files count.
     """
@@ -58,6 +59,7 @@ class Evaluation(Record):
     unreadable: list[BadImage]
     mean_average_precision: float | None = None
     f1: float | None = None
+    groups: int = 0
     own_images: int = 0
 
 
@@ -67,6 +69,7 @@ def evaluation(
     class_names: Sequence[str],
     unreadable: list[BadImage],
     views: int,
+    groups: Sequence[int] = (),
 ) -> Evaluation | None:
     """Judge probabilities; None if no image could be read.
 
@@ -76,12 +79,20 @@ def evaluation(
         class_names: the name of each class.
         unreadable: the images that could not be read.
         views: over how many views the probabilities are averaged.
+        groups: the number of the group that each image belongs to; none if that is not known.
     """
     images = readable([""] * len(rows), numbers, rows, class_names)
     if not len(images):
         return None
     classes = class_counts(class_names, images.class_counts())
-    return summed_up(images.accuracy, images.loss, len(images), classes, unreadable, views)
+    return summed_up(images.are_right, images.loss, groups_of_readable(groups, rows), classes, unreadable, views)
+
+
+def groups_of_readable(groups: Sequence[int], rows: NDArray[np.float32]) -> NDArray[np.int64] | None:
+    """The groups of the images that could be read, those whose rows have no NaN; None if none are known."""
+    import numpy as np  # noqa: PLC0415 - kept out of `import autofit`
+
+    return np.asarray(groups, np.int64)[~np.isnan(rows).any(axis=1)] if len(groups) else None
 
 
 def class_counts(class_names: Sequence[str], counts: Iterable[NDArray[np.int64]]) -> list[ClassCounts]:
@@ -94,15 +105,22 @@ def class_counts(class_names: Sequence[str], counts: Iterable[NDArray[np.int64]]
 
 
 def summed_up(
-    accuracy: float, loss: float, images: int, classes: list[ClassCounts], unreadable: list[BadImage], views: int
+    are_right: NDArray[np.bool_],
+    loss: float,
+    groups: NDArray[np.int64] | None,
+    classes: list[ClassCounts],
+    unreadable: list[BadImage],
+    views: int,
 ) -> Evaluation:
-    """The record of these figures, with the standard error of the accuracy."""
+    """The record of these figures, with the accuracy and its standard error, from which images are predicted right."""
+    accuracy, images = float(are_right.mean()), len(are_right)
     return Evaluation(
         accuracy=accuracy,
-        standard_error=standard_error(accuracy, images),
+        standard_error=standard_error(accuracy, images if groups is None else effective_images(are_right, groups)),
         loss=loss,
         images=images,
         views=views,
         classes=classes,
         unreadable=unreadable,
+        groups=0 if groups is None else len(set(groups.tolist())),
     )

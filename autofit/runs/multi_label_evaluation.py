@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from autofit.config.multi_label_figures import THRESHOLD, multi_label_figures
 from autofit.protocol.messages import BadImage
-from autofit.runs.evaluation import Evaluation, class_counts, evaluation, summed_up
+from autofit.runs.evaluation import Evaluation, class_counts, evaluation, groups_of_readable, summed_up
 from autofit.runs.predicted_images import LEAST_PROBABILITY, ClassFigures, figures_of_class
 
 if TYPE_CHECKING:
@@ -21,13 +21,14 @@ def evaluation_of(
     class_names: Sequence[str],
     unreadable: list[BadImage],
     views: int,
+    groups: Sequence[int] = (),
     *,
     multi_label: bool,
 ) -> Evaluation | None:
     """Judge probabilities by the class numbers of each image: exactly one, or with `multi_label` any number."""
     if multi_label:
-        return multi_label_evaluation(rows, numbers, class_names, unreadable, views)
-    return evaluation(rows, [number for (number,) in numbers], class_names, unreadable, views)
+        return multi_label_evaluation(rows, numbers, class_names, unreadable, views, groups)
+    return evaluation(rows, [number for (number,) in numbers], class_names, unreadable, views, groups)
 
 
 def multi_label_evaluation(
@@ -36,6 +37,7 @@ def multi_label_evaluation(
     class_names: Sequence[str],
     unreadable: list[BadImage],
     views: int,
+    groups: Sequence[int] = (),
 ) -> Evaluation | None:
     """Judge probabilities of independent labels; None if no image could be read.
 
@@ -45,19 +47,20 @@ def multi_label_evaluation(
         class_names: the name of each class.
         unreadable: the images that could not be read.
         views: over how many views the probabilities are averaged.
+        groups: the number of the group that each image belongs to; none if that is not known.
     """
     import numpy as np  # noqa: PLC0415 - kept out of `import autofit`
 
+    of_groups = groups_of_readable(groups, rows)
     rows, truth = _readable(rows, numbers)
     if not len(rows):
         return None
     told = rows >= THRESHOLD
-    accuracy = float((told == truth).all(axis=1).mean())
     figures = multi_label_figures(rows, truth, THRESHOLD)
     likelihood = np.clip(np.where(truth, rows, 1 - rows), LEAST_PROBABILITY, 1.0)
     counts = class_counts(class_names, [each.sum(axis=0) for each in (truth, truth & told, told)])
     loss = float(-np.log(likelihood).mean())
-    known = summed_up(accuracy, loss, len(rows), counts, unreadable, views)
+    known = summed_up((told == truth).all(axis=1), loss, of_groups, counts, unreadable, views)
     update = {"mean_average_precision": figures.mean_average_precision, "f1": figures.f1}
     return known.model_copy(update=update)
 

@@ -146,9 +146,15 @@ class PredictedImages:
         return map(self.__getitem__, range(len(self)))
 
     @property
+    def are_right(self) -> NDArray[np.bool_]:
+        """Whether the predicted class of each image is right, (n,)."""
+        right: NDArray[np.bool_] = self._told() == self.labels
+        return right
+
+    @property
     def accuracy(self) -> float:
         """The share of the images whose predicted class is right."""
-        return float((self._told() == self.labels).mean())
+        return float(self.are_right.mean())
 
     @property
     def loss(self) -> float:

@@ -68,7 +68,8 @@ class ResultRecord(Record):
     `budget_seconds` is the time budget; with one, `wall_seconds` counts from the call on.
     `test_accuracy` and `test_loss` (nats) are those of the final model on the test images, of which `tested_images`
     could be read; None without test images. If images may have several labels, `test_mean_average_precision` is given
-    in place of the accuracy.
+    in place of the accuracy. `validation_standard_error` and `test_standard_error` are those of the accuracies; with a
+    `group_column` on images of other groups. They are None where no accuracy was measured.
     `cut_off_images` counts the JPEGs that were used although their end is missing.
     `validated_images` is how many images the validation could read, 0 if unknown. `warnings` are sentences for users.
     `environment` names the machine and the software of the last attempt.
@@ -97,7 +98,9 @@ class ResultRecord(Record):
     wall_seconds: float
     budget_seconds: float | None = None
     validated_images: int = Field(0, ge=0)
+    validation_standard_error: float | None = None
     test_accuracy: float | None = None
+    test_standard_error: float | None = None
     test_loss: float | None = None
     test_mean_average_precision: float | None = None
     tested_images: int = Field(0, ge=0)

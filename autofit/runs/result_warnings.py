@@ -40,6 +40,8 @@ class ValidatedRun:
         predicted_counts: how often the best epoch's model predicted each class in validation; empty if unknown.
         best_epoch: the best epoch as the run recorded it; None if unknown.
         stages: the finished stages.
+        groups: how many groups the validation images are of, such as patients, if that is known; else 0.
+        effective_images: as how many independent images they then count.
     """
 
     history: History
@@ -48,6 +50,8 @@ class ValidatedRun:
     predicted_counts: Sequence[int]
     best_epoch: int | None = None
     stages: Sequence[StageRecord] = ()
+    groups: int = 0
+    effective_images: float = 0.0
 
     @property
     def solved(self) -> StageRecord | None:
@@ -58,6 +62,10 @@ class ValidatedRun:
     def images(self) -> int:
         """How many validation images could be read, or, if that is unknown, how many there are."""
         return sum(self.predicted_counts) or sum(self.validation_counts)
+
+    def error_of(self, accuracy: float) -> float:
+        """The standard error of an accuracy on the validation images."""
+        return standard_error(accuracy, self.effective_images or self.images)
 
 
 def result_warnings(run: ValidatedRun) -> list[str]:
@@ -77,6 +85,13 @@ def result_warnings(run: ValidatedRun) -> list[str]:
     ]
 
 
+def validation_error(run: ValidatedRun) -> float | None:
+    """The standard error of the best epoch's validation accuracy; None if that was not measured."""
+    epoch = best_epoch(run.history, run.best_epoch)
+    accuracy = None if epoch is None or not run.images else _accuracies(run.history, epoch)[1]
+    return None if accuracy is None else run.error_of(accuracy)
+
+
 def _accuracies(history: History, epoch: int) -> tuple[float | None, float | None]:
     """The accuracies of training and validation at an epoch; None where they were not measured."""
     name = accuracy_name(history) or ""
@@ -91,7 +106,7 @@ def _at_chance(run: ValidatedRun, accuracy: float) -> list[str]:
         return []
     most = max(run.validation_counts)
     chance = most / sum(run.validation_counts)
-    if accuracy > chance + CERTAIN_ERRORS * standard_error(chance, run.images):
+    if accuracy > chance + CERTAIN_ERRORS * run.error_of(chance):
         return []
     name = printable(run.class_names[list(run.validation_counts).index(most)])
     found = f"accuracy {accuracy:.3f}, and always answering {name!r} gives {chance:.3f}"
@@ -107,7 +122,7 @@ def _far_ahead(run: ValidatedRun, training: float | None, validation: float) -> 
     """
     if run.solved is not None:
         return _behind_cross_validation(run, run.solved, validation)
-    if training is None or not _is_far(training, validation, run.images):
+    if training is None or not _is_far(training, validation, run):
         return []
     help_words = "more images, augment='light' or fewer layers that train would help"
     return [f"Training is far ahead of validation: accuracy {training:.3f} against {validation:.3f}; {help_words}."]
@@ -116,16 +131,16 @@ def _far_ahead(run: ValidatedRun, training: float | None, validation: float) -> 
 def _behind_cross_validation(run: ValidatedRun, solved: StageRecord, validation: float) -> list[str]:
     """Warn if a solved head was far better on left-out training images, in cross-validation, than in validation."""
     expected = solved.cross_validated_accuracy
-    if expected is None or not _is_far(expected, validation, run.images):
+    if expected is None or not _is_far(expected, validation, run):
         return []
     figures = f"accuracy {validation:.3f} against {expected:.3f}"
     why = "the validation images are of another kind than those for training, or these are many of the same things"
     return [f"Validation is far behind cross-validation: {figures}; {why}."]
 
 
-def _is_far(accuracy: float, validation: float, images: int) -> bool:
+def _is_far(accuracy: float, validation: float, run: ValidatedRun) -> bool:
     ahead = accuracy - validation
-    return ahead >= FAR_AHEAD and ahead >= CERTAIN_ERRORS * standard_error(validation, images)
+    return ahead >= FAR_AHEAD and ahead >= CERTAIN_ERRORS * run.error_of(validation)
 
 
 def _unhelpful_stage(run: ValidatedRun, epoch: int) -> list[str]:
@@ -154,14 +169,14 @@ def _too_small_classes(run: ValidatedRun) -> list[str]:
 
 def _coarse(run: ValidatedRun, accuracy: float) -> list[str]:
     """Warn if validation is so small that only large differences in accuracy mean anything."""
-    error = standard_error(accuracy, run.images)
+    error = run.error_of(accuracy)
     if error < COARSE_ERROR:
         return []
     points = math.ceil(100 * CERTAIN_ERRORS * error)
     images = "image" if run.images == 1 else "images"
-    return [
-        f"Validation has {run.images:,} {images}: a difference in accuracy of less than {points} points means nothing."
-    ]
+    groups = f" of {run.groups:,} group{'' if run.groups == 1 else 's'}" if run.groups else ""
+    means = f"a difference in accuracy of less than {points} points means nothing"
+    return [f"Validation has {run.images:,} {images}{groups}: {means}."]
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -57,10 +57,10 @@ def test_tables_are_read_as_for_a_training(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.chdir(tmp_path)
     (tmp_path / "set").mkdir()
     table = csv_file(tmp_path / "set", "path,label\na.jpg,dog\n/b.jpg,cat\n")
-    assert labelled(table, None, NAMES) == ([str(tmp_path / "set" / "a.jpg"), "/b.jpg"], [1, 0])
-    assert labelled(Frame(), None, NAMES) == ([str(tmp_path / "a.jpg"), "/b.jpg"], [2, 0])
-    assert labelled("a.jpg", ["owl"], NAMES) == (["a.jpg"], [2])
-    assert labelled([Path("a.jpg"), "b.jpg"], [2, "cat"], NAMES) == (["a.jpg", "b.jpg"], [2, 0])
+    assert labelled(table, None, NAMES)[:2] == ([str(tmp_path / "set" / "a.jpg"), "/b.jpg"], [1, 0])
+    assert labelled(Frame(), None, NAMES)[:2] == ([str(tmp_path / "a.jpg"), "/b.jpg"], [2, 0])
+    assert labelled("a.jpg", ["owl"], NAMES)[:2] == (["a.jpg"], [2])
+    assert labelled([Path("a.jpg"), "b.jpg"], [2, "cat"], NAMES)[:2] == (["a.jpg", "b.jpg"], [2, 0])
 
 
 @pytest.mark.parametrize(
@@ -123,7 +123,7 @@ def test_the_columns_of_a_table_can_be_named(tmp_path: Path) -> None:
     table = csv_file(tmp_path, "photo,kind\na.jpg,dog\n")
     (tmp_path / "elsewhere").mkdir()
     asked = Asked("photo", "kind", str(tmp_path / "elsewhere"))
-    assert labelled(table, None, NAMES, asked) == ([str(tmp_path / "elsewhere" / "a.jpg")], [1])
+    assert labelled(table, None, NAMES, asked)[:2] == ([str(tmp_path / "elsewhere" / "a.jpg")], [1])
 
 
 def test_images_in_memory_have_the_labels_that_are_given(tmp_path: Path) -> None:
@@ -172,3 +172,31 @@ def test_one_path_has_one_label_and_a_home(monkeypatch: pytest.MonkeyPatch) -> N
     assert labelled("~/a.jpg", "owl", NAMES) == LabelledImages(["/home/someone/a.jpg"], [2])
     assert labelled(Path("a.jpg"), 1, NAMES) == LabelledImages(["a.jpg"], [1])
     assert labelled(["~/a.jpg", "b.jpg"], ["owl", "cat"], NAMES).paths == ["/home/someone/a.jpg", "b.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("text", "groups"),
+    [
+        ("path,label,patient\na.jpg,dog,7\nb.jpg,cat,\nc.jpg,cat,7.0\nd.jpg,cat,\n", [0, 1, 0, 3]),
+        ("path,label,Patient ID\na.jpg,dog,7\nb.jpg,cat,7\n", [0, 0]),
+        ("path,label,scene\na.jpg,dog,7\nb.jpg,cat,7\n", []),
+        ("path,label\na.jpg,dog\nb.jpg,cat\n", []),
+        ("patient,label\na.jpg,dog\nb.jpg,cat\n", []),
+    ],
+    ids=["the same column", "the same in other words", "another column", "none", "its column of paths"],
+)
+def test_a_table_may_have_the_groups_of_the_run(tmp_path: Path, text: str, groups: list[int]) -> None:
+    """The images of one patient would be judged as independent; or a table without patients be refused."""
+    table = csv_file(tmp_path, text)
+    path = "patient" if text.startswith("patient") else None
+    found = labelled(table, None, NAMES, Asked(path, group_column="patient", may_lack_groups=True))
+    assert list(found.groups) == groups
+    assert len(found.paths) == text.count("jpg")
+    assert list(labelled(table, None, NAMES, Asked(path)).groups) == []
+
+
+def test_what_holds_the_paths_of_another_table_may_hold_groups_of_the_training(tmp_path: Path) -> None:
+    """A table would be refused whose paths are in a column that has the name of the run's groups."""
+    table = csv_file(tmp_path, "id,label\na.jpg,dog\n")
+    found = labelled(table, None, NAMES, Asked(group_column="id", may_lack_groups=True))
+    assert (found.paths, found.numbers, list(found.groups)) == ([str(tmp_path / "a.jpg")], [1], [])

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 import autofit
-from autofit.protocol.messages import StageRecord
+from autofit.config.standard_error import standard_error
 from tests.support.views import RecordingView
 
 pytestmark = [pytest.mark.slow, pytest.mark.forked_workers]
@@ -39,17 +39,29 @@ def drawn(folder: Path) -> Path:
 def test_a_head_is_chosen_and_judged_by_other_patients(tmp_path: Path, weights: Path) -> None:
     """Patients would be learnt by heart, and the accuracy promise what no new patient gets."""
     table = drawn(tmp_path)
-    apart, together = (_head(table, weights, column) for column in (None, "patient"))
+    of_images, of_patients = (_run(table, weights, column) for column in (None, "patient"))
+    apart, together = (result.record.stages[0] for result in (of_images, of_patients))
     assert apart.chosen_by == together.chosen_by == "cross-validation"
     assert apart.cross_validated_accuracy is not None
     assert together.cross_validated_accuracy is not None
     assert apart.cross_validated_accuracy > 0.8
     assert together.cross_validated_accuracy < 0.7
+    assert of_patients.record.validation_standard_error is not None
+    assert of_patients.record.validation_standard_error > 1.5 * _error_of_images(of_patients)
+    assert of_images.record.validation_standard_error == _error_of_images(of_images)
+    figures = of_patients.evaluate(table)
+    assert (figures.groups, figures.images) == (PATIENTS, PATIENTS * EACH)
+    assert of_images.evaluate(table).groups == 0
 
 
-def _head(table: Path, weights: Path, column: str | None) -> StageRecord:
-    """What is known of the head of a run."""
-    result = autofit.run(
+def _error_of_images(result: autofit.Result) -> float:
+    """The standard error of the validation accuracy if all images were independent."""
+    return standard_error(result.history["val_accuracy"][0], result.record.validated_images)
+
+
+def _run(table: Path, weights: Path, column: str | None) -> autofit.Result:
+    """A run of the head alone."""
+    return autofit.run(
         table,
         group_column=column,
         run_dir=table.parent / f"run-{column}",
@@ -58,4 +70,3 @@ def _head(table: Path, weights: Path, column: str | None) -> StageRecord:
         weights=weights,
         **NETWORK,
     )
-    return result.record.stages[0]

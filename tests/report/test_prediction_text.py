@@ -34,6 +34,13 @@ def test_figures_are_named_as_what_they_are(more: dict[str, float], words: str, 
     assert ("Mean average precision 0.810; F1 0.620 at a probability of 0.5." in text) == bool(more)
 
 
+def test_the_error_by_groups_is_named_so() -> None:
+    """The error would be taken for that of independent images, as it is where no groups are known."""
+    assert "± is its standard error: other images of this kind" in evaluation_text(FIGURES)
+    text = " ".join(evaluation_text(FIGURES.model_copy(update={"groups": 4})).split())
+    assert "± is its standard error by 4 groups of images: other groups of this kind would differ by about" in text
+
+
 def test_figures_on_the_runs_own_images_are_a_warning() -> None:
     """What a model knows by heart would be taken for what it can tell."""
     assert "Warning" not in evaluation_text(FIGURES)

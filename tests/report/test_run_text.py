@@ -59,6 +59,21 @@ def test_warnings_and_the_standard_error_are_in_the_summary(make_result: MakeRes
     assert "\n\nNote: Never predicted in validation: owls.\n\n" in text
 
 
+def test_the_standard_errors_that_a_result_has_are_shown(make_result: MakeResult) -> None:
+    """The accuracy on the images of four patients would be shown as certain as that on so many images."""
+    result = make_result(
+        validated_images=40,
+        validation_standard_error=0.21,
+        test_accuracy=0.8,
+        test_loss=0.5,
+        tested_images=40,
+        test_standard_error=0.19,
+    )
+    text = run_summary(result, labels=[], model_path=MODEL)
+    assert "validation accuracy 0.875 ± 0.210" in text
+    assert "Test accuracy 0.800 ± 0.190" in text
+
+
 def test_where_the_time_went_is_said_without_what_took_none(make_result: MakeResult) -> None:
     """Why a run of 20 s trained for 3 could not be seen; or a line would be full of zeros."""
     spent = RunTimeSpent(starts_seconds=9.04, first_steps_seconds=8.2, training_seconds=3.0, other_seconds=0.01)

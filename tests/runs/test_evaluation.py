@@ -33,3 +33,15 @@ def test_each_class_has_its_counts_and_unreadable_images_do_not_count() -> None:
 def test_nothing_readable_has_no_figures() -> None:
     """The mean of nothing would be NaN."""
     assert evaluation(np.full((2, 3), np.nan, np.float32), [0, 1], NAMES, [], 1) is None
+
+
+def test_images_of_one_group_are_not_independent() -> None:
+    """The error of forty images would be told where there are four patients."""
+    rows = np.array([[0.9, 0.1, 0.0]] * 30 + [[0.1, 0.9, 0.0]] * 10 + [[np.nan] * 3], np.float32)
+    patients = [*np.repeat(range(4), 10), 4]
+    alone, grouped = (evaluation(rows, [0] * 41, NAMES, [], 1, groups) for groups in ((), patients))
+    assert alone is not None
+    assert grouped is not None
+    assert (alone.groups, grouped.groups) == (0, 4)
+    assert alone.standard_error == standard_error(0.75, 40) < 0.07
+    assert grouped.standard_error == standard_error(0.75, 3) > 0.18

@@ -26,6 +26,19 @@ def test_figures_are_of_the_images_that_could_be_read() -> None:
     assert multi_label_evaluation(rows[2:3], [[0]], ["cat", "dog"], [], 1) is None
 
 
+def test_images_of_one_group_are_not_independent() -> None:
+    """The error of forty images would be told where there are four patients."""
+    rows = np.array([[0.9, 0.1]] * 30 + [[0.1, 0.9]] * 10, np.float32)
+    patients = [number // 10 for number in range(40)]
+    alone, grouped = (
+        multi_label_evaluation(rows, [[0]] * 40, ["cat", "dog"], [], 1, groups) for groups in ((), patients)
+    )
+    assert alone is not None
+    assert grouped is not None
+    assert (grouped.groups, alone.groups) == (4, 0)
+    assert grouped.standard_error > 2 * alone.standard_error
+
+
 def test_each_label_has_its_own_precision_and_recall() -> None:
     """The label that is told too often would look as good as the one that is told right."""
     rows = np.array([[0.9, 0.2], [0.6, 0.7], [np.nan, np.nan], [0.1, 0.1]], np.float32)

@@ -163,3 +163,15 @@ def test_without_a_validation_or_an_accuracy_nothing_is_made_up() -> None:
     losses = {"loss": [0.5], "val_loss": [0.5]}
     assert result_warnings(run(0.8, history=losses)) == []
     assert result_warnings(run(0.8, history={"loss": [math.nan], "val_loss": [math.nan]})) == []
+
+
+@pytest.mark.parametrize(
+    ("training", "validation", "words"),
+    [(0.4, 0.38, "is at chance"), (0.74, 0.58, "far ahead of validation")],
+    ids=["at chance", "far ahead"],
+)
+def test_what_few_groups_may_be_by_chance_is_judged_so(training: float, validation: float, words: str) -> None:
+    """A model that has learnt nothing would look like one that has, as each patient has many images."""
+    grouped: dict[str, Any] = {"groups": 30, "effective_images": 30.0}
+    found = [words in " ".join(result_warnings(run(validation, training, **more))) for more in ({}, grouped)]
+    assert found == [words == "far ahead of validation", words == "is at chance"]

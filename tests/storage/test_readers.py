@@ -107,6 +107,7 @@ PARSED = {
     "input/predecode.py": "a file without a name, from the parent",
     "input/predecode_process.py": "an argument from the parent",
     "machine/keras_settings.py": "the user's own settings of Keras, within bounds",
+    "runs/grouped_validation.py": "probabilities, by their own reader",
     "runs/export.py": "what a worker of this call has just written, without objects",
     "runs/prediction.py": "what a worker of this call has just written, without objects",
     "worker/__main__.py": "from the living parent",

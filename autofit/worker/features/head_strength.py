@@ -307,7 +307,7 @@ def _chosen(
         rising = len(tried) - 1 - int(np.argmin([point.loss for point in tried]))
         if rising >= RISING_STRENGTHS or not goes_on():
             break
-    gaps = accuracy_gaps(np.stack(hits), scores.weights)
+    gaps = accuracy_gaps(np.stack(hits), scores.weights, scores.families)
     path = tuple(replace(point, accuracy_gap=float(gap)) for point, gap in zip(tried, gaps, strict=True))
     return Strength(best_of(path).l2, how_chosen, len(scores.hits), path)
 
@@ -317,17 +317,33 @@ def best_of(path: tuple[PathPoint, ...]) -> PathPoint:
     return min((point for point in path if point.accuracy_gap <= WORSE_ERRORS), key=lambda point: point.loss)
 
 
-def accuracy_gaps(hits: Floats, weights: Floats) -> Floats:
+def accuracy_gaps(hits: Floats, weights: Floats, families: Numbers | None = None) -> Floats:
     """How far the accuracy of each strength is from the best, in standard errors of the difference.
 
-    The comparison is paired by photos: those about which both are right do not count for their difference.
+    The comparison is paired by photos: those about which both are right do not count for their difference. Where photos
+    belong together, the error is the cluster-robust one, F / (F - 1) * sum over families of (sum of the share of each
+    photo * (its difference - the mean difference))^2 for F families, as in `effective_images`.
 
     Args:
         hits: whether each strength is right about each photo, (strengths, photos), from 0 to 1.
         weights: the weights of the photos, (photos,).
+        families: the number of each photo's family, (photos,); None if each is on its own.
     """
     shares = weights / weights.sum()
     differences = hits[int(np.argmax(hits @ shares))] - hits
     gaps = differences @ shares
-    errors = np.sqrt(np.square(differences - gaps[:, None]) @ np.square(shares))
+    errors = np.sqrt(_variances((differences - gaps[:, None]) * shares, families))
     return np.divide(gaps, errors, out=np.where(gaps > 0, np.inf, 0.0), where=errors > 0)
+
+
+def _variances(parts: Floats, families: Numbers | None) -> Floats:
+    """The variance of each sum of parts, (strengths, photos), of which those of a family are not independent.
+
+    A single family says nothing of others.
+    """
+    if families is None:
+        return np.square(parts).sum(axis=1)
+    numbers, family_of = np.unique(families, return_inverse=True)
+    count = len(numbers)
+    of_families = np.stack([np.bincount(family_of, row, count) for row in parts])
+    return np.square(of_families).sum(axis=1) * count / (count - 1) if count > 1 else np.full(len(parts), np.inf)

@@ -8,22 +8,30 @@ from dataclasses import dataclass
 import numpy as np
 
 from autofit.worker.features.head_losses import label_losses
-from autofit.worker.features.head_rows import Floats, LabelledRows
+from autofit.worker.features.head_rows import Floats, LabelledRows, Numbers
 from autofit.worker.features.head_solver import Head
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PhotoScores:
-    """The loss, hit (0 to 1) and weight of each photo, float64 (photos,) each; averages over the views of a photo."""
+    """The loss, hit (0 to 1) and weight of each photo, float64 (photos,) each; averages over the views of a photo.
+
+    `families` has the number of each photo's family, int64 (photos,); None if nothing is known of such.
+    """
 
     losses: Floats
     hits: Floats
     weights: Floats
+    families: Numbers | None = None
 
 
 def together(parts: Sequence[PhotoScores]) -> PhotoScores:
     """The scores of all parts, one after another."""
-    return PhotoScores(*(np.concatenate([getattr(part, name) for part in parts]) for name in PhotoScores.__slots__))
+    families = [part.families for part in parts if part.families is not None]
+    losses, hits, weights = (
+        np.concatenate([getattr(part, name) for part in parts]) for name in ("losses", "hits", "weights")
+    )
+    return PhotoScores(losses, hits, weights, np.concatenate(families) if families else None)
 
 
 def photo_scores(head: Head, rows: LabelledRows) -> PhotoScores:
@@ -39,10 +47,11 @@ def photo_scores(head: Head, rows: LabelledRows) -> PhotoScores:
             raise ValueError("a feature is not a finite number")
         losses[block], hits[block] = _row_scores(logits, rows, block)
     if (np.diff(rows.groups) > 0).all():  # each photo has one row
-        return PhotoScores(losses, hits, rows.weights)
-    _, photo_of = np.unique(rows.groups, return_inverse=True)
+        return PhotoScores(losses, hits, rows.weights, rows.families)
+    _, first, photo_of = np.unique(rows.groups, return_index=True, return_inverse=True)
     views = np.bincount(photo_of)
-    return PhotoScores(*(np.bincount(photo_of, values) / views for values in (losses, hits, rows.weights)))
+    losses, hits, weights = (np.bincount(photo_of, values) / views for values in (losses, hits, rows.weights))
+    return PhotoScores(losses, hits, weights, None if rows.families is None else rows.families[first])
 
 
 def _row_scores(logits: Floats, rows: LabelledRows, block: slice) -> tuple[Floats, Floats]:

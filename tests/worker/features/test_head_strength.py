@@ -22,7 +22,7 @@ from autofit.worker.features.head_strength import (
     fit_head,
     fold_of_rows,
 )
-from autofit.worker.features.photo_scores import photo_scores
+from autofit.worker.features.photo_scores import photo_scores, together
 
 
 def _photos(count: int, seed: int, *, noise: float = 1.0, classes: int = 3, views: int = 1) -> LabelledRows:
@@ -170,6 +170,30 @@ def test_the_gap_between_accuracies_counts_the_photos_that_differ() -> None:
     assert gaps[0] == 0
     assert gaps[1] == pytest.approx(0.04 / np.sqrt(0.04 * 0.96 / 100))
     assert gaps[2] < 0.5
+
+
+def test_the_gap_between_accuracies_counts_the_families_that_differ() -> None:
+    """The strength would be chosen by two patients, as their twenty photos are as many that differ."""
+    hits = np.ones((2, 100))
+    hits[1, :20] = 0
+    families = np.arange(100) // 10
+    gap = accuracy_gaps(hits, np.ones(100), families)[1]
+    assert gap == pytest.approx(0.2 / np.sqrt(0.2 * 0.8 / 9))
+    assert accuracy_gaps(hits, np.ones(100))[1] > 2 * gap
+    assert accuracy_gaps(hits, np.ones(100), np.zeros(100, int)).tolist() == [0, 0]
+
+
+def test_a_photo_has_its_family_however_many_views_it_has() -> None:
+    """The photos of a patient would count one by one where they have several views."""
+    train, validation = _photos(60, 1, noise=4.0), _photos(90, 2, noise=4.0, views=2)
+    head = fit_head(train, validation, 3, refit=False).trained
+    families = np.repeat(np.arange(90) // 3, 2)
+    rows = replace(validation, families=families)
+    scores = [photo_scores(head, rows.of(part)) for part in np.split(np.arange(180), 2)]
+    found = together(scores).families
+    assert found is not None
+    assert found.tolist() == families[::2].tolist()
+    assert together([photo_scores(head, validation)]).families is None
 
 
 def test_a_photo_counts_once_however_many_views_it_has() -> None:
