@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from autofit.dataset.groups import Grouping
+from autofit.dataset.groups import Grouping, SharedGroups
 from autofit.printable import printable
 
 PROGRESS_EVERY_FILES = 4096
@@ -31,6 +31,7 @@ class Found:
             (`label_sets.py`).
         separator: the separator of labels in a cell of the table; empty if none was found.
         grouping: which images of all splits belong together, if a column of the table says so.
+        shared_groups: what a split that was given has of these in common with the training.
     """
 
     classes: dict[str, list[str]]
@@ -44,6 +45,7 @@ class Found:
     label_names: tuple[str, ...] = ()
     separator: str = ""
     grouping: Grouping | None = None
+    shared_groups: tuple[SharedGroups, ...] = ()
 
     @property
     def skipped_files(self) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
-from autofit.dataset.groups import Grouping
+from autofit.dataset.groups import Grouping, SharedGroups
 from autofit.dataset.split import Classes
 from autofit.errors import UserError
 from autofit.printable import first_of, printable
@@ -66,32 +66,35 @@ def groups_note(grouping: Grouping, training: Classes, validating: Classes, *, i
     return f"images with the same {_shown(grouping)} {are} together: {len(values):,} values{of_held}{alone}"
 
 
-def shared_notes(
-    grouping: Grouping, training: Classes, others: Mapping[str, Classes], *, may_be_kept: bool
-) -> Iterator[str]:
-    """A line on each split that shares groups with the training.
-
-    Args:
-        grouping: the groups.
-        training: the images to train on.
-        others: the other splits by name.
-        may_be_kept: whether the validation is split off here, and would keep groups together if that was asked for.
-    """
+def shared_groups(grouping: Grouping, training: Classes, others: Mapping[str, Classes]) -> list[SharedGroups]:
+    """The splits that share groups with the training, of those in `others` by name."""
     known = grouping.values(training)
     if not grouping.is_asked and len(known.union(*map(grouping.values, others.values()))) < LEAST_VALUES:
-        return
+        return []
+    found = []
     for split, classes in others.items():
-        if not (both := known & grouping.values(classes)):
-            continue
+        both = known & grouping.values(classes)
         images = sum(grouping.value_of.get(path) in both for paths in classes for path in paths)
-        remedy = f"take images of other values for {split}"
-        if may_be_kept and split == "validation":
-            remedy = f"group_column={grouping.column!r} keeps images of one value on one side"
-        are = "is" if len(both) == 1 else "are"
-        yield (
-            f"warning: {_values(len(both))} of {_shown(grouping)} {are} in training and in {split} ({images:,} of its "
-            f"images), which may look better than it is: {remedy}"
-        )
+        found += [SharedGroups(split, grouping.column, len(both), images)] if both else []
+    return found
+
+
+def shared_note(shared: SharedGroups, *, is_split_here: bool) -> str:
+    """A line on a split that shares groups with the training.
+
+    Args:
+        shared: the groups.
+        is_split_here: whether it is split off here, and would keep groups together if that was asked for.
+    """
+    split, column, values, images = shared
+    remedy = f"take images of other values for {split}"
+    if is_split_here:
+        remedy = f"group_column={column!r} keeps images of one value on one side"
+    are = "is" if values == 1 else "are"
+    return (
+        f"warning: {_values(values)} of {printable(repr(column))} {are} in training and in {split} ({images:,} of its "
+        f"images), which may look better than it is: {remedy}"
+    )
 
 
 def _of_labels(grouping: Grouping, sets: Sets, classes: Classes) -> dict[str, tuple[int, int]]:

@@ -6,7 +6,7 @@ import re
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from autofit.dataset.labels import is_missing
 from autofit.dataset.split import Classes
@@ -23,6 +23,15 @@ A `group` alone may be one of ages, or of treatments.
 
 _ENDING: Final = re.compile(r"(ids?|no|nr|num|number|name|code|uid|instanceuid)$")
 _NO_VALUE: Final = frozenset({"", "nan", "na", "n/a", "#n/a", "<na>", "null", "none"})
+
+
+class SharedGroups(NamedTuple):
+    """How many values of a column are in the training and in another split, and how many images of that have them."""
+
+    split: str
+    column: str
+    values: int
+    images: int
 
 
 @dataclass(slots=True)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Self
 
+from autofit.dataset.groups import SharedGroups
 from autofit.dataset.label_sets import label_counts, numbers_of_sets, set_text
 from autofit.dataset.table import damaged, has_columns, read_rows, write_rows
 
@@ -50,6 +51,7 @@ class ImageIndex:
         separator: the separator of labels in a cell of the data's table; empty if none was found. Not stored.
         groups: if images belong together, the number of the group of each of `paths`; otherwise empty.
         test_groups: the same for each test image.
+        shared_groups: the groups that a split which was given has in common with the training. Not stored.
     """
 
     root: str
@@ -69,6 +71,7 @@ class ImageIndex:
     separator: str = field(default="", compare=False)
     groups: array[int] = field(default_factory=lambda: array("i"))
     test_groups: array[int] = field(default_factory=lambda: array("i"))
+    shared_groups: tuple[SharedGroups, ...] = field(default=(), compare=False)
 
     @property
     def is_multi_label(self) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from array import array
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from autofit.dataset.flat_images import tables_in
 from autofit.dataset.folder import find_images
 from autofit.dataset.found import Found, Progress
 from autofit.dataset.gather import gather
-from autofit.dataset.group_findings import groups_note, shared_notes, split_notes
+from autofit.dataset.group_findings import groups_note, shared_groups, shared_note, split_notes
 from autofit.dataset.group_split import split_groups
 from autofit.dataset.groups import Grouping
 from autofit.dataset.held_out import TABLE_NEEDED, HeldOut, Source, held_out_images, require_apart
@@ -76,7 +76,7 @@ def scan(
         training, validating = _split(training, source.found, share or 0.0, seed)
     if source.found.grouping is not None:
         held_out = {"validation": validating, "test": testing}
-        source.found.notes += (*_group_notes(source.found.grouping, training, held_out, is_split_here=is_split_here),)
+        _find_shared_groups(source.found, source.found.grouping, training, held_out, is_split_here=is_split_here)
     index = _index(source, training, validating, testing)
     if asked.multi_label:
         index = _with_label_sets(index, source.found)
@@ -95,12 +95,16 @@ def _split(classes: Classes, found: Found, share: float, seed: int) -> tuple[Cla
     return sides
 
 
-def _group_notes(
-    grouping: Grouping, training: Classes, held_out: Mapping[str, Classes], *, is_split_here: bool
-) -> Iterator[str]:
+def _find_shared_groups(
+    found: Found, grouping: Grouping, training: Classes, held_out: Mapping[str, Classes], *, is_split_here: bool
+) -> None:
+    """Say what is known of the groups, and keep those that a split which was given has in common with the training."""
     if grouping.is_asked:
-        yield groups_note(grouping, training, held_out["validation"], is_split_here=is_split_here)
-    yield from shared_notes(grouping, training, held_out, may_be_kept=is_split_here)
+        found.notes += (groups_note(grouping, training, held_out["validation"], is_split_here=is_split_here),)
+    for shared in shared_groups(grouping, training, held_out):
+        is_made_here = is_split_here and shared.split == "validation"
+        found.notes += (shared_note(shared, is_split_here=is_made_here),)
+        found.shared_groups += () if is_made_here else (shared,)
 
 
 def _with_label_sets(index: ImageIndex, found: Found) -> ImageIndex:
@@ -225,4 +229,5 @@ def _index(source: Source, training: Classes, validating: Classes, testing: Clas
         empty_classes=found.empty_classes,
         groups=groups,
         test_groups=test_groups,
+        shared_groups=found.shared_groups,
     )

@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from autofit.report.classification_text import Thumbnail
 from autofit.report.data_text import (
     NOTHING_FOUND,
+    SHARED_GROUPS,
     closing_notes,
     group_counts,
     headline,
     sections,
+    shared_parts,
     shown_path,
 )
 from autofit.report.markup import (
@@ -59,6 +61,7 @@ def data_page(findings: DataFindings, thumbnail: Thumbnail = thumbnail_uri) -> s
             section("Likely labelled wrong", _doubts(findings, thumbnail, MOST_DOUBTS)),
             _groups("The same image more than once", findings.same, findings, thumbnail),
             _groups("Images that look alike", findings.alike, findings, thumbnail),
+            _shared_groups(findings),
             section("Images that cannot be read", _unreadable(findings)),
             section("Odd images", _odd(findings)),
             section("Classes", _classes(findings)),
@@ -85,9 +88,15 @@ def data_card(findings: DataFindings, thumbnail: Thumbnail = thumbnail_uri) -> s
             element("p", element("b", escaped(f"{headline(findings)}."))),
             _figures(findings),
             bullets([*words, *closing_notes(findings)]),
+            _shared_groups(findings),
             _doubts(findings, thumbnail, MOST_IN_A_CARD),
         ]
     )
+
+
+def _shared_groups(findings: DataFindings) -> Html:
+    lines = [" ".join(parts) for parts in shared_parts(findings)]
+    return section(SHARED_GROUPS, bullets(lines)) if lines else Html("")
 
 
 def _figures(findings: DataFindings) -> Html:

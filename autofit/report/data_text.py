@@ -18,6 +18,7 @@ IN_A_GROUP = 4
 Parts = tuple[str, ...]
 """A line in parts. A narrow terminal breaks the line between two parts only, so that names can be copied whole."""
 
+SHARED_GROUPS = "Splits with images that belong to some of the training"
 NOTHING_FOUND = "Nothing was found that has to be put right."
 NEARLY_EQUAL = (
     "so many images of this data are similar to each other that only nearly equal ones are listed: "
@@ -61,9 +62,17 @@ def sections(findings: DataFindings) -> Iterator[tuple[str, list[Parts]]]:
     for title, groups in (("The same image more than once", findings.same), ("Images that look alike", findings.alike)):
         if groups:
             yield f"{title}: {group_counts(groups)}", [group_parts(group, findings) for group in groups]
+    yield from _listed(SHARED_GROUPS, shared_parts(findings))
     odd = ((f"{shown_path(image.path, findings)}:", image.what) for image in findings.odd)
     yield from _listed("Odd images", odd)
     yield from _listed("Likely labelled wrong", _doubt_lines(findings))
+
+
+def shared_parts(findings: DataFindings) -> Iterator[Parts]:
+    """A line on each split that shares images of one patient, or the like, with the training."""
+    for shared in findings.shared_groups:
+        values = f"{count_of(shared.values, 'value')} of {printable(shared.column)}"
+        yield f"{shared.split}:", f"{values},", count_of(shared.images, "image")
 
 
 def group_parts(group: ImageGroup, findings: DataFindings) -> Parts:

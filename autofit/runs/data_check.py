@@ -19,6 +19,7 @@ from autofit.runs.data_findings import (
     ImageGroup,
     LabelDoubt,
     OddImage,
+    SharedGroups,
     Split,
 )
 from autofit.runs.run_record import DataRecord, listed_images
@@ -117,6 +118,7 @@ def known_findings(index: ImageIndex) -> DataFindings:
         classes=sizes,
         empty_classes=list(index.empty_classes),
         tiny_classes=[size.name for size in sizes if size.train < TINY_CLASS],
+        shared_groups=[SharedGroups.model_validate(shared._asdict()) for shared in index.shared_groups],
     )
 
 

@@ -60,6 +60,22 @@ class ImageGroup(Record):
         return len({image.label for image in self.images}) > 1
 
 
+class SharedGroups(Record):
+    """Images that belong together, as those of one patient do, in the training and in another split that was given.
+
+    Attributes:
+        split: the other split.
+        column: the column of the table that says which images belong together.
+        values: how many of its values are in both.
+        images: how many images of the other split have these.
+    """
+
+    split: Split
+    column: str
+    values: int
+    images: int
+
+
 class OddImage(Record):
     """An image that is unlike others; `what` says in which way."""
 
@@ -99,6 +115,7 @@ class DataFindings(Record):
         same: images that are equal byte for byte.
         alike: images that look alike: copies that were resized, saved again or slightly cropped, or photos of a series;
             if features were available, also copies that were mirrored, cropped or brightened.
+        shared_groups: groups of images in training and in another split, unless that is split off by chance.
         only_nearly_equal: whether so many images are similar that only nearly equal ones count as alike.
         odd: images of odd sizes, or without content.
         modes: how many images there are of each mode of Pillow.
@@ -119,6 +136,7 @@ class DataFindings(Record):
     unreadable: list[BadImage] = Field(default_factory=list)
     same: list[ImageGroup] = Field(default_factory=list)
     alike: list[ImageGroup] = Field(default_factory=list)
+    shared_groups: list[SharedGroups] = Field(default_factory=list)
     only_nearly_equal: bool = False
     odd: list[OddImage] = Field(default_factory=list)
     modes: dict[str, int] = Field(default_factory=dict)
@@ -130,7 +148,7 @@ class DataFindings(Record):
     @property
     def has_problems(self) -> bool:
         """Whether anything should be put right before a training."""
-        wrong = (self.empty_classes, self.tiny_classes, self.unreadable, self.same, self.odd)
+        wrong = (self.empty_classes, self.tiny_classes, self.unreadable, self.same, self.odd, self.shared_groups)
         return any(map(bool, wrong)) or any(self.leaks()) or self.likely_wrong > 0
 
     def leaks(self) -> Iterator[ImageGroup]:

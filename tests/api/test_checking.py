@@ -125,6 +125,28 @@ def test_a_clean_folder_has_no_problems(tmp_path: Path) -> None:
     assert "Nothing was found" in report.summary()
 
 
+def test_patients_on_both_sides_of_a_given_split_are_a_problem(tmp_path: Path) -> None:
+    """`check --strict` would pass a validation on known patients, and say that nothing has to be put right."""
+    rows = []
+    for number in range(32):
+        scene(number).save(tmp_path / f"{number}.png")
+        split = "val" if number % 8 > 5 else "train"
+        rows.append(f"{number}.png,{'cat' if number % 2 else 'dog'},{split},{number // 4 % 4}")
+    table = tmp_path / "list.csv"
+    table.write_text("\n".join(["path,label,split,patient", *rows]))
+    report = looked_at(table, group_column="patient")
+    (shared,) = report.findings.shared_groups
+    assert (shared.split, shared.column, shared.values, shared.images) == ("validation", "patient", 2, 8)
+    assert report.has_problems
+    assert "Splits with images that belong to some of the training: 1\n  validation: 2 values" in report.summary()
+    assert "validation: 2 values of patient, 8 images" in report._repr_html_()
+    assert not looked_at(table, validation=0).has_problems
+    table.write_text("\n".join(["path,label,ward,patient", *(row.replace("val", "train") for row in rows)]))
+    split_here = looked_at(table)
+    assert any(line.startswith("warning: ") for line in split_here.findings.understood)
+    assert not split_here.has_problems
+
+
 def test_images_in_memory_are_looked_at_too() -> None:
     """`run` takes them, and `check` would not."""
     images = np.stack([np.asarray(scene(number)) for number in range(24)])

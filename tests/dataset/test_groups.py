@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from autofit.dataset import ImageIndex, asked_of, scan
-from autofit.dataset.groups import Grouping, group_like, value_of_cell
+from autofit.dataset.groups import Grouping, SharedGroups, group_like, value_of_cell
 from autofit.dataset.spread import evenly_spread
 from autofit.errors import UserError
 from tests.support.datasets import csv_file, photos, training, validating
@@ -194,6 +194,19 @@ def test_a_split_of_the_table_that_divides_patients_is_told(wards: Path) -> None
                 f"warning: {values} values of 'patient' are in training and in {split} ({values} of its images), which "
                 f"may look better than it is: take images of other values for {split}"
             )
+
+
+def test_patients_that_a_given_split_divides_are_known(wards: Path) -> None:
+    """`check --strict` would let them pass; or would refuse what the option makes good."""
+    sides = ["train"] * 14 + ["val"] * 4 + ["test"] * 2
+    lines = [(*line, sides[number % 20]) for number, line in enumerate(rows())]
+    path = table(wards, "path,label,patient,split", lines)
+    expected = (SharedGroups("validation", "patient", 8, 8), SharedGroups("test", "patient", 4, 4))
+    assert scan(path, asked=BY_PATIENT).shared_groups == expected
+    assert scan(path).shared_groups == expected
+    split_here = scan(table(wards))
+    assert any("keeps images of one value on one side" in note for note in split_here.notes)
+    assert split_here.shared_groups == ()
 
 
 def test_images_that_are_given_for_validation_are_compared(wards: Path, tmp_path: Path) -> None:
