@@ -14,12 +14,12 @@ from autofit.api.probes import does_not_fit
 from autofit.api.result import shown_path
 from autofit.api.signature import sign_model
 from autofit.api.workers import code_of_run, measurer_for
-from autofit.config.class_weights import weights_by_class
 from autofit.config.half_precision import slow_words
 from autofit.config.learning_rates import unusual_rate
 from autofit.config.option_checks import GIVEN_FUNCTION
 from autofit.config.options import Options, freezes_backbone, trains_pretrained
 from autofit.dataset import ImageIndex
+from autofit.dataset.class_weights import weights_by_class
 from autofit.dataset.findings import classes_text
 from autofit.dataset.found import kinds_text
 from autofit.dataset.spread import evenly_spread

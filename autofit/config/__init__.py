@@ -18,7 +18,6 @@ byte_size.py         sizes such as 3GB
 cuts.py              the names of the cuts at which fine-tuning begins
 option_conflicts.py  what cannot be asked for together
 given_objects.py     optimizers, losses, metrics and models given as objects; keras_objects.py as configurations
-class_weights.py     weights of classes, by name or number
 monitoring.py        the figure by which epochs are compared, and whether more of it is better (pure)
 learning_rates.py    usual and default learning rates; fine_tuning.py the settings of a fine-tuning's optimizer
 hub_presets.py       the backbones of KerasHub

@@ -22,6 +22,7 @@
     listed_places.py  where the files of a table are
     missing_files.py  listed files that do not exist, or are no regular files
     labels.py   what a label means, the order of classes (pure)
+    class_weights.py  weights of classes, by name or number (pure)
     label_sets.py  images with any number of labels: what a cell means, and the sets that images have (pure)
     listing.py  a CSV file, lists or a DataFrame, image by image; gather.py sorts them into classes -> Found
     groups.py   images that belong together, and the column of a table that says so (pure)

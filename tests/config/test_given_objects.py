@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from autofit.config.class_weights import weights_by_class
 from autofit.config.given_objects import first_rate
 from autofit.config.option_table import checked
 from autofit.config.options import allows_solved_head, begins_with_head, make_options
@@ -51,40 +50,6 @@ def test_what_cannot_be_used_is_refused_in_one_line(name: str, value: Any, messa
     with pytest.raises(UserError, match=message) as refused:
         checked(name, value)
     assert "\n" not in str(refused.value)
-
-
-@pytest.mark.parametrize(
-    ("given", "weights"),
-    [
-        ({"0": 2.0, "dogs": 3.0}, [2.0, 1.0, 3.0]),
-        ({"cats": 0.0}, [0.0, 1.0, 1.0]),
-    ],
-)
-def test_weights_are_of_classes_by_number_or_name(given: dict[str, float], weights: list[float]) -> None:
-    """Another class would be weighted."""
-    assert weights_by_class(given, ["cats", "cows", "dogs"]) == weights
-
-
-def test_a_number_is_the_class_that_is_named_so() -> None:
-    """Classes named 1, 2, 10 would be weighted by their places."""
-    assert weights_by_class({"1": 5.0}, ["0", "10", "1"]) == [1.0, 1.0, 5.0]
-
-
-def test_a_class_whose_name_begins_with_a_blank_can_be_named() -> None:
-    """A folder may be called so; the weight would be refused as that of no class."""
-    names = [" cats", "dogs"]
-    given = make_options(class_weight={" cats": 2.0, " dogs ": 3.0}).class_weight
-    assert isinstance(given, dict)
-    assert weights_by_class(given, names) == [2.0, 3.0]
-    with pytest.raises(UserError, match="which is no class"):
-        weights_by_class({"9" * 5000: 1.0}, names)
-
-
-@pytest.mark.parametrize("given", [{"mice": 1.0}, {"3": 1.0}, {"-1": 1.0}, {"0": 1.0, "cats": 2.0}])
-def test_weights_of_no_class_or_twice_of_one_are_refused(given: dict[str, float]) -> None:
-    """They would be ignored."""
-    with pytest.raises(UserError, match=r"which is no class: give names|twice"):
-        weights_by_class(given, ["cats", "cows", "dogs"])
 
 
 @pytest.mark.parametrize("given", [{"loss": "kl_divergence"}, {"metrics": "auc"}])

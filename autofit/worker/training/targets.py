@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from autofit.config.class_weights import weights_by_class
 from autofit.config.training_options import ClassWeight
 from autofit.dataset import ImageIndex
+from autofit.dataset.class_weights import weights_by_class
 from autofit.worker.features.head_rows import LabelTable
 
 
