@@ -7,6 +7,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from autofit.config.options import Options
 from autofit.errors import UserError
@@ -15,9 +16,13 @@ from autofit.storage.run_directory import RUNS_FOLDER, RunDirectory
 from autofit.storage.user_path import user_path
 
 
-def absolute(path: str | Path) -> Path:
-    """The path made absolute: a worker starts in another folder than its parent."""
-    return user_path(path).absolute()
+def absolute(path: Any, name: str = "path") -> Path:
+    """The path made absolute: a worker starts in another folder than its parent.
+
+    Raises:
+        UserError: as `user_path`.
+    """
+    return user_path(path, name).absolute()
 
 
 def require_utf8(*names: str | Path | None) -> None:
@@ -43,7 +48,8 @@ def directory_for(run_dir: str | Path | None, options: Options) -> RunDirectory:
         UserError: it cannot be created there, or overlaps with its mirror.
     """
     mirror = Path(options.mirror_dir) if options.mirror_dir else None
-    files = RunDirectory(absolute(run_dir or (_beside(mirror) if mirror else _new_default(options))))
+    named = run_dir or (_beside(mirror) if mirror else _new_default(options))
+    files = RunDirectory(absolute(named, "run_dir"))
     if mirror:
         refuse_overlap(files.path, mirror)
     files.create()
@@ -56,7 +62,12 @@ def making(run_dir: str | Path | None, options: Options) -> Iterator[Callable[[]
 
     A directory that nobody has named is removed if the block ends in an error before it holds a run or a probe:
     otherwise each refused call would leave its images in memory there.
+
+    Raises:
+        UserError: `run_dir` is no path.
     """
+    if run_dir is not None:
+        user_path(run_dir, "run_dir")
     made: list[RunDirectory] = []
 
     def make() -> RunDirectory:

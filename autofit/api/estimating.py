@@ -119,7 +119,8 @@ def estimate(  # noqa: PLR0913 - the options are the interface
 
 def _trained_layers(call: dict[str, Any]) -> str | None:
     """What trains: by default the head, as with pretrained weights. Here they are random: they take the same memory."""
-    return call["trainable"] or (None if call["model"] is not None else "head")
+    given = call["trainable"]
+    return given if given is not None or call["model"] is not None else "head"
 
 
 def _values_of(value: Any) -> list[Any]:

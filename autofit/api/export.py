@@ -15,7 +15,7 @@ from autofit.dataset import ImageIndex
 from autofit.dataset.spread import spread_over
 from autofit.errors import StorageError, UserError
 from autofit.protocol.model_jobs import ExportFormat
-from autofit.report.progress import ProgressView, progress_view
+from autofit.report.progress import ProgressView, showing
 from autofit.runs.export import (
     FILE_NAMES,
     FORMATS,
@@ -73,7 +73,7 @@ def export(
     index = listed_images(files, record.data)
     compared_with = "validation" if index.validation_count else "training"
     request = _request(index, target, export_format, int8=int8)
-    with naming_system_errors(), view or progress_view() as shown:
+    with naming_system_errors(), showing(view) as shown:
         parity = export_model(
             files.model,
             request,

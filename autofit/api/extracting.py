@@ -21,7 +21,7 @@ from autofit.cache.store import default_limit_bytes
 from autofit.config.batch_schedule import DETERMINISTIC_EXTRACTION
 from autofit.config.options import Options, freezes_backbone, make_options
 from autofit.config.shard_choice import SHARD_IMAGES, chosen_shard
-from autofit.config.validators import real_number, whole_number
+from autofit.config.validators import choice, real_number, whole_number
 from autofit.dataset import HeldOut, ImageIndex
 from autofit.errors import InterruptedRunError, UserError
 from autofit.machine.hardware import Hardware
@@ -143,8 +143,7 @@ def extract(  # noqa: PLR0913 - as `run`, for whose trainings it extracts
         raise UserError("the features of a random backbone are of no use: give weights")
     if options.precision == "auto":
         raise UserError("precision 'auto' would be measured by each process anew: give the one of the training")
-    if engine not in ENGINES:
-        raise UserError(f"engine {engine!r} is not known: give one of {', '.join(ENGINES)}")
+    engine = choice("engine", engine, ENGINES)
     if engine == "ray" and shard is not None:
         raise UserError("shard is for processes that you start yourself: leave it out with engine 'ray'")
     part, parts = chosen_shard(shard, os.environ)
@@ -157,7 +156,7 @@ def extract(  # noqa: PLR0913 - as `run`, for whose trainings it extracts
     if given.is_in_memory:
         raise UserError("extract needs images in files: run caches the features of images in memory by itself")
     shards = ShardJob(part=part, parts=parts, shard_images=of_shard, owner=secrets.token_hex(8), lease_seconds=lease)
-    folder = default_folder() if cache is None else user_path(cache).absolute()
+    folder = default_folder() if cache is None else user_path(cache, "cache").absolute()
     with naming_system_errors(), showing(view) as shown:
         index = given.found(options, shown, lambda index: index)
         extracted = extracted_by_ray if engine == "ray" else _extracted

@@ -17,6 +17,7 @@ from autofit.api.extractions import known_extraction
 from autofit.api.own_images import own_images
 from autofit.api.own_objects import code_to_open
 from autofit.api.predictions import Predictions, joined
+from autofit.config.option_checks import image_sides
 from autofit.config.run_options import MOST_VIEWS
 from autofit.config.validators import whole_number
 from autofit.dataset import asked_of
@@ -135,12 +136,14 @@ def evaluated(  # noqa: PLR0913 - as the method
     return figures.model_copy(update={"own_images": own})
 
 
-def load_images(data: Any, image_size: int | Sequence[int], value_ranges: ValueRanges = NO_RANGES) -> NDArray[np.uint8]:
+def load_images(
+    data: Any, image_size: int | Sequence[int] | str, value_ranges: ValueRanges = NO_RANGES
+) -> NDArray[np.uint8]:
     """Read images as the array that a saved model expects: upright, RGB, stretched to its size as in training.
 
     Args:
         data: As in `Result.predict`.
-        image_size: (height, width) in pixels, such as `model.input_shape[1:3]`, or one number for both.
+        image_size: (height, width) in pixels, such as `model.input_shape[1:3]`, one number for both, or as in `run`.
         value_ranges: The numbers that are black and white in images of more than 8 bits, by kind; `Result.preprocess`
             knows those of its run.
 
@@ -150,7 +153,7 @@ def load_images(data: Any, image_size: int | Sequence[int], value_ranges: ValueR
     Raises:
         UserError: an image does not exist or cannot be read, or the data is something else.
     """
-    size = _height_and_width(image_size)
+    size = image_sides("image_size", image_size)
     with _folder() as folder, progress_view(quiet=True) as view:
         images = images_to_predict(data, folder, view.message, view.scanning)
         out = np.empty((len(images.paths), *size, 3), np.uint8)
@@ -160,14 +163,6 @@ def load_images(data: Any, image_size: int | Sequence[int], value_ranges: ValueR
             except UnreadableImageError as error:
                 raise UserError(f"{printable(name)} cannot be read: {error}") from None
     return out
-
-
-def _height_and_width(image_size: Any) -> tuple[int, int]:
-    sides = list(image_size) if isinstance(image_size, Iterable) else [image_size, image_size]
-    if len(sides) != 2:  # noqa: PLR2004 - height and width
-        raise UserError(f"image_size is {image_size!r}: give (height, width) in pixels, or one number for both")
-    height, width = (whole_number("image_size", side, 1) for side in sides)
-    return height, width
 
 
 def _folder() -> AbstractContextManager[Path]:

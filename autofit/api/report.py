@@ -29,7 +29,7 @@ def write_report(run_dir: str | Path) -> Result:
         UserError: the directory holds no run that has ended.
         StorageError: the page cannot be written.
     """
-    files = RunDirectory(absolute(run_dir))
+    files = RunDirectory(absolute(run_dir, "run_dir"))
     with naming_system_errors():
         require_run(files)
         result = Result(files.path)

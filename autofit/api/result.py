@@ -47,7 +47,7 @@ class Result(ResultFigures):
         Raises:
             UserError: it holds no run that has ended.
         """
-        files = RunDirectory(user_path(run_dir).absolute())
+        files = RunDirectory(user_path(run_dir, "run_dir").absolute())
         self.run_dir = files.path
         try:
             super().__init__(files, ResultRecord.load(files.result), RunRecord.load(files.run))

@@ -85,7 +85,7 @@ def resume(  # noqa: PLR0913 - the options are the interface
     arguments, called_at = locals(), time.monotonic()
     asked = {option.name: arguments[option.name] for option in AGAIN if arguments[option.name] is not None}
     given = {name: value for name, value in asked.items() if name != "take_over"}
-    files = RunDirectory(absolute(run_dir))
+    files = RunDirectory(absolute(run_dir, "run_dir"))
     record = require_run(files)
     changed_options(record.options, asked)
     if is_finished(files) and not record.options.mirror_dir and not given:

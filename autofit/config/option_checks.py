@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -123,7 +123,8 @@ def image_sides(name: str, value: Any) -> tuple[int, int]:
         if not match:
             raise UserError(f"{name} {value!r} cannot be read: give a number such as 224, or HEIGHTxWIDTH")
         value = tuple(int(part) for part in match.groups() if part)
-    sides = tuple(value) if isinstance(value, (tuple, list)) else (value,)
+    value = value.tolist() if hasattr(value, "tolist") else value  # of NumPy
+    sides = tuple(value) if isinstance(value, Sequence) and not isinstance(value, bytes) else (value,)
     if len(sides) not in {1, 2}:
         raise UserError(f"{name} must be one number or (height, width), not {value!r}")
     height, width = (whole_number(name, side, 1, MAX_SIDE_PIXELS) for side in (sides * 2)[:2])

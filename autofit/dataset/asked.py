@@ -1,6 +1,6 @@
 """The options about a table: its columns, and the folder of its relative paths."""
 
-# ruff: noqa: PTH100, PTH111, PTH112 - paths are str in this package
+# ruff: noqa: PTH100, PTH112 - paths are str in this package
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from autofit.errors import UserError
 from autofit.printable import printable
+from autofit.storage.user_path import user_path
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +62,7 @@ def asked_of(
     _require_other(group_column, path_column, label_column)
     if images_in is None:
         return Asked(path_column, label_column, multi_label=multi_label, group_column=group_column)
-    folder = os.path.abspath(os.path.expanduser(images_in))
+    folder = os.path.abspath(user_path(images_in, "images_in"))
     if not os.path.isdir(folder):
         raise UserError(f"images_in {printable(os.fspath(images_in))} is no folder (looked for {printable(folder)})")
     return Asked(path_column, label_column, folder, multi_label, group_column=group_column)

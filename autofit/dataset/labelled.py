@@ -18,7 +18,7 @@ from autofit.dataset.folder import find_images
 from autofit.dataset.found import Progress
 from autofit.dataset.groups import numbers_of_values
 from autofit.dataset.labels import label_of, other_notation
-from autofit.dataset.listing import Frame, Listing, from_csv, from_frame
+from autofit.dataset.listing import Frame, Listing, from_csv, from_frame, require_lists
 from autofit.errors import UserError
 from autofit.printable import printable
 from autofit.storage.user_path import user_path
@@ -79,6 +79,7 @@ def _found(data: Any, labels: Iterable[object] | None, class_names: Sequence[str
             raise UserError("labels belong to a list of paths, and a DataFrame has its own: give one of the two")
         if isinstance(data, str | os.PathLike):
             data, labels = [data], [labels] if isinstance(labels, str | int) else labels
+        require_lists(data, labels)
         return _of_lists(list(data), labels, class_names)
     if isinstance(data, str | os.PathLike):
         path = user_path(data).absolute()

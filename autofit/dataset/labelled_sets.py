@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Sized
 from typing import Any, NamedTuple
 
 from autofit.dataset.arrays import are_images, label_rows, write_images
@@ -14,7 +14,7 @@ from autofit.dataset.groups import numbers_of_values
 from autofit.dataset.held_out import TABLE_NEEDED
 from autofit.dataset.label_sets import KnownLabels, names_of_set, sort_into_sets
 from autofit.dataset.labelled import InMemory, labelled_images
-from autofit.dataset.listing import Frame, Listing, from_csv, from_frame, from_lists
+from autofit.dataset.listing import Frame, Listing, from_csv, from_frame, from_lists, require_lists
 from autofit.errors import UserError
 from autofit.printable import printable
 from autofit.storage.user_path import user_path
@@ -80,8 +80,10 @@ def _listing(data: Any, labels: Any, class_names: Sequence[str], asked: Asked) -
             raise UserError("labels belong to a list of paths, and a DataFrame has its own: give one of the two")
         return from_frame(data, asked)
     if labels is not None:
-        paths = [data] if isinstance(data, str | os.PathLike) else list(data)
-        labels = [labels] if len(paths) == 1 and isinstance(labels, str) else labels
+        paths = [data] if isinstance(data, str | os.PathLike) else data
+        if isinstance(labels, str) and isinstance(paths, Sized) and len(paths) == 1:
+            labels = [labels]
+        require_lists(paths, labels)
         return from_lists(paths, _named(labels, class_names), asked)
     if not isinstance(data, str | os.PathLike):
         raise UserError("the labels of the listed paths are missing: give labels= with one list for each path")

@@ -221,10 +221,7 @@ def _from_lists(
     root: str,
     groups: Iterable[str] | None = None,
 ) -> Listing:
-    if isinstance(labels, str):  # each letter would be a label
-        raise UserError(f"the labels are the text {labels[:40]!r}: give a list with one label for each path")
-    if any(isinstance(given, set | frozenset) for given in (paths, labels)):
-        raise UserError("the paths or labels are a set, which has no order: give lists")
+    require_lists(paths, labels)
     paths, labels = _plain_list(paths), _plain_list(labels)
     if len(paths) != len(labels):
         raise UserError(f"there are {len(paths)} paths and {len(labels)} labels: give one label for each path")
@@ -233,6 +230,21 @@ def _from_lists(
     of_rows = _plain_list(splits) if splits is not None else None
     rows = _rows_of_lists(paths, labels, of_rows, repeat("") if groups is None else groups, places, meaning)
     return Listing(rows, root, places, multi_label=asked.multi_label)
+
+
+def require_lists(paths: object, labels: object) -> None:
+    """Check that paths and labels are lists, or the like.
+
+    Raises:
+        UserError: one of them is a single thing, or has no order.
+    """
+    if isinstance(labels, str):  # each letter would be a label
+        raise UserError(f"the labels are the text {labels[:40]!r}: give a list with one label for each path")
+    if any(isinstance(given, set | frozenset) for given in (paths, labels)):
+        raise UserError("the paths or labels are a set, which has no order: give lists")
+    for name, given in {"paths": paths, "labels": labels}.items():
+        if not isinstance(given, Iterable):
+            raise UserError(f"the {name} are {printable(repr(given)[:40])}: give a list with one label for each path")
 
 
 def _rows_of_lists(

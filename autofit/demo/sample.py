@@ -32,7 +32,7 @@ def sample(folder: str | PathLike[str] = FOLDER) -> Path:
     Raises:
         UserError: the folder cannot be written, or holds something else.
     """
-    path = user_path(folder)
+    path = user_path(folder, "folder")
     _refuse_what_is_not_ours(path)
     try:
         write_photos(path)

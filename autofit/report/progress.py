@@ -22,6 +22,7 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
+from autofit.errors import UserError
 from autofit.printable import printable
 from autofit.protocol.messages import EpochEnd, Phase, Progress
 from autofit.report.epoch_table import EpochTable
@@ -73,6 +74,10 @@ class ProgressView:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+SHOWING = ("scanning", "update", "working", "epoch_done", "message", "passthrough")
+"""The methods of a view that are called."""
 
 
 def write(stream: TextIO, text: str) -> None:
@@ -335,8 +340,17 @@ def showing(view: ProgressView | None) -> Iterator[ProgressView]:
 
     The view first names files in this folder that hide a package which is needed. In the block, warnings are not raised
     as errors, even where the user's settings ask for that.
+
+    Raises:
+        UserError: the given view lacks a method.
     """
-    with warnings_shown(), nullcontext(view) if view else progress_view() as shown:
+    lacking = [] if view is None else [name for name in SHOWING if not callable(getattr(view, name, None))]
+    if isinstance(view, type) or lacking:
+        raise UserError(
+            f"view is {printable(repr(view))[:80]}, which shows no progress: leave it out, or give an object with the "
+            f"methods {', '.join(SHOWING)}"
+        )
+    with warnings_shown(), progress_view() if view is None else nullcontext(view) as shown:
         for line in packages_to_name():
             shown.message(line)
         yield shown

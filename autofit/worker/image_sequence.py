@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import keras
@@ -140,6 +140,8 @@ def _files(image_paths: Sequence[str | os.PathLike[str]]) -> list[str]:
     """Check the paths and give them as text."""
     if isinstance(image_paths, str | bytes | os.PathLike):
         raise UserError(f"image_paths is {str(image_paths)[:80]!r}, one path; give a list of the image files")
+    if not isinstance(image_paths, Iterable):
+        raise UserError(f"image_paths is {repr(image_paths)[:80]}; give a list of the image files")
     paths = list(image_paths)
     if not paths:
         raise UserError("image_paths is empty; give at least one image file")

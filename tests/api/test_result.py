@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import sys
@@ -19,6 +20,7 @@ from autofit.api import prediction
 from autofit.api.evaluation import evaluate
 from autofit.api.prediction import load_images
 from autofit.api.result import Result, shown_path
+from autofit.api.training import run
 from autofit.config.options import make_options
 from autofit.dataset import ImageIndex
 from autofit.dataset.arrays import write_images
@@ -450,8 +452,39 @@ def test_preprocessing_is_the_decoding_of_the_training(tmp_path: Path) -> None:
     (tmp_path / "notes.md").write_text("no image")
     with pytest.raises(UserError, match=r"notes\.md cannot be read: not an image of a known format"):
         load_images(tmp_path / "notes.md", 32)
-    with pytest.raises(UserError, match="image_size is"):
+    with pytest.raises(UserError, match=r"image_size must be one number or \(height, width\)"):
         load_images(photo, (32, 48, 3))
+
+
+@pytest.mark.parametrize("size", ["32x48", " 32X48 ", [32, 48], np.array([32, 48]), (np.int64(32), 48)], ids=repr)
+def test_a_size_is_given_as_to_a_training(tmp_path: Path, size: Any) -> None:
+    """What `run` takes was refused by `load_images`, or the other way round."""
+    photo = tmp_path / "a.png"
+    Image.new("RGB", (70, 50)).save(photo)
+    assert load_images(photo, size).shape == (1, 32, 48, 3)
+    assert make_options(image_size=size).image_size == (32, 48)
+    assert load_images(photo, "32").shape == (1, 32, 32, 3)
+
+
+@pytest.mark.parametrize(
+    ("data", "labels", "problem"),
+    [
+        (["a", "b"], 1.5, "the labels are 1.5: give a list with one label for each path"),
+        (["a", "b", "c"], "cat", "the labels are the text 'cat': give a list"),
+        ({"a", "b"}, ["cat", "dog"], "a set, which has no order"),
+        (3, ["cat"], "the paths are 3: give a list"),
+    ],
+)
+@pytest.mark.parametrize("multi_label", [False, True], ids=["one label", "several"])
+def test_what_are_no_lists_is_refused(
+    tmp_path: Path, asked: Predictions, data: Any, labels: Any, problem: str, *, multi_label: bool
+) -> None:
+    """It was a TypeError from below; or each letter was a label, and paths of a set were in any order."""
+    with pytest.raises(UserError, match=problem):
+        finished(tmp_path, multi_label=multi_label).evaluate(data, labels)
+    with pytest.raises(UserError, match=problem if data != 3 else "the data is 3"):
+        run(data, labels, multi_label=multi_label, run_dir=tmp_path / "other", view=ProgressView(io.StringIO()))
+    assert asked.calls == []
 
 
 def test_preprocessing_uses_the_range_of_numbers_of_the_training(tmp_path: Path) -> None:

@@ -178,10 +178,11 @@ def test_what_cannot_be_used_is_refused_at_once(
     [
         ("PHOTOS", "image_paths is 'PHOTOS', one path; give a list of the image files"),
         (Path("PHOTOS"), "image_paths is 'PHOTOS', one path; give a list of the image files"),
+        (None, "image_paths is None; give a list of the image files"),
         ([], "image_paths is empty; give at least one image file"),
         (["a.jpg", 3], "item 1 of image_paths is 3; give a file's path"),
     ],
-    ids=["folder", "path of a folder", "none", "number"],
+    ids=["folder", "path of a folder", "no list", "none", "number"],
 )
 def test_what_is_no_list_of_files_is_refused_at_once(given: Any, message: str) -> None:
     """Each letter of a folder's name would be a file, and none a mean of nothing in Keras."""
