@@ -32,6 +32,7 @@ from autofit.process.monitor import View
 from autofit.protocol.job import TrainingPlan, kernels_asked, tuning_asked, xla_asked
 from autofit.protocol.payload import Payload
 from autofit.protocol.precision import PrecisionChoice
+from autofit.report.probe_text import found_words
 from autofit.report.width import columns
 from autofit.runs import plan
 from autofit.runs.environment import software_of
@@ -266,9 +267,7 @@ def _probe_first(
     report = report.model_copy(update={"precision_choice": choice})
     with writing_in(files.path):
         report.save(files.probe)
-    largest = report.largest_feasible_batch
-    if largest == 0:
+    if report.largest_feasible_batch == 0:
         raise does_not_fit(report)
-    fits = f"up to {largest} images at once fit" if largest < most else f"{largest} images at once fit easily"
-    measurer.view.message(f"probe: {fits}, {report.recommended_batch} are as fast as any ({report.all_seconds:.0f} s)")
+    measurer.view.message(found_words(report, most))
     return report

@@ -102,6 +102,24 @@ def _precision_line(report: ProbeReport) -> list[tuple[str, str]]:
     return [("Precision", printable(f"{choice.precision}: {choice.why}"))] if choice else []
 
 
+def found_words(report: ProbeReport, most: int) -> str:
+    """What a probe before a training has found, as one line.
+
+    Args:
+        report: with a size that fits.
+        most: the largest size that was looked for.
+    """
+    largest, recommended = report.largest_feasible_batch, report.recommended_batch
+    if largest == 1:
+        found = "1 image at once fits easily" if most == 1 else "only 1 image at once fits"
+    elif largest == recommended >= most:
+        found = f"{largest} images at once fit easily and are as fast as any"
+    else:
+        fits = f"{largest} images at once fit easily" if largest >= most else f"up to {largest} images at once fit"
+        found = f"{fits}, {recommended} {'is' if recommended == 1 else 'are'} as fast as any"
+    return f"probe: {found} ({report.all_seconds:.0f} s)"
+
+
 def limit_name(report: ProbeReport) -> str:
     """The name of the limit, without its size."""
     return printable(report.limited_by.replace("_", " "))

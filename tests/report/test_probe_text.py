@@ -9,7 +9,8 @@ from rich.console import Console
 
 from autofit.probing.records import MemoryModelRecord, ProbeReport, TimeSpent
 from autofit.protocol.messages import Trial, Verdict
-from autofit.report.probe_text import noted_trial, probe_facts, probe_table, probe_text
+from autofit.report.probe_text import found_words, noted_trial, probe_facts, probe_table, probe_text
+from tests.support.records import make_probe_report
 
 
 def test_a_probe_as_plain_text(report: ProbeReport) -> None:
@@ -222,3 +223,20 @@ def test_gaps_in_the_allocator_are_told(report: ProbeReport) -> None:
     model = report.memory_model.model_copy(update={"fragmentation": 1.09})
     text = probe_text(report.model_copy(update={"memory_model": model})).replace("\n" + " " * 19, " ")
     assert "tensors with 9 % for the gaps between them" in text
+
+
+@pytest.mark.parametrize(
+    ("largest", "recommended", "most", "words"),
+    [
+        (64, 16, 32, "64 images at once fit easily, 16 are as fast as any"),
+        (8, 8, 8, "8 images at once fit easily and are as fast as any"),
+        (8, 1, 8, "8 images at once fit easily, 1 is as fast as any"),
+        (8, 4, 32, "up to 8 images at once fit, 4 are as fast as any"),
+        (8, 8, 32, "up to 8 images at once fit, 8 are as fast as any"),
+        (1, 1, 32, "only 1 image at once fits"),
+        (1, 1, 1, "1 image at once fits easily"),
+    ],
+)
+def test_what_a_training_is_told_of_its_probe(largest: int, recommended: int, most: int, words: str) -> None:
+    """`8 images at once fit easily, 8 are as fast as any` reads like a mistake, and one image has no plural."""
+    assert found_words(make_probe_report(recommended, largest), most) == f"probe: {words} (1 s)"
