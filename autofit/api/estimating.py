@@ -12,7 +12,7 @@ from autofit.api.estimate_result import EstimateResult
 from autofit.api.workers import import_paths, machine_for, payload_of
 from autofit.config.option_table import checked
 from autofit.config.options import Options, options_of_call
-from autofit.config.validators import several
+from autofit.config.validators import is_pair, several
 from autofit.errors import TrainingFailedError, UserError
 from autofit.machine.cards import CARDS
 from autofit.machine.hardware import Hardware
@@ -103,7 +103,7 @@ def estimate(  # noqa: PLR0913 - the options are the interface
             common | {"backbone": name, "image_size": size, "weights": "none", "trainable": _trained_layers(common)}
         )
         for name in _values_of(backbone)
-        for size in _values_of(image_size)
+        for size in ([image_size] if is_pair(image_size) else _values_of(image_size))
     ]
     if precision == "auto":
         raise UserError("precision 'auto' is measured on the machine that trains: give the one to estimate")
@@ -124,9 +124,8 @@ def _trained_layers(call: dict[str, Any]) -> str | None:
 
 
 def _values_of(value: Any) -> list[Any]:
-    """One value or several: a list, or a text with commas between. A pair of numbers is one image size."""
-    is_pair = isinstance(value, tuple) and all(isinstance(side, int) for side in value)
-    return [value] if is_pair else several(value) or [None]
+    """One value or several: a list, or a text with commas between."""
+    return several(value) or [None]
 
 
 def targets_of(memories: Sequence[Any], devices: Sequence[Any]) -> list[Target]:

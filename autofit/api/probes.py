@@ -13,7 +13,7 @@ from autofit.api.probe_result import ProbeResult, SweepResult
 from autofit.api.workers import machine_for, measurer_for, payload_of
 from autofit.config.option_table import checked
 from autofit.config.options import Options, options_of_call
-from autofit.config.validators import several
+from autofit.config.validators import is_pair, several
 from autofit.errors import DoesNotFitError, TrainingFailedError, UserError
 from autofit.probing.recommend import sweep_order
 from autofit.probing.records import ProbeReport, SweepFailure, SweepReport
@@ -123,7 +123,7 @@ def sweep(  # noqa: PLR0913 - the options are the interface
     Args:
         backbones: The networks, each as `backbone` of `run`: a list, or a text with commas.
         image_sizes: The sizes of the images in pixels, each as `image_size` of `run`: a list, or a text with commas.
-            Without any, each backbone is probed at its own size.
+            Without any, each backbone is probed at its own size. `[160, 192]` are two sizes, and `[(160, 192)]` is one.
         weights: The backbone's initial weights: `imagenet`, `none` (random), or a file. For a preset of KerasHub
             `imagenet` means its own.
         trainable: The layers that train: only the `head`, with a frozen backbone, or `all`. Default: `head` with
@@ -158,6 +158,11 @@ def sweep(  # noqa: PLR0913 - the options are the interface
         InterruptedRunError: Ctrl-C stopped it.
     """
     common = locals()
+    if is_pair(image_sizes):
+        sides = ", ".join(map(str, image_sizes))  # type: ignore[arg-type]  # it is a tuple
+        raise UserError(
+            f"image_sizes ({sides}) may be two sizes, or the height and width of one: give [{sides}] or [({sides})]"
+        )
     requests = [
         options_of_call(common | {"backbone": backbone, "image_size": image_size})
         for backbone in several(backbones)

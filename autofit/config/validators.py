@@ -8,6 +8,7 @@ import operator
 import os
 import re
 from collections.abc import Iterable, Sized
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -120,6 +121,11 @@ def several(value: Any) -> list[Any]:
     if isinstance(value, str):
         return [part.strip() for part in value.split(",") if part.strip()]
     return list(value) if isinstance(value, Iterable) else [value]
+
+
+def is_pair(value: Any) -> bool:
+    """Whether a value is a tuple of two whole numbers, such as (height, width)."""
+    return isinstance(value, tuple) and len(value) == 2 and all(isinstance(side, Integral) for side in value)  # noqa: PLR2004
 
 
 def absolute_path(name: str, value: Any) -> Path:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from autofit import api
@@ -80,6 +81,16 @@ def test_the_network_is_that_of_a_training_with_weights_but_needs_none(measured:
     [request] = measured.requests
     assert (request.workload.weights, request.workload.trainable) == ("none", "head")
     assert request.workload.image_size == (64, 96)
+
+
+def test_only_a_pair_is_one_size(measured: Measured) -> None:
+    """Memories in a tuple, and three sizes, would be refused as a size of too many sides."""
+    found = estimate(image_size=(64, 96, 128), memory=(8 * GB, 16 * GB))
+    assert [request.workload.image_size for request in measured.requests] == [(side, side) for side in (64, 96, 128)]
+    assert [one.memory_bytes for one in found.estimates] == [8 * GB, 16 * GB] * 3
+    measured.requests.clear()
+    estimate(image_size=(np.int64(64), np.int64(96)), memory=8 * GB, profile=False)
+    assert [request.workload.image_size for request in measured.requests] == [(64, 96)]
 
 
 def test_a_second_estimate_is_at_once_unless_asked_to_measure(measured: Measured) -> None:

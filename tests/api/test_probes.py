@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 
 from autofit import api
@@ -58,12 +59,22 @@ def test_a_sweep_is_checked_before_its_first_trial(stages: Stages, view: Recordi
     assert stages.probes == []
 
 
+@pytest.mark.parametrize("sizes", [(160, 224), (np.int64(160), 224)], ids=repr)
+def test_a_pair_that_may_be_one_size_or_two_is_refused(stages: Stages, view: RecordingView, sizes: Any) -> None:
+    """A tuple is one size for `run` and `estimate`, and was two here: another network than was meant was probed."""
+    with pytest.raises(UserError, match=r"\(160, 224\) may be two sizes, .* give \[160, 224\] or \[\(160, 224\)\]$"):
+        api.sweep("VGG16", sizes, view=view)
+    api.sweep("VGG16", [(160, 224)], weights=None, trainable="head", view=view)
+    assert [request.workload.image_size for request, _ in stages.probes] == [(160, 224)]
+
+
 def test_a_sweep_takes_one_network_or_a_text_with_commas(stages: Stages, view: RecordingView) -> None:
     """`sweep("ResNet50")` would look for a network `R`, `image_sizes=96` be a TypeError, and nothing be a result."""
-    for backbones, sizes, count in (("VGG16", 96, 1), ("VGG16, MobileNetV2", "96,128", 4), (["VGG16"], (96, 128), 2)):
+    for backbones, sizes, count in (("VGG16", 96, 1), ("VGG16, MobileNetV2", "96,128", 4), (["VGG16"], [96, 128], 2)):
         stages.probes.clear()
         swept = api.sweep(backbones, sizes, weights=None, trainable="head", view=view)
         assert (len(swept.probes), len(stages.probes)) == (count, count)
+    assert len(api.sweep("VGG16", (96, "64x128", 160), weights=None, trainable="head", view=view).probes) == 3
     nothing: tuple[Any, ...] = ([], "", None)
     for backbones in nothing:
         with pytest.raises(UserError, match="name one or more networks"):
