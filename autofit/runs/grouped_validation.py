@@ -41,6 +41,8 @@ def grouped_validation(files: RunDirectory, record: RunRecord) -> GroupedValidat
         index = listed_images(files, record.data)
     except UserError:  # the list is damaged
         return NOT_GROUPED
+    if not index.groups:  # somebody has changed it
+        return NOT_GROUPED
     groups = np.asarray(index.groups[index.train_count :], np.int64)
     rows = read_probabilities(files.validation, index.validation_count, len(index.class_names))
     hits = None if rows is None else _hits(index, rows)

@@ -74,6 +74,12 @@ def test_without_predictions_each_patient_is_an_image(files: RunDirectory) -> No
     """A run whose predictions are too many to be kept would have the error of independent images."""
     files.validation.unlink()
     assert grouped_validation(files, record()) == (8, 8)
+
+
+def test_a_list_that_was_changed_has_no_groups(files: RunDirectory) -> None:
+    """A run that is finished would end in a traceback."""
+    replace(INDEX, groups=array("i")).write_csv(files.samples)
+    assert grouped_validation(files, record()) == NOT_GROUPED
     files.samples.write_text("forged")
     assert grouped_validation(files, record()) == NOT_GROUPED
 
