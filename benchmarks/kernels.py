@@ -29,7 +29,7 @@ from autofit.process.launch import ProcessLauncher
 from autofit.process.monitor import monitored
 from autofit.protocol.job import AUTOTUNE_VARIABLE, XLA_VARIABLE, Job, TrialsJob, xla_flags
 from autofit.protocol.messages import Request, Trial
-from autofit.report.progress import ProgressView
+from autofit.report.views import ProgressView
 from autofit.runs.memory_budget import memory_budget
 from autofit.runs.model_source import model_source
 from autofit.storage.run_directory import AttemptDirectory

@@ -35,7 +35,7 @@ from autofit.process.launch import ProcessLauncher
 from autofit.process.monitor import monitored
 from autofit.protocol.job import Job, TrialsJob
 from autofit.protocol.messages import Request, Trial, Verdict
-from autofit.report.progress import ProgressView
+from autofit.report.views import ProgressView
 from autofit.runs.memory_budget import memory_budget
 from autofit.runs.model_source import model_source, on_rung
 from autofit.storage.run_directory import AttemptDirectory

@@ -16,7 +16,7 @@ from autofit.cache.identity import Identities, identities_of
 from autofit.cache.store import CacheStore, default_limit_bytes
 from autofit.machine import hardware
 from autofit.printable import printable
-from autofit.report.progress import ProgressView
+from autofit.report.views import ProgressView
 from autofit.report.words import count_of
 from autofit.worker.features.alike_rows import RIVAL, alike_rows
 from autofit.worker.features.head_rows import labelled_rows

@@ -18,7 +18,8 @@ from autofit.dataset.found import kinds_text
 from autofit.input.image_sizes import sizes_line
 from autofit.machine import hardware
 from autofit.printable import printable
-from autofit.report.progress import ProgressView, showing
+from autofit.report.progress import showing
+from autofit.report.views import ProgressView
 from autofit.runs.data_check import AllImages, known_findings, with_alike_features, with_doubts, with_survey
 from autofit.runs.data_findings import DataFindings
 from autofit.storage.scratch import scratch_folder

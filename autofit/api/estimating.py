@@ -27,7 +27,8 @@ from autofit.profiles.lines import LineStore
 from autofit.profiles.store import default_folder
 from autofit.protocol.payload import Payload
 from autofit.report.probe_text import workload_words
-from autofit.report.progress import ProgressView, showing
+from autofit.report.progress import showing
+from autofit.report.views import ProgressView
 from autofit.runs.memory_budget import limited_by, memory_budget
 from autofit.runs.model_source import model_source, workload
 from autofit.runs.what_would_help import advice_for

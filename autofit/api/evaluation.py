@@ -8,7 +8,7 @@ from typing import Any
 
 from autofit.api.evaluation_result import EvaluationResult
 from autofit.api.result import Result
-from autofit.report.progress import ProgressView
+from autofit.report.views import ProgressView
 
 
 def evaluate(

@@ -15,7 +15,8 @@ from autofit.dataset import ImageIndex
 from autofit.dataset.spread import spread_over
 from autofit.errors import StorageError, UserError
 from autofit.protocol.model_jobs import ExportFormat
-from autofit.report.progress import ProgressView, showing
+from autofit.report.progress import showing
+from autofit.report.views import ProgressView
 from autofit.runs.export import (
     FILE_NAMES,
     FORMATS,

@@ -27,7 +27,8 @@ from autofit.errors import InterruptedRunError, UserError
 from autofit.machine.hardware import Hardware
 from autofit.protocol.cache_job import CacheJob, ShardJob
 from autofit.protocol.job import Event
-from autofit.report.progress import ProgressView, showing
+from autofit.report.progress import showing
+from autofit.report.views import ProgressView
 from autofit.runs.collect_result import events_of
 from autofit.runs.memory_budget import largest_decoded_batch, memory_budget
 from autofit.runs.supervisor import Supervisor

@@ -24,7 +24,7 @@ from autofit.dataset import ImageIndex
 from autofit.errors import AutofitError, InterruptedRunError, StorageError, TrainingFailedError, UserError
 from autofit.protocol.cache_job import ShardJob
 from autofit.protocol.messages import Phase, Progress
-from autofit.report.progress import ProgressView
+from autofit.report.views import ProgressView
 from autofit.report.words import count_of
 from autofit.runs.model_source import model_source
 from autofit.storage.system_errors import reason

@@ -15,7 +15,7 @@ from autofit.config.options import Options
 from autofit.dataset import ImageIndex
 from autofit.dataset.asked import Asked, refuse_groups
 from autofit.input.patient_call import patiently
-from autofit.report.progress import ProgressView
+from autofit.report.views import ProgressView
 
 T = TypeVar("T")
 

@@ -16,7 +16,7 @@ from autofit.dataset import ImageIndex
 from autofit.dataset.label_doubts import Doubts, read_doubts
 from autofit.errors import AutofitError, InterruptedRunError
 from autofit.protocol.messages import Progress
-from autofit.report.progress import ProgressView
+from autofit.report.views import ProgressView
 from autofit.storage.run_directory import RunDirectory
 from autofit.storage.run_lock import RunLock
 from autofit.storage.scratch import scratch_folder

@@ -31,7 +31,7 @@ from autofit.errors import AutofitError, StorageError, UserError
 from autofit.process.launch import Launcher
 from autofit.protocol.cache_job import CacheJob, ShardAnswer, ShardJob
 from autofit.protocol.job import Event
-from autofit.report.progress import ProgressView
+from autofit.report.views import ProgressView
 from autofit.runs.asked_extraction import AskedExtraction
 from autofit.runs.memory_budget import largest_decoded_batch, memory_budget
 from autofit.runs.model_source import workload

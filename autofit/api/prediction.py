@@ -33,7 +33,8 @@ from autofit.process.launch import Launcher, ProcessLauncher
 from autofit.process.monitor import View
 from autofit.profiles.store import NoProfiles, ProfileStore, default_folder, shipped_folder
 from autofit.protocol.messages import BadImage
-from autofit.report.progress import ProgressView, progress_view, showing
+from autofit.report.progress import progress_view, showing
+from autofit.report.views import ProgressView
 from autofit.report.words import count_of
 from autofit.runs.evaluation import Evaluation
 from autofit.runs.multi_label_evaluation import evaluation_of

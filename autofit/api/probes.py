@@ -19,7 +19,8 @@ from autofit.probing.recommend import sweep_order
 from autofit.probing.records import ProbeReport, SweepFailure, SweepReport
 from autofit.process.monitor import View
 from autofit.report.probe_text import workload_words
-from autofit.report.progress import ProgressView, showing
+from autofit.report.progress import showing
+from autofit.report.views import ProgressView
 from autofit.runs.model_source import workload
 from autofit.runs.run_record import settled
 from autofit.runs.what_would_help import advice_after, tried_rungs, tried_words

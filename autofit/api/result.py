@@ -17,8 +17,9 @@ from autofit.errors import UserError
 from autofit.machine.keras_settings import other_backend
 from autofit.printable import printable
 from autofit.protocol.messages import BadImage, OomEvent
-from autofit.report.progress import ProgressView, showing
+from autofit.report.progress import showing
 from autofit.report.run_text import resume_command, run_summary
+from autofit.report.views import ProgressView
 from autofit.runs.result_record import AttemptRecord, ResultRecord
 from autofit.runs.run_record import RunRecord
 from autofit.runs.warm_model import WARM

@@ -23,7 +23,8 @@ from autofit.api.workers import ModelFunction, code_of_run, machine_for, payload
 from autofit.config.option_table import AGAIN
 from autofit.config.options import changed_options
 from autofit.process.signals import stop_signals
-from autofit.report.progress import ProgressView, showing
+from autofit.report.progress import showing
+from autofit.report.views import ProgressView
 from autofit.runs.result_record import is_finished
 from autofit.storage.run_directory import RunDirectory
 from autofit.storage.run_lock import RunLock

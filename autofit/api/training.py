@@ -33,7 +33,8 @@ from autofit.dataset import HeldOut, ImageIndex
 from autofit.dataset.contents import odd_files, require_images
 from autofit.process.signals import stop_signals
 from autofit.protocol.payload import Payload
-from autofit.report.progress import ProgressView, showing
+from autofit.report.progress import showing
+from autofit.report.views import ProgressView
 from autofit.runs.result_record import is_finished
 from autofit.storage.run_directory import RunDirectory
 from autofit.storage.run_lock import RunLock

@@ -14,7 +14,7 @@ from autofit.storage.user_path import user_path
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from autofit.report.progress import ProgressView
+    from autofit.report.views import ProgressView
 
 
 def progress(*, quiet: bool = False) -> ProgressView:
@@ -61,7 +61,7 @@ def say(text: str) -> None:
     Raises:
         StorageError: standard output is a file that cannot be written.
     """
-    from autofit.report.progress import write  # noqa: PLC0415
+    from autofit.report.views import write  # noqa: PLC0415
 
     try:
         write(sys.stdout, text + "\n")

@@ -12,7 +12,7 @@ from autofit.demo.data import write_photos
 from autofit.errors import TrainingFailedError
 from autofit.probing.records import ProbeReport
 from autofit.protocol.messages import Verdict
-from autofit.report.progress import ProgressView
+from autofit.report.views import ProgressView
 
 NETWORK: Final = "autofit.demo.network:digit_network"
 BATCH_SIZE: Final = 64

@@ -1,6 +1,7 @@
 """Everything a user sees of a probe, a sweep, a run and this machine: progress views, text, plots and HTML pages.
 
-- `progress`: the progress views for a terminal, a notebook and a log; `progress_text`: a heartbeat as one line.
+- `views`: the progress views for a terminal, a notebook and a log; `progress`: which one it is; `progress_text`: a
+  heartbeat as one line.
 - `run_text`, `probe_text`, `sweep_text`, `profile_text`, `cache_text`, `doctor_text`: one kind of record each, as text.
 - `ladder_text`: the rungs that a probe tried.
 - `estimate_text`: what fits other machines, as text and as a card.

@@ -29,7 +29,7 @@ from autofit.input.decode import decode_image
 from autofit.machine.hardware import detect
 from autofit.process.launch import Launcher, ProcessLauncher
 from autofit.protocol.messages import BadImage, Verdict
-from autofit.report.progress import ProgressView
+from autofit.report.views import ProgressView
 from autofit.runs import warm_model
 from autofit.runs.plan import training_plan
 from autofit.runs.prediction import BATCH_SIZE, SavedModel

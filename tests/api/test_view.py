@@ -10,7 +10,7 @@ import pytest
 
 import autofit
 from autofit.errors import TrainingFailedError, UserError
-from autofit.report.progress import ProgressView
+from autofit.report.views import ProgressView
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -25,7 +25,7 @@ from autofit.errors import AutofitError
 from autofit.mirror.mirror import Mirror
 from autofit.mirror.patience import PATIENCE
 from autofit.process.launch import ProcessLauncher
-from autofit.report.progress import ProgressView
+from autofit.report.views import ProgressView
 
 STUB_WORKER = Path(__file__).with_name("stub_worker.py")
 STUB: dict[str, Any] = {"weights": None, "epochs": 2, "batch_size": 4, "checkpoint_every": 2, "validation": 0}

@@ -17,7 +17,7 @@ from autofit.config.options import make_options
 from autofit.probing.estimate import EstimateReport
 from autofit.probing.records import ProbeReport, SweepReport
 from autofit.protocol.messages import Trial, Verdict
-from autofit.report.progress import ProgressView
+from autofit.report.views import ProgressView
 from autofit.runs.model_source import workload
 
 

@@ -16,7 +16,7 @@ from autofit import api
 from autofit.api.predictions import Predictions
 from autofit.cli import run_command_line
 from autofit.protocol.messages import BadImage
-from autofit.report.progress import ProgressView
+from autofit.report.views import ProgressView
 from autofit.runs.evaluation import evaluation
 from tests.cli.fake_api import failure
 

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from autofit.report.progress import PlainView, progress_view
+from autofit.report.progress import progress_view
 from autofit.report.steady_stream import steady
+from autofit.report.views import PlainView
 from tests.support.paths import child_environment
 
 

@@ -15,7 +15,7 @@ from autofit.demo import demo_run
 from autofit.errors import TrainingFailedError
 from autofit.probing.records import ProbeReport
 from autofit.protocol.messages import Trial, Verdict
-from autofit.report.progress import ProgressView
+from autofit.report.views import ProgressView
 from autofit.runs.model_source import workload
 
 BASE_BYTES, IMAGE_BYTES = 20_000_000, 2_000_000

@@ -24,7 +24,7 @@ from autofit.mirror.mirror import Mirror
 from autofit.mirror.patience import MirrorPatience
 from autofit.process.launch import ProcessLauncher
 from autofit.report.markup import Html
-from autofit.report.progress import ProgressView
+from autofit.report.views import ProgressView
 from autofit.storage.run_directory import AttemptDirectory, RunDirectory
 from tests.support.paths import AUTOFIT_PATH, CHILDREN
 from tests.support.processes import kill_with_children

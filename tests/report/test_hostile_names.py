@@ -38,7 +38,6 @@ from autofit.report import (
     prediction_text,
     probe_text,
     profile_text,
-    progress,
     progress_text,
     repeated_run,
     result_card,
@@ -47,6 +46,7 @@ from autofit.report import (
     run_text,
     sweep_plot,
     sweep_text,
+    views,
     what_was_run,
 )
 from autofit.report.epoch_table import EpochTable
@@ -265,7 +265,7 @@ def test_progress() -> None:
     beat = Progress(time=0.0, phase=Phase.TRAIN, steps=2, step=1, metrics={NAME: 0.5})
     end = EpochEnd(epoch=0, metrics={NAME: 0.5})
     stream = io.StringIO()
-    view = progress.PlainView(stream)
+    view = views.PlainView(stream)
     view.message(NAME)
     view.update(beat, epochs=2)
     view.epoch_done(end, epochs=2)

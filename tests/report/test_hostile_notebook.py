@@ -27,7 +27,7 @@ from autofit.cli.prediction_json import JsonAnswer
 from autofit.probing.estimate import EstimateReport, Target, estimated
 from autofit.probing.records import ProbeReport, SweepReport
 from autofit.protocol.messages import BadImage, EpochEnd, Phase, Progress
-from autofit.report.progress import NotebookView
+from autofit.report.views import NotebookView
 from autofit.runs.data_findings import DataFindings, FoundImage, LabelDoubt
 from autofit.runs.predicted_images import ClassFigures, PredictedImage
 from tests.api.test_result import finished

@@ -17,8 +17,9 @@ from autofit.process.launch import Exit
 from autofit.process.monitor import MonitoredWorker
 from autofit.protocol.job import Event
 from autofit.protocol.messages import EpochEnd, OomEvent, Phase, Progress, Request
-from autofit.report.progress import LiveView, NotebookView, PlainView, ProgressView, can_redraw, progress_view
+from autofit.report.progress import can_redraw, progress_view
 from autofit.report.progress_text import Status, describe, shortened
+from autofit.report.views import LiveView, NotebookView, PlainView, ProgressView
 from autofit.report.width import in_columns
 from autofit.storage.run_directory import AttemptDirectory
 

@@ -14,7 +14,7 @@ from autofit.protocol.job import Event, Job
 from autofit.protocol.messages import MemoryBudget, PredictRequest, Progress, Request
 from autofit.protocol.model_jobs import PredictJob
 from autofit.protocol.payload import Payload
-from autofit.report.progress import ProgressView
+from autofit.report.views import ProgressView
 from autofit.storage.run_directory import AttemptDirectory
 
 ROWS = np.array([[0.7, 0.2, 0.1], [0.1, 0.8, 0.1]], np.float32)

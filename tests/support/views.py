@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 
 from autofit.protocol.messages import EpochEnd, Progress
-from autofit.report.progress import ProgressView
+from autofit.report.views import ProgressView
 
 
 class RecordingView(ProgressView):
