@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
@@ -139,7 +140,8 @@ def choose_columns(
         return None
     said = _not_followed(unfollowed, examples) if unfollowed else None
     has_boxes = sum(map(_is_of_box, others)) >= SIDES_OF_BOX
-    free = [name for name in others if name not in {split, *marks} and others.count(name) == 1]
+    times, used = Counter(others), {split, *marks}
+    free = [name for name in others if name not in used and times[name] == 1]
     alike, signed = group_like(free, examples), are_signed(marks, examples)
     return Columns(path, label or "", split, marks, said, has_boxes, group or alike, group is not None, signed)
 
