@@ -66,10 +66,10 @@ def check(  # noqa: PLR0913 - as `run`, which it looks at data for
             `imagenet` means its own.
         image_size: The size of the images in pixels: `160`, or `160x192` (height x width). In Python also `(160, 192)`.
             Default: the backbone's or the model's own, else 224.
-        validation: The images to validate on: a share of each class, a folder, or a CSV file. In Python also a
+        validation: The images to validate on: a share of each class, a folder, or a CSV or JSON file. In Python also a
             DataFrame. Where the data has images for validation (`val/`, a column `split`), a share above 0 means these.
-        test: The images to judge the finished model by: a folder or a CSV file. In Python also a DataFrame. They are
-            never trained on. Default: those that the data has (`test/`, a column `split`), if any.
+        test: The images to judge the finished model by: a folder, or a CSV or JSON file. In Python also a DataFrame.
+            They are never trained on. Default: those that the data has (`test/`, a column `split`), if any.
         path_column: The column of a table that holds the paths. Default: `path`, or another usual name.
         label_column: The column of a table that holds the labels. With `multi_label` also `a,b,c`, or a list in Python:
             the columns of 0 and 1, one for each label. Default: `label`, or another usual name.

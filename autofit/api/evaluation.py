@@ -26,9 +26,9 @@ def evaluate(
 
     Args:
         run_dir: The run directory of a run that has ended.
-        data: As in `run`: a folder with one subfolder for each class, a CSV file or a DataFrame with the columns `path`
-            and `label`, a list of paths, arrays or PIL images or an array with `labels`, or a dataset of pairs. Not
-            every class has to have images.
+        data: As in `run`: a folder with one subfolder for each class, a CSV or JSON file or a DataFrame with the
+            columns `path` and `label`, a list of paths, arrays or PIL images or an array with `labels`, or a dataset of
+            pairs. Not every class has to have images.
         labels: A class name, or its index in `Result.labels`, for each image of a list or array. With `multi_label` a
             list of names for each, or rows of 0 and 1.
         views: How many views of each image are predicted; the mean of their probabilities is the answer.

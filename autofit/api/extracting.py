@@ -98,10 +98,10 @@ def extract(  # noqa: PLR0913 - as `run`, for whose trainings it extracts
             for 16 bits, and mostly slow on a CPU. `auto` measures float32 and 16 bits where the machine has such units,
             and takes 16 bits if they are clearly faster and features and loss differ by a few percent at most.
             `estimate` and `extract` do not take `auto`.
-        validation: The images to validate on: a share of each class, a folder, or a CSV file. In Python also a
+        validation: The images to validate on: a share of each class, a folder, or a CSV or JSON file. In Python also a
             DataFrame. Where the data has images for validation (`val/`, a column `split`), a share above 0 means these.
-        test: The images to judge the finished model by: a folder or a CSV file. In Python also a DataFrame. They are
-            never trained on. Default: those that the data has (`test/`, a column `split`), if any.
+        test: The images to judge the finished model by: a folder, or a CSV or JSON file. In Python also a DataFrame.
+            They are never trained on. Default: those that the data has (`test/`, a column `split`), if any.
         path_column: The column of a table that holds the paths. Default: `path`, or another usual name.
         label_column: The column of a table that holds the labels. With `multi_label` also `a,b,c`, or a list in Python:
             the columns of 0 and 1, one for each label. Default: `label`, or another usual name.

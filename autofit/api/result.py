@@ -260,9 +260,9 @@ class Result(ResultFigures):
         The worker stays for further calls, as in `predict`.
 
         Args:
-            data: as in `run`: a folder with one subfolder for each class, a CSV file or a DataFrame with the columns
-                `path` and `label`, a list of paths, arrays or PIL images or an array with `labels`, or a dataset of
-                pairs. Not every class has to have images.
+            data: as in `run`: a folder with one subfolder for each class, a CSV or JSON file or a DataFrame with the
+                columns `path` and `label`, a list of paths, arrays or PIL images or an array with `labels`, or a
+                dataset of pairs. Not every class has to have images.
             labels: for each image its class: the name, or the index in `Result.labels`. If the class names are numbers
                 (as they are if the labels of training were numbers), a number is a name. With `multi_label` a list of
                 names for each image, or rows of 0 and 1.

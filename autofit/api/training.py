@@ -103,10 +103,10 @@ def run(  # noqa: PLR0913 - the options are the interface
 
     Args:
         data: A folder with one subfolder for each class, or with `train/`, `val/` and `test/` that have them; a CSV
-            file or a DataFrame with a column of paths and one of labels; or a list of paths. Also images in memory: an
-            array `(n, height, width, channels)`, a list of arrays or PIL images, a `tf.data.Dataset` or a `PyDataset`
-            of images and labels. They are written to `images/` in the run directory; `validation` and `test` may then
-            be datasets or pairs `(images, labels)`.
+            or JSON file or a DataFrame with a column of paths and one of labels; or a list of paths. Also images in
+            memory: an array `(n, height, width, channels)`, a list of arrays or PIL images, a `tf.data.Dataset` or a
+            `PyDataset` of images and labels. They are written to `images/` in the run directory; `validation` and
+            `test` may then be datasets or pairs `(images, labels)`.
         labels: A class name or number for each path or image of a list or array, or one-hot rows for images. With
             `multi_label` a list of names for each, or rows of 0 and 1.
         backbone: A network of `keras.applications`, by name, or `hub:` and a preset of KerasHub: its name or its
@@ -167,10 +167,10 @@ def run(  # noqa: PLR0913 - the options are the interface
             `accuracy`, or another metric of the run, such as `val_auc`. `early_stopping` follows it too. `auto` is
             `val_loss`, and in fine-tuning `val_accuracy`; without validation images `loss` and `accuracy`.
         early_stopping: Stop after this many epochs in a row without a better validation loss, or metric of `monitor`.
-        validation: The images to validate on: a share of each class, a folder, or a CSV file. In Python also a
+        validation: The images to validate on: a share of each class, a folder, or a CSV or JSON file. In Python also a
             DataFrame. Where the data has images for validation (`val/`, a column `split`), a share above 0 means these.
-        test: The images to judge the finished model by: a folder or a CSV file. In Python also a DataFrame. They are
-            never trained on. Default: those that the data has (`test/`, a column `split`), if any.
+        test: The images to judge the finished model by: a folder, or a CSV or JSON file. In Python also a DataFrame.
+            They are never trained on. Default: those that the data has (`test/`, a column `split`), if any.
         path_column: The column of a table that holds the paths. Default: `path`, or another usual name.
         label_column: The column of a table that holds the labels. With `multi_label` also `a,b,c`, or a list in Python:
             the columns of 0 and 1, one for each label. Default: `label`, or another usual name.

@@ -17,7 +17,7 @@ FOUND = 1
 @takes_options("check")
 def check(
     data: Annotated[
-        str, typer.Argument(metavar="DATA", help="A folder with one subfolder for each class, or a CSV file.")
+        str, typer.Argument(metavar="DATA", help="A folder with one subfolder for each class, or a CSV or JSON file.")
     ],
     *,
     labels: Annotated[

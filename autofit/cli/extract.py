@@ -16,7 +16,7 @@ from autofit.storage.leases import LEASE_SECONDS
 @takes_options("extract")
 def extract(
     data: Annotated[
-        str, typer.Argument(metavar="DATA", help="A folder with one subfolder for each class, or a CSV file.")
+        str, typer.Argument(metavar="DATA", help="A folder with one subfolder for each class, or a CSV or JSON file.")
     ],
     *,
     cache: Annotated[

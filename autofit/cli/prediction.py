@@ -138,7 +138,7 @@ class _Answer:
 def evaluate(
     run_dir: RunDir,
     data: Annotated[
-        str, typer.Argument(metavar="DATA", help="A folder with one subfolder for each class, or a CSV file.")
+        str, typer.Argument(metavar="DATA", help="A folder with one subfolder for each class, or a CSV or JSON file.")
     ],
     *,
     views: Views = 1,

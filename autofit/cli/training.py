@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 @takes_options("run")
 def train(
     data: Annotated[
-        str, typer.Argument(metavar="DATA", help="A folder with one subfolder for each class, or a CSV file.")
+        str, typer.Argument(metavar="DATA", help="A folder with one subfolder for each class, or a CSV or JSON file.")
     ],
     *,
     quiet: Quiet = False,

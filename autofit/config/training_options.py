@@ -278,7 +278,7 @@ TRAINING = (
     Option(
         "validation",
         0.2,
-        "The images to validate on: a share of each class, a folder, or a CSV file.",
+        "The images to validate on: a share of each class, a folder, or a CSV or JSON file.",
         "In Python also a DataFrame. Where the data has images for validation (`val/`, a column `split`), a share "
         "above 0 means these.",
         check=validation_source,
@@ -288,7 +288,7 @@ TRAINING = (
     Option(
         "test",
         None,
-        "The images to judge the finished model by: a folder or a CSV file.",
+        "The images to judge the finished model by: a folder, or a CSV or JSON file.",
         "In Python also a DataFrame. They are never trained on. Default: those that the data has (`test/`, a column "
         "`split`), if any.",
         commands=OF_DATA,

@@ -20,9 +20,10 @@ from autofit.dataset.groups import Grouping, same_column
 from autofit.dataset.label_sets import KnownLabels, names_of_set
 from autofit.dataset.labels import other_notation
 from autofit.dataset.layout import class_folders
-from autofit.dataset.listing import Frame, from_csv, from_frame
+from autofit.dataset.listing import Frame, from_frame
 from autofit.dataset.sources import existing_source, leads_to_folder
 from autofit.dataset.split import Classes
+from autofit.dataset.table_files import from_file
 from autofit.errors import UserError
 from autofit.printable import printable
 
@@ -90,7 +91,7 @@ def _given_images(
             if asked.multi_label:
                 raise UserError(f"the {split} images are a folder, and its images have one label each: {TABLE_NEEDED}")
             return find_images(class_folders(path), root, progress)
-        listing = from_csv(Path(path), asked)
+        listing = from_file(Path(path), asked)
     elif isinstance(given, Frame):
         listing = from_frame(given, asked)
     else:

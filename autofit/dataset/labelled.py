@@ -18,7 +18,8 @@ from autofit.dataset.folder import find_images
 from autofit.dataset.found import Progress
 from autofit.dataset.groups import numbers_of_values
 from autofit.dataset.labels import label_of, other_notation
-from autofit.dataset.listing import Frame, Listing, from_csv, from_frame, require_lists
+from autofit.dataset.listing import Frame, Listing, from_frame, require_lists
+from autofit.dataset.table_files import from_file
 from autofit.errors import UserError
 from autofit.printable import printable
 from autofit.storage.user_path import user_path
@@ -43,8 +44,8 @@ def labelled_images(
     """Find the images and their classes. Only folders are read; no image is opened.
 
     Args:
-        data: a folder with one subfolder per class, a CSV file or a DataFrame with the columns `path` and `label`; one
-            path or several, or images in memory, with `labels`; or a dataset.
+        data: a folder with one subfolder per class, a CSV or JSON file or a DataFrame with the columns `path` and
+            `label`; one path or several, or images in memory, with `labels`; or a dataset.
         labels: for each path its class: the name, or the number in `class_names`. If the class names are numbers, a
             number is a name.
         class_names: the classes of the run. Not every class has to have images.
@@ -87,9 +88,9 @@ def _found(data: Any, labels: Iterable[object] | None, class_names: Sequence[str
             return _of_folder(str(path), class_names)
         if not path.is_file():
             raise UserError(
-                f"{printable(os.fspath(data))} does not exist: give a folder, a CSV file, or paths with labels"
+                f"{printable(os.fspath(data))} does not exist: give a folder, a CSV or JSON file, or paths with labels"
             )
-        return _of_table(from_csv(path, asked), class_names, asked)
+        return _of_table(from_file(path, asked), class_names, asked)
     if isinstance(data, Frame):
         return _of_table(from_frame(data, asked), class_names, asked)
     raise UserError("the labels of the listed paths are missing: give labels= with one label for each path")

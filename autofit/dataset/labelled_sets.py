@@ -14,7 +14,8 @@ from autofit.dataset.groups import numbers_of_values
 from autofit.dataset.held_out import TABLE_NEEDED
 from autofit.dataset.label_sets import KnownLabels, names_of_set, sort_into_sets
 from autofit.dataset.labelled import InMemory, labelled_images
-from autofit.dataset.listing import Frame, Listing, from_csv, from_frame, from_lists, require_lists
+from autofit.dataset.listing import Frame, Listing, from_frame, from_lists, require_lists
+from autofit.dataset.table_files import from_file
 from autofit.errors import UserError
 from autofit.printable import printable
 from autofit.storage.user_path import user_path
@@ -44,7 +45,7 @@ def labelled_sets(
     """Find the images and their labels. No image is opened.
 
     Args:
-        data: a CSV file or a DataFrame, as for a training; or one path or several, or images in
+        data: a CSV or JSON file or a DataFrame, as for a training; or one path or several, or images in
             memory, with `labels`; or a dataset.
         labels: for each path a list of names, or a text of several; or rows of 0 and 1, `(n, classes)`.
         class_names: of the run.
@@ -94,7 +95,7 @@ def _listing(data: Any, labels: Any, class_names: Sequence[str], asked: Asked) -
         )
     if not path.is_file():
         raise UserError(f"{printable(os.fspath(data))} does not exist: give a CSV file, or paths with labels")
-    return from_csv(path, asked)
+    return from_file(path, asked)
 
 
 def _named(labels: Any, class_names: Sequence[str]) -> list[Any]:

@@ -156,6 +156,21 @@ def from_lists(paths: Iterable[object], labels: Iterable[object], asked: Asked =
 NO_UTF8 = "the table is not UTF-8: its labels are read as Windows-1252; if one looks wrong, save the table as UTF-8"
 
 
+def listed(place: str, path: str, label: Label | Cell, split: list[str], places: ListedPlaces, group: str) -> Listed:
+    """The image of a row, found in its place.
+
+    Raises:
+        ValueError: its split is none.
+    """
+    role = split_role(split[0]) if split else "train"
+    if role is None:
+        raise ValueError(f"the split {split[0]!r} is none of train, validation and test")
+    found = places.find(path)
+    if found is not None:
+        return Listed(place, found, label, role, None, group)
+    return Listed(place, places.expected(path), label, role, places.why_missing(path), group)
+
+
 def _rows_of_csv(
     path: Path, form: TableForm, places: ListedPlaces, *, multi_label: bool, is_own: bool
 ) -> Iterator[Listed]:
@@ -171,7 +186,7 @@ def _rows_of_csv(
                 label = cell_of(text) if multi_label else label_of(text)
             splits = [split_word(columns.split, cells[count])] if columns.split else []
             group = value_of_cell(readable(cells[-1])) if columns.group is not None else ""
-            yield _listed(f"line {line}", image, label, splits, places, group)
+            yield listed(f"line {line}", image, label, splits, places, group)
         except ValueError as error:
             raise UserError(f"{printable(str(path))}, line {line}: {error}; correct this line") from None
 
@@ -258,19 +273,9 @@ def _rows_of_lists(
     for number, (path, label, group) in enumerate(zip(paths, labels, groups, strict=False)):
         split = [] if splits is None else [str(splits[number])]
         try:
-            yield _listed(f"item {number}", _path(path, number), meaning(label), split, places, group)
+            yield listed(f"item {number}", _path(path, number), meaning(label), split, places, group)
         except ValueError as error:
             raise UserError(f"item {number} of the labels: {error}") from None
-
-
-def _listed(place: str, path: str, label: Label | Cell, split: list[str], places: ListedPlaces, group: str) -> Listed:
-    role = split_role(split[0]) if split else "train"
-    if role is None:
-        raise ValueError(f"the split {split[0]!r} is none of train, validation and test")
-    found = places.find(path)
-    if found is not None:
-        return Listed(place, found, label, role, None, group)
-    return Listed(place, places.expected(path), label, role, places.why_missing(path), group)
 
 
 def _is_own_list(path: Path, columns: Columns) -> bool:

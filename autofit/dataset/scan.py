@@ -22,10 +22,11 @@ from autofit.dataset.index import ImageIndex
 from autofit.dataset.label_set_split import split_label_sets
 from autofit.dataset.label_sets import names_of_set, notes_on_sets, numbers_of_sets, require_learnable
 from autofit.dataset.layout import find_layout
-from autofit.dataset.listing import Frame, Listing, from_csv, from_frame, from_lists
+from autofit.dataset.listing import Frame, Listing, from_frame, from_lists
 from autofit.dataset.lower_folders import refuse_copies, refuse_splits_inside
 from autofit.dataset.sources import existing_source, leads_to_folder
 from autofit.dataset.split import Classes, in_order, stratified_split
+from autofit.dataset.table_files import from_file
 from autofit.errors import UserError
 from autofit.printable import printable
 
@@ -46,13 +47,13 @@ def scan(
     """Find all images and their classes, and split them into training, validation and test. No image is opened.
 
     Args:
-        data: a folder with one subfolder per class, or with splits that have them (`layout.py`); a CSV file or a
-            DataFrame with a column of paths, one of labels and perhaps one of splits (`columns.py`); a list or array of
-            paths. `~` is expanded.
+        data: a folder with one subfolder per class, or with splits that have them (`layout.py`); a CSV or JSON file or
+            a DataFrame with a column of paths, one of labels and perhaps one of splits (`columns.py`); a list or array
+            of paths. `~` is expanded.
         labels: text or whole numbers, one for each path of a list.
-        validation: a share from 0 up to under 1, taken from each class; or a folder, CSV file or DataFrame. Where the
+        validation: a share from 0 up to under 1, taken from each class; or a folder, table or DataFrame. Where the
             data itself has images for validation, any share above 0 means these, and 0 leaves them out.
-        test: a folder, CSV file or DataFrame. Default: the images for the test that the data has, if any.
+        test: a folder, table or DataFrame. Default: the images for the test that the data has, if any.
         asked: the options about tables.
         seed: the seed of the split.
         on_progress: called with the number of images so far, every few thousand.
@@ -152,7 +153,7 @@ def _read(
         raise UserError(f"labels belong to a list of paths, and the data is {name}: leave them out")
     path = existing_source(data)
     if not leads_to_folder(path):
-        listing = from_csv(Path(path), asked)
+        listing = from_file(Path(path), asked)
         return Source(name, listing.root, gather(listing, listing.root, progress))
     refuse_groups(asked, "a folder")
     if asked.multi_label:

@@ -22,12 +22,6 @@ _REMEDIES: Final = {
         ("parquet", "feather"),
         "is a table of pandas: read it with pandas.read_parquet or read_feather, and give the DataFrame",
     ),
-    "jsonl": "is JSON line by line: write it as CSV with pandas.read_json(..., lines=True) and to_csv, and give that",
-    **dict.fromkeys(
-        ("json", "ndjson"),
-        "is JSON: make a table of the images and classes in it (of COCO, those in 'annotations'), and give that as CSV "
-        "or DataFrame",
-    ),
     **dict.fromkeys(
         ("yaml", "yml", "xml"),
         "describes images and lists none: give their folder with one subfolder a class, or a CSV file with the columns "

@@ -48,7 +48,7 @@ def table_form(path: Path, asked: Asked) -> TableForm:
         UserError: it cannot be read, or has no columns of paths and labels; the message shows the header.
     """
     try:
-        encoding = _encoding(path)
+        encoding = encoding_of(path)
         with io.TextIOWrapper(open_plain(path), encoding=encoding, errors="surrogateescape", newline="") as stream:
             lines = [stream.readline(MOST_LINE_CHARACTERS) for _ in range(LOOKED_AT_ROWS + 1)]
     except OSError as error:
@@ -101,7 +101,12 @@ def _refusal(source: str, first_line: str, asked: Asked) -> UserError:
     )
 
 
-def _encoding(path: Path) -> str:
+def encoding_of(path: Path) -> str:
+    """The encoding of a text, by its first bytes.
+
+    Raises:
+        OSError: it cannot be read.
+    """
     with open_plain(path) as file:
         start = file.read(4)
     if start[:2] in {b"\xff\xfe", b"\xfe\xff"}:

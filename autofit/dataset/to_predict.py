@@ -26,7 +26,7 @@ from autofit.dataset.sources import refuse_address, refuse_container
 from autofit.errors import UserError
 from autofit.printable import first_of, printable
 
-_TABLES = frozenset({"csv", "tsv", "txt"})
+_TABLES = frozenset({"csv", "tsv", "txt", "json", "jsonl", "ndjson"})
 _SHOWN = 3
 _KINDS = "a path, a folder, a pattern, an array, a PIL image, the bytes of an image file, or a list of these"
 

@@ -101,7 +101,7 @@ def test_a_truth_is_none_of_classes_that_are_no_truths() -> None:
 @pytest.mark.parametrize(
     ("data", "labels", "message"),
     [
-        ("nowhere", None, "nowhere does not exist: give a folder, a CSV file, or paths with labels"),
+        ("nowhere", None, "nowhere does not exist: give a folder, a CSV or JSON file, or paths with labels"),
         (["a.jpg"], None, "the labels of the listed paths are missing"),
         (["a.jpg"], ["fox"], "label 'fox' is not one of this model's classes: cat, dog, owl"),
         (["a.jpg", "b.jpg"], ["cat"], "there are 2 paths and 1 labels: give one label for each path"),

@@ -20,8 +20,6 @@ from autofit.errors import UserError
         ("list.xlsx", "is a spreadsheet: save it as CSV"),
         *((f"photos.{suffix}", "is an archive: unpack it") for suffix in ("7z", "rar", "tgz")),
         ("train.parquet", r"read it with pandas\.read_parquet"),
-        ("instances.json", r"of COCO, those in 'annotations'\), and give that as CSV"),
-        ("metadata.jsonl", r"line by line: write it as CSV with pandas\.read_json"),
         ("digits.npz", r"give autofit.run\(images, labels\)"),
         *((f"train.{suffix}", "read it as a tf.data.Dataset") for suffix in ("tfrecord", "tfrecords", "tfrec")),
         ("data.yaml", "describes images and lists none: give their folder"),

@@ -84,6 +84,7 @@ def test_a_link_to_a_folder_above_is_followed_once(here: Path) -> None:
         ("empty", "^empty holds no images: give a folder or a pattern"),
         ("texts", r"^texts holds no images \(1 \.md\)"),
         ("table.csv", "^table.csv is a table or text: give the paths in it as a list, or evaluate it"),
+        ("table.jsonl", "^table.jsonl is a table or text: give the paths in it as a list, or evaluate it"),
         ("photos.zip", "^photos.zip is an archive: unpack it and give the folder"),
         ([], "^there are no images to predict: give at least one"),
         (None, "^None cannot be predicted: give a path, a folder"),
@@ -104,7 +105,7 @@ def test_what_cannot_be_predicted_is_refused_in_one_line(here: Path, data: Any, 
     for folder in ("empty", "texts"):
         Path(folder).mkdir()
     touch(Path("texts"), "a.md")
-    touch(Path(), "table.csv", "photos.zip")
+    touch(Path(), "table.csv", "table.jsonl", "photos.zip")
     with pytest.raises(UserError, match=message) as refused:
         given(data, here / "files")
     assert "\n" not in str(refused.value)

@@ -56,7 +56,7 @@ PARSING = frozenset(
     {
         *("loads", "model_validate_json", "reader", "DictReader", "unpack", "frombuffer", "memmap", "ZipFile", "File"),
         *("load", "load_model", "load_weights", "literal_eval", "fromstring", "safe_open", "parsed"),
-        *("require_plain_model", "model_configuration", "read_rows", "read_key", "read_probabilities"),
+        *("raw_decode", "require_plain_model", "model_configuration", "read_rows", "read_key", "read_probabilities"),
     }
 )
 """Calls that make values of the bytes of a file."""
@@ -66,6 +66,7 @@ FUZZED = frozenset(
         *("api/existing_run.py", "api/predictions_csv.py", "api/result.py", "cache/entry.py", "cache/entry_format.py"),
         *("cache/store.py", "config/hub_presets.py", "dataset/duplicates.py", "dataset/index.py"),
         *(
+            "dataset/json_table.py",
             "dataset/label_sets.py",
             "dataset/listing.py",
             "dataset/table.py",

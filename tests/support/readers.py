@@ -17,7 +17,7 @@ from safetensors.numpy import save
 from autofit.api import predictions_csv
 from autofit.cache.entry import Entry, EntryWriter
 from autofit.config import hub_presets
-from autofit.dataset import duplicates, label_sets, listing, table
+from autofit.dataset import duplicates, label_sets, table, table_files
 from autofit.dataset.asked import Asked
 from autofit.dataset.index import ImageIndex
 from autofit.mirror import copying
@@ -64,6 +64,9 @@ class Reader:
 SAMPLES = b'index,path,label,split\n0,"x.jpg","a","train"\n1,"y.jpg","b","validation"\n'
 GROUPS = SAMPLES.replace(b"split\n", b"split,group\n").replace(b'"\n', b'",7\n')
 AUDIT = b'{"attempt":1,"epoch":0,"step":0,"micro_batch_size":2,"samples":[0,1],"skipped":[]}\n' * 2
+METADATA = b"""{"file_name": "a.jpg", "label": "x", "split": "train", "patient": 1, "boxes": [[1, 2]]}
+{"file_name": "b.jpg", "label": "y", "split": "test", "patient": 2, "boxes": []}
+"""
 PROFILE = min((Path(__file__).parents[2] / "profiles").glob("*.json"))
 
 
@@ -129,7 +132,7 @@ def _samples(path: Path) -> object:
 
 
 def _listed(path: Path) -> object:
-    found = listing.from_csv(path, Asked())
+    found = table_files.from_file(path, Asked())
     return list(found.rows)
 
 
@@ -266,6 +269,9 @@ def readers() -> Iterable[Reader]:
     yield Reader("groups.csv", lambda _: GROUPS, _samples, forged_table)
     yield Reader("labels.csv", lambda _: b"path,label,split\na.jpg,x,train\nb.jpg,y,test\n", _listed, forged_table)
     yield Reader("list.txt", lambda _: b"a.jpg x\nb.jpg y\n", _listed, forged_table)
+    yield Reader("metadata.jsonl", lambda _: METADATA, _listed, forged_lines)
+    yield Reader("table.json", lambda _: b"[" + METADATA.strip().replace(b"\n", b",") + b"]", _listed)
+    yield Reader("labels.json", lambda _: b'{"a.jpg": "x", "b.jpg": "y"}', _listed)
     yield Reader("rows.csv", lambda _: b"path,label\na.jpg,x\nb.jpg,y\n", _rows, forged_table)
     yield Reader("validation.npy", _npy, _probabilities, torn)
     yield Reader("model.keras", _model, model_file.require_plain_model, torn)
