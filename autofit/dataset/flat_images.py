@@ -6,15 +6,27 @@ import os
 import re
 from collections import Counter
 from collections.abc import Mapping
+from pathlib import Path
 
 from autofit.dataset.found import kinds_text
 from autofit.dataset.split_words import roles_of
 from autofit.errors import UserError
 from autofit.printable import first_of, printable
+from autofit.storage.safe_files import open_plain
 
 GIVE_TABLE = "give a CSV file with the columns path,label"
 SHOWN_TABLES = 2
 ARCHIVES = frozenset({".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".7z", ".rar", ".zst"})
+
+_TABLES = (".csv", ".tsv", ".jsonl", ".ndjson")
+_SUFFIX = "(jpe?g|png|bmp|gif|webp|tiff?)"
+_LISTING = {
+    ".json": re.compile(rf'"[^"\n]*\.{_SUFFIX}"', re.IGNORECASE),
+    ".txt": re.compile(rf"\A\s*[^\s,;|]+\.{_SUFFIX}[\s,;|]+\w", re.IGNORECASE),
+}
+"""How files that may be anything begin if they list images."""
+LOOKED_AT_BYTES = 4096
+MOST_TEXTS = 20
 
 _NO_LABELS = re.compile(r"submission|test|example", re.IGNORECASE)
 """Words in the names of tables that usually hold no classes."""
@@ -33,13 +45,27 @@ SHOWN_CLASSES = 4
 
 def tables_in(*folders: str) -> str:
     """The tables in these folders that may hold the classes, such as `a/train.csv or a/labels.csv`; empty for none."""
-    tables = [
-        printable(os.path.join(folder, name))  # noqa: PTH118 - paths are str in this package
-        for folder in dict.fromkeys(folders)
-        for name in _names(folder)
-        if name.lower().endswith((".csv", ".tsv")) and not _NO_LABELS.search(name)
-    ]
+    tables = [printable(path) for folder in dict.fromkeys(folders) for path in _tables(folder)]
     return " or ".join(tables[:SHOWN_TABLES])
+
+
+def _tables(folder: str) -> list[str]:
+    names = [name for name in _names(folder) if not _NO_LABELS.search(name)]
+    texts = [name for name in names if name.lower().endswith(tuple(_LISTING))]
+    looked_at = texts if len(texts) <= MOST_TEXTS else []  # very many describe one image each
+    paths = {name: os.path.join(folder, name) for name in names}  # noqa: PTH118 - paths are str in this package
+    tables = {name for name in names if name.lower().endswith(_TABLES)}
+    return [paths[name] for name in names if name in tables or (name in looked_at and _lists_images(paths[name]))]
+
+
+def _lists_images(path: str) -> bool:
+    """Whether a text names an image where a list of images has it."""
+    try:
+        with open_plain(Path(path)) as file:
+            start = file.read(LOOKED_AT_BYTES).decode("utf-8", "replace")
+    except OSError:
+        return False
+    return _LISTING[os.path.splitext(path)[1].lower()].search(start) is not None  # noqa: PTH122 - paths are str
 
 
 def _names(folder: str) -> list[str]:

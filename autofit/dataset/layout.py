@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import NoReturn, get_args
 
 from autofit.dataset.class_level import require_classes
-from autofit.dataset.flat_images import remedy
+from autofit.dataset.flat_images import remedy, tables_in
 from autofit.dataset.inside import Inside, look, peek, shown
 from autofit.dataset.side_folders import IMAGE_NAMES, describes_images, holds_images
 from autofit.dataset.split_words import Role, roles_of, split_name
@@ -133,7 +133,8 @@ def _of_splits(folder: str, inside: Inside, roles: Mapping[str, Role], notes: Se
     train = looks["train"]
     if train.has_images or not train.folders:
         inside_train = os.path.join(folder, named["train"])
-        _refuse(folder, roles, f"{named['train']} has no class folders", remedy(folder, inside_train, paths["train"]))
+        what_to_do = remedy(folder, inside_train, paths["train"]) + _tables_of_held_out(paths)
+        _refuse(folder, roles, f"{named['train']} has no class folders", what_to_do)
     said = list(notes[-1:])
     for role, held in looks.items():
         if role != "train" and _is_unlabelled(paths[role], held, role, train.folders):
@@ -146,6 +147,13 @@ def _of_splits(folder: str, inside: Inside, roles: Mapping[str, Role], notes: Se
         said.append(f"left out beside the splits: {shown(left_out)}")
     said += [f"{role} images are those of {printable(named[role])}/" for role in paths if role != "train"]
     return Layout(paths["train"], paths.get("validation"), paths.get("test"), tuple(said))
+
+
+def _tables_of_held_out(paths: Mapping[Role, str]) -> str:
+    """Further advice if the folders of several splits have a table each, as those of Hugging Face have."""
+    tables = {role: tables_in(path) for role, path in paths.items()}
+    held_out = [f"{role}={table}" for role, table in tables.items() if role != "train" and table]
+    return f", with {' and '.join(held_out)}" if tables["train"] and held_out else ""
 
 
 def _is_unlabelled(path: str, held: Inside, role: Role, classes: frozenset[str]) -> bool:

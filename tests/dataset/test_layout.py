@@ -226,7 +226,11 @@ FLAT = [
         "train.csv sample_submission.csv",
         r"train has no class folders: give the table .*/set/train\.csv",
     ),
-    (["train", "test"], "train/_classes.csv test/_classes.csv", r"give the table .*/set/train/_classes\.csv$"),
+    (
+        ["train", "test"],
+        "train/_classes.csv test/_classes.csv",
+        r"give the table .*/train/_classes\.csv, with test=.*/test/_c",
+    ),
     (["train", "test"], "", "give a CSV file with the columns path,label, or put the images of each class in a folder"),
     (["images", "annotations!"], "annotations/list.csv", r"no classes: give the table .*/annotations/list\.csv"),
     (
@@ -258,6 +262,38 @@ def test_images_without_class_folders_are_answered_with_the_table_beside_them(
     touch(lay(tmp_path / "set", *folders), *files.split())
     with pytest.raises(UserError, match=message):
         scan(tmp_path / "set")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "is_named"),
+    [
+        ("metadata.jsonl", '{"file_name": "0001.jpg", "label": "cat"}', True),
+        ("labels.json", '{"0001.jpg": "cat"}', True),
+        ("labels.txt", "0001.jpg cat\n", True),
+        ("classes.json", '{"cat": 0, "dog": 1}', False),
+        ("README.txt", "Photos of 2024, as 0001.jpg is one.\n", False),
+        ("test.jsonl", '{"file_name": "0001.jpg", "label": "cat"}', False),
+    ],
+)
+def test_a_table_in_json_or_text_is_named_if_it_lists_images(
+    tmp_path: Path, name: str, text: str, *, is_named: bool
+) -> None:
+    """A user would hear of a table in CSV alone, or be told to give the names of the classes for one."""
+    lay(tmp_path / "set", ".")
+    (tmp_path / "set" / name).write_text(text)
+    with pytest.raises(UserError, match="has no subfolders") as refusal:
+        scan(tmp_path / "set")
+    assert (f"give their table, perhaps {tmp_path}/set/{name}, or" in str(refusal.value)) is is_named
+
+
+def test_files_that_describe_one_image_each_are_no_tables(tmp_path: Path) -> None:
+    """The first of a thousand files of boxes would be called the table, and each of them be opened."""
+    lay(tmp_path, ".")
+    for number in range(30):
+        (tmp_path / f"{number}.json").write_text(f'{{"image": "{number}.jpg"}}')
+    with pytest.raises(UserError, match="has no subfolders") as refusal:
+        scan(tmp_path)
+    assert "table" not in str(refusal.value)
 
 
 def test_a_table_beside_the_folder_for_training_is_named(tmp_path: Path) -> None:
