@@ -18,6 +18,7 @@
     asked.py    the options about a table: its columns and the folder of its images
     columns.py  which columns hold paths, labels, splits and groups; table_form.py a table's encoding and separator
     bare_list.py  tables without column names: a path and a label in each line (pure)
+    named_list.py  such tables whose paths are names without suffix
     mark_columns.py  columns of 0 and 1, or -1 and 1, one for each label (pure)
     listed_places.py  where the files of a table are
     missing_files.py  listed files that do not exist, or are no regular files

@@ -1,12 +1,13 @@
 """Lists without names of columns, as those of benchmarks are: the path of an image and its label in each line. Pure.
 
-Nothing else is read so: a line with a third cell, a number before the path or a second image may mean anything.
+Nothing else is read so: a line with a third cell, a number before the path or a second image may mean anything. A name
+without its suffix is a path where files show it (`named_list.py`).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from autofit.dataset.folder import ends_as_image
@@ -25,10 +26,20 @@ class BareLine(NamedTuple):
     label: str
 
 
-def bare_line(line: str, mark: str) -> BareLine | None:
-    """The path and the label of a line with this mark between; None if it has not just these two."""
+class BareList(NamedTuple):
+    """What stands between path and label in all lines of a list, and what the first lines say."""
+
+    mark: str
+    lines: list[BareLine]
+
+
+def bare_line(line: str, mark: str, *, lacks_suffix: bool = False) -> BareLine | None:
+    """The path and the label of a line with this mark between; None if it has not just these two.
+
+    A path that `lacks_suffix` may be any word: whether it is one of an image is to be found out.
+    """
     cells = [cell.strip() for cell in (line.split(None, 1) if mark == BLANKS else line.split(mark))]
-    if len(cells) != CELLS or not _is_image(cells[0]) or '"' in line:
+    if len(cells) != CELLS or not (_is_image(cells[0]) or (lacks_suffix and cells[0])) or '"' in line:
         return None
     path, label = cells
     is_label = label and label[0] not in MARKS and not any(map(_is_image, label.split()))
@@ -36,19 +47,25 @@ def bare_line(line: str, mark: str) -> BareLine | None:
 
 
 def mark_of_list(lines: Iterable[str], *, multi_label: bool) -> str | None:
-    """What stands between path and label in these lines of a list; None if they are no such list.
+    """What stands between path and label in these lines of a list; None if they are no such list."""
+    return next((found.mark for found in bare_lists(lines, multi_label=multi_label)), None)
+
+
+def bare_lists(lines: Iterable[str], *, multi_label: bool, lacks_suffix: bool = False) -> Iterator[BareList]:
+    """Yield each list as which these lines can be read.
 
     Several figures behind a path may be of several columns; with `multi_label` they are labels, but for 0 and 1, which
     may say which of all labels an image has.
     """
     lines = [line for line in lines if line.strip()]
     for mark in MARKS:
-        found = [bare_line(line, mark) for line in lines]
-        if found and None not in found:
-            figures = [words for each in found if each and _are_figures(words := each.label.split()) and words[1:]]
-            are_marks = {word for words in figures for word in words} <= {"-1", "0", "1"}
-            return None if figures and (are_marks or not multi_label) else mark
-    return None
+        found = [read for line in lines if (read := bare_line(line, mark, lacks_suffix=lacks_suffix))]
+        if not found or len(found) < len(lines):
+            continue
+        figures = [words for each in found if _are_figures(words := each.label.split()) and words[1:]]
+        are_marks = {word for words in figures for word in words} <= {"-1", "0", "1"}
+        if not figures or (multi_label and not are_marks):
+            yield BareList(mark, found)
 
 
 def _is_image(word: str) -> bool:

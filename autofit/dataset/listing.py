@@ -201,7 +201,7 @@ def _cells_of(path: Path, form: TableForm, *, multi_label: bool) -> Iterator[tup
         )
         return
     for number, line in read_lines(path, form.encoding):
-        found = bare_line(line, form.separator)
+        found = bare_line(line, form.separator, lacks_suffix=form.lacks_suffix)
         if found is None:
             raise damaged(path, number, f"{line.strip()[:40]!r} is not a path and a label, as the lines above it are")
         yield number, list(found)

@@ -5,13 +5,15 @@ from __future__ import annotations
 import csv
 import io
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from autofit.dataset.asked import Asked
-from autofit.dataset.bare_list import mark_of_list
+from autofit.dataset.bare_list import CELLS, mark_of_list
 from autofit.dataset.columns import LOOKED_AT_ROWS, SHOWN_HEADER_CHARACTERS, Columns, choose_columns, path_column
 from autofit.dataset.folder import ends_as_image
+from autofit.dataset.named_list import mark_of_named_list
 from autofit.dataset.table import is_utf8, readable
 from autofit.errors import UserError
 from autofit.printable import printable
@@ -31,7 +33,8 @@ class TableForm(NamedTuple):
     """How a CSV file is to be read.
 
     `is_utf8` is False where some of the first lines hold bytes that are none. `is_bare` is whether it has no names of
-    columns, but a path and a label in each line (`bare_list.py`), with `separator` between.
+    columns, but a path and a label in each line (`bare_list.py`), with `separator` between, and `lacks_suffix` whether
+    paths are names without their suffix (`named_list.py`).
     """
 
     encoding: str
@@ -39,6 +42,7 @@ class TableForm(NamedTuple):
     columns: Columns
     is_utf8: bool = True
     is_bare: bool = False
+    lacks_suffix: bool = False
 
 
 def table_form(path: Path, asked: Asked) -> TableForm:
@@ -64,6 +68,9 @@ def table_form(path: Path, asked: Asked) -> TableForm:
             return TableForm(encoding, separator, columns, all(map(is_utf8, lines)))
     if not asked.names_columns and (mark := mark_of_list(lines, multi_label=asked.multi_label)):
         return TableForm(encoding, mark, Columns("path", "label", None), all(map(is_utf8, lines)), is_bare=True)
+    if not asked.names_columns and (mark := mark_of_named_list(path, lines, asked)):
+        columns = Columns("path", "label", None)
+        return TableForm(encoding, mark, columns, all(map(is_utf8, lines)), is_bare=True, lacks_suffix=True)
     raise _refusal(printable(str(path)), readable(lines[0]).strip("\r\n"), asked)
 
 
@@ -80,7 +87,7 @@ def _refusal(source: str, first_line: str, asked: Asked) -> UserError:
     if is_numbered or any(map(ends_as_image, re.split(r"[,;|\s]+", first_line))):
         return UserError(
             f"{source} begins with {shown!r} and not with the names of its columns: write them in a line above it, "
-            "such as path,label, with commas between"
+            f"such as path,label, with commas between{_instead(words, asked)}"
         )
     if sum(_PIXEL.fullmatch(name) is not None for name in header) >= LEAST_PIXELS or "pixels" in header:
         return UserError(
@@ -98,6 +105,20 @@ def _refusal(source: str, first_line: str, asked: Asked) -> UserError:
     return UserError(
         f"{source} is no CSV file with the columns path,label: its first line is {shown!r}; "
         "give an image folder, or name the columns with path_column= and label_column="
+    )
+
+
+def _instead(words: Sequence[str], asked: Asked) -> str:
+    """Further advice about a first line without names of columns, if blanks separate its cells."""
+    if not words or any(map(ends_as_image, words[1:])):
+        return ""
+    if len(words) > CELLS:
+        return (
+            ", or give the two columns that are meant: autofit.run(pandas.read_csv(FILE, sep=' ', names=['path', "
+            "'label'], usecols=[0, 1], dtype=str), images_in=FOLDER)"
+        )
+    return (
+        "" if asked.images_in or ends_as_image(words[0]) else "; if it lists names of images, give images_in= as well"
     )
 
 

@@ -1,0 +1,50 @@
+"""Lists of images by name, without a suffix and without names of columns: a name and a label in each line.
+
+Only the files tell such a list from other text: nearly all names have to be those of images, all with the same suffix,
+and the labels must not be names of images, too.
+"""
+
+# ruff: noqa: PTH120 - paths are str in this package
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from autofit.dataset.asked import Asked
+from autofit.dataset.bare_list import bare_lists
+from autofit.dataset.folder import ends_as_image
+from autofit.dataset.listed_places import ListedPlaces
+from autofit.dataset.missing_files import MOST_MISSING
+
+
+def mark_of_named_list(path: Path, lines: Iterable[str], asked: Asked) -> str | None:
+    """What stands between name and label in the first lines of a file; None if it can be something else.
+
+    Raises:
+        UserError: images of these names are in several folders, and nothing says which are meant.
+    """
+    for found in bare_lists(lines, multi_label=asked.multi_label, lacks_suffix=True):
+        names, labels = zip(*found.lines, strict=True)
+        if _are_images(names, path, asked) and not _are_images(labels, path, asked):
+            return found.mark
+    return None
+
+
+def _are_images(names: Sequence[str], path: Path, asked: Asked) -> bool:
+    """Whether nearly all of these, and the first, are names of images with the same suffix."""
+    places = ListedPlaces(os.path.dirname(path), asked.images_in, name=path.stem)
+    suffixes = set[str]()
+    missing = 0
+    for number, name in enumerate(names):
+        found = places.find(name)
+        if found is None and number:
+            missing += 1
+        elif found is None or not ends_as_image(found):
+            return False
+        else:
+            suffixes.add(found.rpartition(".")[2].lower())
+        if len(suffixes) > 1 or missing > MOST_MISSING * len(names):
+            return False
+    return True

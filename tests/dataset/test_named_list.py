@@ -1,0 +1,107 @@
+"""Lists of names without a suffix are read where the files leave no doubt, and refused where anything else is meant."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from autofit.dataset import asked_of, scan
+from autofit.dataset.index import ImageIndex
+from autofit.errors import UserError
+from tests.support.datasets import labelled, touch
+
+NAMES = [f"00343{number:02}" for number in range(10)]
+LABELS = ["Boeing 707-320", "A300"] * 5
+ROWS = list(zip(NAMES, LABELS, strict=True))
+
+
+@pytest.fixture
+def aircraft(tmp_path: Path) -> Path:
+    """Photos in a folder beside their list."""
+    touch(tmp_path / "data" / "images", *(f"{name}.jpg" for name in NAMES))
+    return tmp_path / "data"
+
+
+def read(folder: Path, lines: list[str], name: str = "images_train.txt", **options: Any) -> ImageIndex:
+    path = folder / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("".join(f"{line}\n" for line in lines))
+    return scan(path, **options)
+
+
+@pytest.mark.parametrize("between", [" ", "\t", ",", ", ", ";", "|"])
+def test_names_and_labels_are_understood(aircraft: Path, between: str) -> None:
+    """The lists of FGVC-Aircraft would have to be written again, with a suffix at each name."""
+    index = read(aircraft, [f"{name}{between}{label}" for name, label in ROWS])
+    assert labelled(index) == {f"images/{name}.jpg": label for name, label in ROWS}
+    assert "the table has no names of columns: each line is a path and a label" in index.notes
+
+
+def test_the_folder_of_the_images_may_be_given(aircraft: Path, tmp_path: Path) -> None:
+    """A list in a folder of its own would not be known as one."""
+    lines = [f"{name} {number % 2 + 1}" for number, name in enumerate(NAMES)]
+    with pytest.raises(UserError, match="if it lists names of images, give images_in= as well"):
+        read(tmp_path / "annotations", lines)
+    asked = asked_of(None, None, aircraft / "images")
+    assert read(tmp_path / "annotations", lines, asked=asked).class_names == ("1", "2")
+
+
+def test_a_list_may_be_that_of_another_split(aircraft: Path) -> None:
+    """A benchmark's own validation would have to be written again."""
+    held = aircraft / "images_val.txt"
+    held.write_text("".join(f"{name} {label}\n" for name, label in ROWS[:2]))
+    index = read(aircraft, [f"{name} {label}" for name, label in ROWS[2:]], validation=held)
+    assert (index.train_count, index.validation_count) == (8, 2)
+
+
+def test_a_few_names_may_have_no_file(aircraft: Path) -> None:
+    """A photo that is gone would make a list of thousands something else."""
+    index = read(aircraft, [*(f"{name} {label}" for name, label in ROWS), "0099999 A300"])
+    assert len(index.paths) == 11
+    assert any("1 of 11 listed files do not exist" in note and "(line 11)" in note for note in index.notes)
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        [f"{name} {other}" for name, other in zip(NAMES, reversed(NAMES), strict=True)],
+        [f"{label} {name}" for label, name in zip("1212121212", NAMES, strict=True)],
+        [f"{name} 1 {number % 2} 3" for number, name in enumerate(NAMES)],
+        [f"gone{name} {label}" if number % 3 == 1 else f"{name} {label}" for number, (name, label) in enumerate(ROWS)],
+        ["photo kind", *(f"{name} {label}" for name, label in ROWS)],
+        [*(f"{name} {label}" for name, label in ROWS), NAMES[0]],
+        ["images A300", *(f"{name} {label}" for name, label in ROWS)],
+    ],
+    ids=["pairs", "label first", "several figures", "a third is gone", "other names", "a name alone", "a folder"],
+)
+def test_what_may_mean_something_else_is_no_such_list(aircraft: Path, lines: list[str]) -> None:
+    """Pairs of images, classes of several columns or a text of two words would be trained on."""
+    with pytest.raises(UserError, match=r"not with the names of its columns|no CSV file with the columns"):
+        read(aircraft, lines)
+
+
+def test_images_of_two_suffixes_are_none(aircraft: Path) -> None:
+    """Masks beside the photos, or what else has these names, would be trained on."""
+    for name in NAMES[5:]:
+        (aircraft / "images" / f"{name}.jpg").rename(aircraft / "images" / f"{name}.png")
+    with pytest.raises(UserError, match="no CSV file with the columns"):
+        read(aircraft, [f"{name} {label}" for name, label in ROWS])
+
+
+def test_a_list_of_several_columns_is_answered_with_how_to_read_one(
+    aircraft: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The lists of Oxford-IIIT Pet would have to be written again, and the way out that is named be none."""
+    pandas = pytest.importorskip("pandas")
+    lines = [f"{name} {number % 2 + 1} 1 {number % 2 + 1}" for number, name in enumerate(NAMES)]
+    with pytest.raises(
+        UserError, match=r"or give the two columns that are meant: autofit\.run\((.*), images_in=F"
+    ) as no:
+        read(aircraft, lines)
+    monkeypatch.chdir(aircraft)
+    call = str(no.value).partition("autofit.run(")[2].partition(", images_in")[0]
+    frame = eval(call, {"pandas": pandas, "FILE": "images_train.txt"})  # noqa: S307 - of the message itself
+    index = scan(frame, asked=asked_of(None, None, "images"))
+    assert labelled(index) == {f"images/{name}.jpg": str(number % 2 + 1) for number, name in enumerate(NAMES)}
