@@ -6,7 +6,6 @@ ever in memory as a whole.
 
 from __future__ import annotations
 
-import io
 import json
 import re
 from collections import Counter
@@ -15,12 +14,10 @@ from pathlib import Path
 from typing import Any, Final, NoReturn, TextIO
 
 from autofit.dataset.folder import ends_as_image
-from autofit.dataset.table import MOST_LINE_CHARACTERS, damaged
+from autofit.dataset.table import MOST_LINE_CHARACTERS, damaged, refusing_unreadable, text_of
 from autofit.dataset.table_form import encoding_of
 from autofit.errors import UserError
 from autofit.printable import printable
-from autofit.storage.safe_files import open_plain
-from autofit.storage.system_errors import said_of
 
 SUFFIXES: Final = frozenset({".json", ".jsonl", ".ndjson"})
 PATH, LABEL = "path", "label"
@@ -49,14 +46,8 @@ def read_objects(path: Path) -> Iterator[tuple[int, Row]]:
     Raises:
         UserError: the file cannot be read, is no JSON, or has an item that is no object or is too long.
     """
-    try:
-        encoding = encoding_of(path)
-        with io.TextIOWrapper(open_plain(path), encoding=encoding, errors="surrogateescape", newline="") as stream:
-            yield from _rows_of(_Items(stream, path))
-    except OSError as error:
-        raise UserError(said_of(error, f"{printable(str(path))} cannot be read", "give a file that can")) from None
-    except UnicodeError as error:
-        raise UserError(f"{printable(str(path))} is no text ({error}): save it as UTF-8") from None
+    with refusing_unreadable(path), text_of(path, encoding_of(path)) as stream:
+        yield from _rows_of(_Items(stream, path))
 
 
 def _rows_of(items: _Items) -> Iterator[tuple[int, Row]]:

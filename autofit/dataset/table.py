@@ -5,6 +5,7 @@ Both work line by line: the text of a million lines is never in memory.
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -39,11 +40,8 @@ def read_rows(
         UserError: the file cannot be read or is not a CSV file with these columns, or a line is damaged: it has more
             or fewer cells than the header, an empty cell under `columns`, or a broken quotation.
     """
-    try:
-        with _text_of(path, encoding) as stream:
-            yield from _rows_of(stream, path, columns, separator, may_be_empty)
-    except OSError as error:
-        raise UserError(said_of(error, f"{printable(str(path))} cannot be read", "give a file that can")) from None
+    with refusing_unreadable(path), text_of(path, encoding) as stream:
+        yield from _rows_of(stream, path, columns, separator, may_be_empty)
 
 
 def read_lines(path: Path, encoding: str) -> Iterator[tuple[int, str]]:
@@ -53,12 +51,10 @@ def read_lines(path: Path, encoding: str) -> Iterator[tuple[int, str]]:
         UserError: the file cannot be read, or a line is longer than any table's.
     """
     try:
-        with _text_of(path, encoding) as stream:
+        with refusing_unreadable(path), text_of(path, encoding) as stream:
             for number, line in enumerate(_bounded(stream), 1):
                 if line.strip():
                     yield number, line
-    except OSError as error:
-        raise UserError(said_of(error, f"{printable(str(path))} cannot be read", "give a file that can")) from None
     except csv.Error as error:
         raise UserError(f"{printable(str(path))}: a line is too long ({error}): give a list of images") from None
 
@@ -66,7 +62,7 @@ def read_lines(path: Path, encoding: str) -> Iterator[tuple[int, str]]:
 def has_columns(path: Path, columns: Sequence[str]) -> bool:
     """Whether the first line of a CSV file with commas has exactly these columns; False if it cannot be read."""
     try:
-        with _text_of(path, "utf-8-sig") as stream:
+        with text_of(path, "utf-8-sig") as stream:
             return next(csv.reader(_bounded(stream)), []) == list(columns)
     except (OSError, csv.Error):
         return False
@@ -123,7 +119,22 @@ def damaged(path: Path, line: int, problem: str) -> UserError:
     return UserError(f"{printable(str(path))}, line {line}: {problem}; correct this line")
 
 
-def _text_of(path: Path, encoding: str) -> TextIO:
+@contextlib.contextmanager
+def refusing_unreadable(path: Path) -> Iterator[None]:
+    """Turn what comes of opening and reading a user's text into the error that names it.
+
+    Raises:
+        UserError: it cannot be read, or is no text of its encoding, as UTF-16 that was cut off.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise UserError(said_of(error, f"{printable(str(path))} cannot be read", "give a file that can")) from None
+    except UnicodeError as error:
+        raise UserError(f"{printable(str(path))} is no text ({error}): save it as UTF-8") from None
+
+
+def text_of(path: Path, encoding: str) -> TextIO:
     """Open a regular file as text; a link is followed, since the user has named it."""
     return io.TextIOWrapper(open_plain(path), encoding=encoding, errors="surrogateescape", newline="")
 

@@ -66,3 +66,15 @@ def test_a_file_that_is_no_such_csv_is_refused(tmp_path: Path, content: bytes, m
     """A photo, or a CSV without a header, would end in a traceback or in nonsense classes."""
     with pytest.raises(UserError, match=rf"list\.csv {message}"):
         scan(csv_file(tmp_path, content))
+
+
+@pytest.mark.parametrize("name", ["list.csv", "list.txt", "list.jsonl"])
+@pytest.mark.parametrize("end", [b"\x00", b"\x00\xd8a\x00"], ids=["cut off", "half a letter"])
+def test_a_table_in_utf_16_that_is_damaged_is_named(pets: Path, name: str, end: bytes) -> None:
+    """What lies behind the first thousand lines of an export ended in a traceback about a codec."""
+    form = {"list.csv": "{},{}", "list.txt": "{} {}", "list.jsonl": '{{"path": "{}", "label": "{}"}}'}[name]
+    lines = [form.format(f"{label}/{file}", label) for label in ("cat", "dog") for file in images(5)] * 150
+    path = pets / name
+    path.write_bytes("\n".join(["path,label"] * (name == "list.csv") + lines + [""]).encode("utf-16") + end)
+    with pytest.raises(UserError, match=rf"{name} is no text \(.*\): save it as UTF-8"):
+        scan(path)
