@@ -27,7 +27,8 @@
     label_sets.py  images with any number of labels: what a cell means, and the sets that images have (pure)
     listing.py  a CSV file, lists or a DataFrame, image by image; gather.py sorts them into classes -> Found
     json_table.py  the objects in a file of JSON, each with its line; json_listing.py  the images that they list
-    table_files.py  a table of images in a file, of either kind
+    joined_lists.py  the lists of CUB-200, joined by the id of an image
+    table_files.py  a table of images in a file, of any of these kinds
     groups.py   images that belong together, and the column of a table that says so (pure)
     group_findings.py  the lines about groups on one or both sides of a split (pure)
     held_out.py the validation and test images that are given, or that the data has

@@ -19,6 +19,7 @@ from autofit.dataset.group_split import split_groups
 from autofit.dataset.groups import Grouping
 from autofit.dataset.held_out import TABLE_NEEDED, HeldOut, Source, held_out_images, require_apart
 from autofit.dataset.index import ImageIndex
+from autofit.dataset.joined_lists import PATHS, have_split
 from autofit.dataset.label_set_split import split_label_sets
 from autofit.dataset.label_sets import names_of_set, notes_on_sets, numbers_of_sets, require_learnable
 from autofit.dataset.layout import find_layout
@@ -168,6 +169,10 @@ def _found_in_folder(folder: str, leave_out: list[str], progress: Progress) -> F
     refuse_splits_inside(layout.train, found.subfolders)
     refuse_copies(layout.train, [*found.classes, *found.empty_classes], found.subfolders)
     found.notes += layout.notes
+    if have_split(Path(folder, PATHS)) and not (layout.validation or layout.test):
+        found.notes += (
+            f"the data has lists with a split of its own: give {PATHS} in place of the folder to follow it",
+        )
     if layout.validation:
         found.validation = find_images(layout.validation, folder, progress)
     if layout.test:

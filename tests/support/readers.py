@@ -17,7 +17,7 @@ from safetensors.numpy import save
 from autofit.api import predictions_csv
 from autofit.cache.entry import Entry, EntryWriter
 from autofit.config import hub_presets
-from autofit.dataset import duplicates, label_sets, table, table_files
+from autofit.dataset import duplicates, joined_lists, label_sets, table, table_files
 from autofit.dataset.asked import Asked
 from autofit.dataset.index import ImageIndex
 from autofit.mirror import copying
@@ -134,6 +134,12 @@ def _samples(path: Path) -> object:
 def _listed(path: Path) -> object:
     found = table_files.from_file(path, Asked())
     return list(found.rows)
+
+
+def _joined(folder: Path) -> bytes:
+    for name in (joined_lists.LABELS, joined_lists.SPLITS):
+        (folder / name).write_text("1 1\n2 0\n")
+    return b"1 a.jpg\n2 b.jpg\n"
 
 
 def _rows(path: Path) -> object:
@@ -269,6 +275,7 @@ def readers() -> Iterable[Reader]:
     yield Reader("groups.csv", lambda _: GROUPS, _samples, forged_table)
     yield Reader("labels.csv", lambda _: b"path,label,split\na.jpg,x,train\nb.jpg,y,test\n", _listed, forged_table)
     yield Reader("list.txt", lambda _: b"a.jpg x\nb.jpg y\n", _listed, forged_table)
+    yield Reader("images.txt", _joined, _listed, forged_table)
     yield Reader("metadata.jsonl", lambda _: METADATA, _listed, forged_lines)
     yield Reader("table.json", lambda _: b"[" + METADATA.strip().replace(b"\n", b",") + b"]", _listed)
     yield Reader("labels.json", lambda _: b'{"a.jpg": "x", "b.jpg": "y"}', _listed)
