@@ -288,11 +288,11 @@ def test_a_table_in_json_or_text_is_named_if_it_lists_images(
 
 def test_files_that_describe_one_image_each_are_no_tables(tmp_path: Path) -> None:
     """The first of a thousand files of boxes would be called the table, and each of them be opened."""
-    lay(tmp_path, ".")
+    folder = lay(tmp_path / "set", ".")
     for number in range(30):
-        (tmp_path / f"{number}.json").write_text(f'{{"image": "{number}.jpg"}}')
+        (folder / f"{number}.json").write_text(f'{{"image": "{number}.jpg"}}')
     with pytest.raises(UserError, match="has no subfolders") as refusal:
-        scan(tmp_path)
+        scan(folder)
     assert "table" not in str(refusal.value)
 
 
