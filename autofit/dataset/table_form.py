@@ -83,12 +83,8 @@ def _refusal(source: str, first_line: str, asked: Asked) -> UserError:
         return UserError(f"{source} begins with {shown!r} and not with the names of its columns: remove this line")
     header = max((_cells(first_line, separator) for separator in SEPARATORS), key=len)
     words = first_line.split() if len(header) == 1 else []  # with blanks between
-    is_numbered = len(words) > 1 and any(word.isdecimal() for word in words[1:])
-    if is_numbered or any(map(ends_as_image, re.split(r"[,;|\s]+", first_line))):
-        return UserError(
-            f"{source} begins with {shown!r} and not with the names of its columns: write them in a line above it, "
-            f"such as path,label, with commas between{_instead(words, asked)}"
-        )
+    if problem := _lack_of_names(first_line, words, len(header), asked):
+        return UserError(f"{source} begins with {shown!r}{problem}")
     if sum(_PIXEL.fullmatch(name) is not None for name in header) >= LEAST_PIXELS or "pixels" in header:
         return UserError(
             f"{source} holds the pixels of images and not their paths: read it with pandas, and give "
@@ -106,6 +102,30 @@ def _refusal(source: str, first_line: str, asked: Asked) -> UserError:
         f"{source} is no CSV file with the columns path,label: its first line is {shown!r}; "
         "give an image folder, or name the columns with path_column= and label_column="
     )
+
+
+def _lack_of_names(line: str, words: Sequence[str], cells: int, asked: Asked) -> str | None:
+    """What is wrong with a first line that has the content of columns, not their names; None if it has not."""
+    if cells == 1 and len(words) <= 1 and (alone := _of_path_alone(line)):
+        return f", a path without a label: {alone}"
+    is_numbered = len(words) > 1 and any(word.isdecimal() for word in words[1:])
+    if not is_numbered and not any(map(ends_as_image, re.split(r"[,;|\s]+", line))):
+        return None
+    return (
+        " and not with the names of its columns: write them in a line above it, such as path,label, with commas "
+        f"between{_instead(words, asked)}"
+    )
+
+
+def _of_path_alone(line: str) -> str | None:
+    """What to do about a list whose lines are a path and no label; None if the first is no path."""
+    if "/" in line and "://" not in line:
+        return (
+            "if each image is in the folder of its class, give autofit.run(pandas.read_csv(FILE, names=['path'], "
+            "dtype=str).assign(label=lambda table: table.path.str.split('/').str[-2]), images_in=FOLDER); else write a "
+            "label behind each path"
+        )
+    return "write a label behind each path" if "." in line and ends_as_image(line) else None
 
 
 def _instead(words: Sequence[str], asked: Asked) -> str:

@@ -31,6 +31,12 @@ def read(folder: Path, lines: list[str], name: str = "images_train.txt", **optio
     return scan(path, **options)
 
 
+def frame_of(error: UserError, pandas: Any) -> Any:
+    """The table of the call that an error names."""
+    call = str(error).partition("autofit.run(")[2].partition(", images_in")[0]
+    return eval(call, {"pandas": pandas, "FILE": "images_train.txt"})  # noqa: S307 - of the message itself
+
+
 @pytest.mark.parametrize("between", [" ", "\t", ",", ", ", ";", "|"])
 def test_names_and_labels_are_understood(aircraft: Path, between: str) -> None:
     """The lists of FGVC-Aircraft would have to be written again, with a suffix at each name."""
@@ -101,7 +107,30 @@ def test_a_list_of_several_columns_is_answered_with_how_to_read_one(
     ) as no:
         read(aircraft, lines)
     monkeypatch.chdir(aircraft)
-    call = str(no.value).partition("autofit.run(")[2].partition(", images_in")[0]
-    frame = eval(call, {"pandas": pandas, "FILE": "images_train.txt"})  # noqa: S307 - of the message itself
-    index = scan(frame, asked=asked_of(None, None, "images"))
+    index = scan(frame_of(no.value, pandas), asked=asked_of(None, None, "images"))
     assert labelled(index) == {f"images/{name}.jpg": str(number % 2 + 1) for number, name in enumerate(NAMES)}
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ""])
+def test_a_list_of_paths_alone_is_answered_with_how_to_take_their_folders(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str
+) -> None:
+    """The lists of Food-101, DTD and SUN397 were said to lack the names of columns, which would not help."""
+    pandas = pytest.importorskip("pandas")
+    files = [f"{label}/{name}" for label in ("apple_pie", "waffles") for name in NAMES]
+    touch(tmp_path / "images", *(f"{file}.jpg" for file in files))
+    with pytest.raises(
+        UserError, match=r"begins with 'apple_pie/.*', a path without a label: if each image is in"
+    ) as no:
+        read(tmp_path, [file + suffix for file in files])
+    monkeypatch.chdir(tmp_path)
+    index = scan(frame_of(no.value, pandas), asked=asked_of(None, None, "images"))
+    assert labelled(index) == {f"images/{file}.jpg": file.split("/")[0] for file in files}
+
+
+def test_a_list_of_names_alone_lacks_labels(aircraft: Path) -> None:
+    """A user would write names of columns above it, and hear then that one is missing."""
+    with pytest.raises(
+        UserError, match=r"begins with '0034300\.jpg', a path without a label: write a label behind each"
+    ):
+        read(aircraft, [f"{name}.jpg" for name in NAMES])
