@@ -58,6 +58,9 @@ def test_tables_are_read_as_for_a_training(tmp_path: Path, monkeypatch: pytest.M
     (tmp_path / "set").mkdir()
     table = csv_file(tmp_path / "set", "path,label\na.jpg,dog\n/b.jpg,cat\n")
     assert labelled(table, None, NAMES)[:2] == ([str(tmp_path / "set" / "a.jpg"), "/b.jpg"], [1, 0])
+    in_json = tmp_path / "set" / "list.json"
+    in_json.write_text('{"a.jpg": "dog", "/b.jpg": "cat"}')
+    assert labelled(in_json, None, NAMES) == labelled(table, None, NAMES)
     assert labelled(Frame(), None, NAMES)[:2] == ([str(tmp_path / "a.jpg"), "/b.jpg"], [2, 0])
     assert labelled("a.jpg", ["owl"], NAMES)[:2] == (["a.jpg"], [2])
     assert labelled([Path("a.jpg"), "b.jpg"], [2, "cat"], NAMES)[:2] == (["a.jpg", "b.jpg"], [2, 0])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -194,7 +195,11 @@ def test_images_to_judge_a_model_by_are_found(root: Path) -> None:
     expected = [[NAMES.index(name) for name in each] for each in LABELS]
     in_memory = (root / "written", lambda _: None, lambda _: None)
     asked = Asked(multi_label=True)
+    in_json = root / "judged.jsonl"
+    rows_of_json = zip(paths(root), map(list, LABELS), strict=True)
+    in_json.write_text("".join(json.dumps({"path": path, "label": each}) + "\n" for path, each in rows_of_json))
     for data, labels in (
+        (in_json, None),
         (paths(root), LABELS),
         (paths(root), np.array(list(marks().values())).T),
         (Table(path=paths(root), label=LABELS), None),
