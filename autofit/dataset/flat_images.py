@@ -50,12 +50,14 @@ def tables_in(*folders: str) -> str:
 
 
 def _tables(folder: str) -> list[str]:
-    names = [name for name in _names(folder) if not _NO_LABELS.search(name)]
-    texts = [name for name in names if name.lower().endswith(tuple(_LISTING))]
-    looked_at = texts if len(texts) <= MOST_TEXTS else []  # very many describe one image each
-    paths = {name: os.path.join(folder, name) for name in names}  # noqa: PTH118 - paths are str in this package
-    tables = {name for name in names if name.lower().endswith(_TABLES)}
-    return [paths[name] for name in names if name in tables or (name in looked_at and _lists_images(paths[name]))]
+    paths = [
+        os.path.join(folder, name)  # noqa: PTH118 - paths are str in this package
+        for name in _names(folder)
+        if name.lower().endswith((*_TABLES, *_LISTING)) and not _NO_LABELS.search(name)
+    ]
+    texts = {path for path in paths if not path.lower().endswith(_TABLES)}
+    may_list = len(texts) <= MOST_TEXTS  # very many describe one image each
+    return [path for path in paths if path not in texts or (may_list and _lists_images(path))]
 
 
 def _lists_images(path: str) -> bool:
