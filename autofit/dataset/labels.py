@@ -22,6 +22,7 @@ _MISSING: Final = frozenset({"na", "n/a", "#n/a", "<na>", "null", "?", "-"})
 _IMAGE_PATH: Final = re.compile(r".*\.(jpe?g|png|tiff?|bmp|gif|webp)", re.IGNORECASE | re.DOTALL)
 _TRUTHS: Final[Mapping[str, bool]] = {"0": False, "1": True, "false": False, "true": True}
 SHOWN_PAIRS = 5
+SHOWN_LIST = 60
 
 
 def label_of(value: object) -> Label:
@@ -179,4 +180,4 @@ def _problem(value: object) -> str:
 
 
 def _list_problem(value: object) -> str:
-    return f"the label {value!r} is a list: give multi_label=True if an image may have several labels"
+    return f"the label {value!r:.{SHOWN_LIST}} is a list: give multi_label=True if an image may have several labels"

@@ -142,12 +142,14 @@ def test_missing_labels_are_refused(pets: Path) -> None:
         ("1.5", "give text or a whole number"),
         ([0, 1], "is a list: give multi_label=True"),
         ("['a', 'b']", "is a list: give multi_label=True"),
+        (["tag"] * 10_000, "is a list: give multi_label=True"),
     ],
 )
 def test_a_label_that_is_none_is_refused_by_its_place(pets: Path, label: object, problem: str) -> None:
-    """A gap in a table would become a class of its own."""
-    with pytest.raises(UserError, match=rf"item 1 of the labels: the label .*{problem}"):
+    """A gap in a table would become a class of its own, or the line be as long as a list of labels is."""
+    with pytest.raises(UserError, match=rf"item 1 of the labels: the label .*{problem}") as refusal:
         scan([str(pets / "cat" / file) for file in images(3)], [0, label, 1])
+    assert len(str(refusal.value)) < 200
 
 
 def test_mixed_labels_are_refused(pets: Path) -> None:
