@@ -1,6 +1,6 @@
 """Where the files of a table are: its paths may lack a folder or a suffix, or have backslashes."""
 
-# ruff: noqa: PTH111, PTH113, PTH118 - a Path for each of a million files would take most of the time
+# ruff: noqa: PTH111, PTH118 - a Path for each of a million files would take most of the time
 
 from __future__ import annotations
 
@@ -48,6 +48,7 @@ class ListedPlaces:
         self._is_searched = images_in is not None
         self._searches = 0
         self._suffixes = list(SUFFIXES)
+        self._why: Missing | None = None
 
     @property
     def note(self) -> str | None:
@@ -61,6 +62,7 @@ class ListedPlaces:
         Raises:
             UserError: files of this name are in several folders, and nothing says which is meant.
         """
+        self._why = None
         for base in (self._found_in, *(base for base in self._bases if base != self._found_in)):
             if found := self._under(base, path):
                 self._is_searched |= base == self.root
@@ -68,7 +70,10 @@ class ListedPlaces:
                 return found
         if self._is_searched or self._searches >= MOST_SEARCHES:
             return None
-        return self._elsewhere(path)
+        why = self._why
+        found = self._elsewhere(path)
+        self._why = why  # of the folders that are expected to have it
+        return found
 
     def expected(self, path: str) -> str:
         """Where a missing file would be expected, relative to `root` or absolute."""
@@ -76,15 +81,18 @@ class ListedPlaces:
         return path if base == self.root else os.path.join(base, path)
 
     def why_missing(self, path: str) -> Missing | None:
-        """Why there is no file where one is expected; None if there is one after all."""
+        """Why there is no file where `find` has just looked for this one; None if there is one after all."""
         why = why_missing(os.path.join(self.root, os.path.expanduser(self.expected(path))))
-        return why_absent(path) if why == ABSENT else why
+        return self._why or why_absent(path) if why == ABSENT else why
 
     def _under(self, base: str, path: str) -> str | None:
         for form in self._forms(path):
-            if os.path.isfile(os.path.join(base, os.path.expanduser(form))):
+            why = why_missing(os.path.join(base, os.path.expanduser(form)))
+            if why is None:
                 self._expect(form.rpartition(".")[2])
                 return form if base == self.root else os.path.join(base, form)
+            if why != ABSENT:
+                self._why = why
         return None
 
     def _forms(self, path: str) -> Iterator[str]:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import stat
@@ -22,11 +23,15 @@ MOST_MISSING = 0.1
 
 
 class Missing(NamedTuple):
-    """Why a path is no file that can be read, in words for one and for several paths, and what to do about it."""
+    """Why a path is no file that can be read, in words for one and for several paths, and what to do about it.
+
+    `is_unanswered` is whether there may be a file, as on a drive that fails; a name that no file can have is answered.
+    """
 
     of_one: str
     of_several: str
     remedy: str = "correct or remove them, or name the folder of the images with images_in="
+    is_unanswered: bool = False
 
 
 ABSENT = Missing("does not exist", "do not exist")
@@ -51,7 +56,7 @@ def why_missing(path: str) -> Missing | None:
         return ABSENT
     except OSError as error:
         words = f"cannot be read ({reason(error)})"
-        return Missing(words, words, remedy(error))
+        return Missing(words, words, remedy(error), error.errno not in {errno.ENAMETOOLONG, errno.ELOOP})
 
 
 def why_absent(path: str) -> Missing:

@@ -59,6 +59,14 @@ def test_a_file_that_may_not_be_looked_at_has_the_remedy_for_that(
         missing.require_few(2)
 
 
+def test_a_name_without_suffix_has_the_reason_of_its_file(pets: Path) -> None:
+    """Ids in a table were said not to exist where their files are pipes, or on a drive that fails."""
+    os.mkfifo(pets / "a.jpg")
+    rows = "".join(f"cat/{file[:-4]},cat\n" for file in images(5))
+    with pytest.raises(UserError, match=rf"1 of 6 listed files are named pipes, the first is {pets}/a \(line 7\)"):
+        scan(csv_file(pets, f"id,label\n{rows}a,dog\n"))
+
+
 def test_a_few_missing_files_are_a_note(tmp_path: Path) -> None:
     """One lost photo of a thousand would end the run, or be lost without a word."""
     (tmp_path / "a.jpg").write_bytes(b"x")
