@@ -5,7 +5,7 @@ class, `train_test_split.txt` 1 for the training and 0 for the test, `classes.tx
 The last two may be missing.
 """
 
-# ruff: noqa: PTH113, PTH116, PTH120 - paths are str in this package
+# ruff: noqa: PTH116, PTH120 - paths are str in this package
 
 from __future__ import annotations
 
@@ -38,13 +38,21 @@ class Joined(NamedTuple):
 
 
 def are_joined(path: Path) -> bool:
-    """Whether a file is the list of paths, and that of labels lies beside it."""
-    return path.name == PATHS and os.path.isfile(path) and os.path.isfile(path.with_name(LABELS))
+    """Whether a file is the list of paths, and that of labels lies beside it.
+
+    Raises:
+        UserError: it cannot be found out.
+    """
+    return path.name == PATHS and _is_there(path) and _is_there(path.with_name(LABELS))
 
 
 def have_split(path: Path) -> bool:
-    """Whether such lists say which images are held out."""
-    return are_joined(path) and os.path.isfile(path.with_name(SPLITS))
+    """Whether such lists say which images are held out.
+
+    Raises:
+        UserError: it cannot be found out.
+    """
+    return are_joined(path) and _is_there(path.with_name(SPLITS))
 
 
 def from_joined_lists(path: Path, asked: Asked) -> Listing:
@@ -93,15 +101,21 @@ def _split(key: str, joined: Joined) -> list[str]:
 def _by_id(path: Path) -> dict[str, str]:
     """What a list says of each id; nothing if there is no such list."""
     found: dict[str, str] = {}
-    with refusing_unreadable(path):
-        try:
-            os.stat(path)
-        except FileNotFoundError:
-            return found
+    if not _is_there(path):
+        return found
     for line, key, said in _pairs(path):
         if found.setdefault(key, said) != said:
             raise damaged(path, line, f"the id {key[:SHOWN_CHARACTERS]!r} is there twice")
     return found
+
+
+def _is_there(path: Path) -> bool:
+    with refusing_unreadable(path):
+        try:
+            os.stat(path)
+        except FileNotFoundError:
+            return False
+    return True
 
 
 def _pairs(path: Path) -> Iterator[tuple[int, str, str]]:

@@ -17,6 +17,8 @@ from autofit.dataset.bare_list import bare_lists
 from autofit.dataset.folder import ends_as_image
 from autofit.dataset.listed_places import ListedPlaces
 from autofit.dataset.missing_files import MOST_MISSING
+from autofit.errors import UserError
+from autofit.printable import printable
 
 
 def mark_of_named_list(path: Path, lines: Iterable[str], asked: Asked) -> str | None:
@@ -41,10 +43,24 @@ def _are_images(names: Sequence[str], path: Path, asked: Asked) -> bool:
         found = places.find(name)
         if found is None and number:
             missing += 1
-        elif found is None or not ends_as_image(found):
+        elif found is None:
+            _require_answer(name, places)
+            return False
+        elif not ends_as_image(found):
             return False
         else:
             suffixes.add(found.rpartition(".")[2].lower())
         if len(suffixes) > 1 or missing > MOST_MISSING * len(names):
             return False
     return True
+
+
+def _require_answer(name: str, places: ListedPlaces) -> None:
+    """Check that a file which is not found does not exist.
+
+    Raises:
+        UserError: whether it exists cannot be found out, as on a drive that fails.
+    """
+    why = places.why_missing(name)
+    if why is not None and why.is_unanswered:
+        raise UserError(f"{printable(name)}, the first name in the list, {why.of_one}: {why.remedy}")

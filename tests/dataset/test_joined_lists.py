@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
 from autofit.dataset import asked_of, scan
 from autofit.errors import UserError
-from tests.support.datasets import images, labelled, touch
+from tests.support.datasets import failing_stat, images, labelled, touch
 
 FILES = [f"{name}/{file}" for name in ("001.Albatross", "002.Auklet") for file in images(5)]
 CLASSES = "1 001.Albatross\n2 002.Auklet\n"
@@ -81,6 +82,17 @@ def test_a_bad_line_is_named(tmp_path: Path, changed: dict[str, str], problem: s
     """An image would be left out, or trained on with the class of another."""
     with pytest.raises(UserError, match=problem):
         scan(lists(tmp_path, **changed))
+
+
+@pytest.mark.parametrize("name", ["image_class_labels.txt", "train_test_split.txt"])
+def test_a_list_that_cannot_be_looked_for_is_not_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """A drive that fails for a moment would let the test images be trained on."""
+    path = lists(tmp_path)
+    monkeypatch.setattr(os, "stat", failing_stat(name))
+    with pytest.raises(UserError, match=rf"{name} cannot be read \(Input/output error\)"):
+        scan(path)
 
 
 def test_other_lists_of_this_name_are_read_as_before(tmp_path: Path) -> None:

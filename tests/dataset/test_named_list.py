@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from autofit.dataset import asked_of, scan
 from autofit.dataset.index import ImageIndex
 from autofit.errors import UserError
-from tests.support.datasets import labelled, touch
+from tests.support.datasets import failing_stat, labelled, touch
 
 NAMES = [f"00343{number:02}" for number in range(10)]
 LABELS = ["Boeing 707-320", "A300"] * 5
@@ -67,6 +68,15 @@ def test_a_few_names_may_have_no_file(aircraft: Path) -> None:
     index = read(aircraft, [*(f"{name} {label}" for name, label in ROWS), "0099999 A300"])
     assert len(index.paths) == 11
     assert any("1 of 11 listed files do not exist" in note and "(line 11)" in note for note in index.notes)
+
+
+def test_a_drive_that_fails_is_named(aircraft: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The list would be called no table, since the first of its names is not found."""
+    monkeypatch.setattr(os, "stat", failing_stat(f"{NAMES[0]}.jpg"))
+    with pytest.raises(
+        UserError, match=r"0034300, the first name in the list, cannot be read \(Input/output error\): "
+    ):
+        read(aircraft, [f"{name} {label}" for name, label in ROWS], asked=asked_of(None, None, aircraft / "images"))
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import tracemalloc
 from collections.abc import Callable
@@ -93,6 +94,18 @@ def traced(work: Callable[[], T]) -> tuple[T, int, int]:
         return result, held_bytes - before_bytes, peak_bytes - before_bytes
     finally:
         tracemalloc.stop()
+
+
+def failing_stat(name: str) -> Callable[..., os.stat_result]:
+    """An `os.stat` of a drive that fails at files of this name."""
+
+    def answer(path: Any, *args: Any, **options: Any) -> os.stat_result:
+        if os.path.basename(os.fspath(path)) == name:  # noqa: PTH119 - as text
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return as_before(path, *args, **options)
+
+    as_before = os.stat
+    return answer
 
 
 class DatasetV2:
