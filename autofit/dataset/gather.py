@@ -87,8 +87,8 @@ class _Gathered:
                 self.missing.add(missing, printable(path if missing == ADDRESS else absolute), place)
         elif self.label_of[stored] != label:
             raise UserError(
-                f"{printable(path)} has the labels {self.label_of[stored]!r} and, {place}, {label!r}: keep one, or "
-                "give multi_label=True if an image may have several labels"
+                f"{printable(path)} has the labels {self.label_of[stored]!r:.60} and, {place}, {label!r:.60}: keep "
+                "one, or give multi_label=True if an image may have several labels"
             )
         elif self.role_of.get(stored, "train") != role:
             first = self.role_of.get(stored, "train")

@@ -126,7 +126,7 @@ def _by_class(source: Source, held: Found, name: str) -> Classes:
             held.classes[other] = held.classes.pop(class_name)
     if unknown := held.classes.keys() - known.keys():
         raise UserError(
-            f"{name} has the class {min(unknown)!r} that training has no images of: "
+            f"{name} has the class {min(unknown)!r:.60} that training has no images of: "
             f"remove it, or name it as one of the {len(known)} training classes"
         )
     return [held.classes.get(class_name, []) for class_name in known]
@@ -142,8 +142,8 @@ def _by_label_set(source: Source, held: Found, name: str) -> Classes:
     for text in held.classes:
         if unknown := sorted(set(names_of_set(text)) - known):
             raise UserError(
-                f"{name} has the label {unknown[0]!r} that training does not know: remove it, or name it as one of the "
-                f"{len(known)} labels of training"
+                f"{name} has the label {unknown[0]!r:.60} that training does not know: remove it, or name it as one of "
+                f"the {len(known)} labels of training"
             )
         sets.setdefault(text, [])
     return [held.classes.get(text, []) for text in sets]

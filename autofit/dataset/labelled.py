@@ -111,7 +111,7 @@ def _of_folder(folder: str, class_names: Sequence[str]) -> LabelledImages:
     classes = find_images(folder, folder, Progress()).classes
     if unknown := classes.keys() - number_of.keys():
         raise UserError(
-            f"{printable(folder)} has the class {min(unknown)!r} that this model does not know: remove it, or name "
+            f"{printable(folder)} has the class {min(unknown)!r:.60} that this model does not know: remove it, or name "
             f"it as one of its classes: {_shown(class_names)}"
         )
     images = [(path, number_of[name]) for name, paths in classes.items() for path in sorted(paths)]
@@ -146,7 +146,7 @@ def _class_number(label: object, number_of: Mapping[str | int, int], class_names
             return _class_number(meant, number_of, class_names)
     if isinstance(label, str) and (other := other_notation(label, class_names)):
         return number_of[other]
-    raise UserError(f"label {label!r} is not one of this model's classes: {_shown(class_names)}")
+    raise UserError(f"label {label!r:.60} is not one of this model's classes: {_shown(class_names)}")
 
 
 def _meanings(label: object) -> tuple[str | int, ...]:

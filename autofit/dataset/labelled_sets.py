@@ -69,7 +69,7 @@ def labelled_sets(
     number_of = {name: number for number, name in enumerate(class_names)}
     names = [names_of_set(set_of[str(number)]) for number in range(len(rows))]
     if unknown := sorted({name for each in names for name in each} - number_of.keys()):
-        raise UserError(f"label {unknown[0]!r} is not one of this model's: {', '.join(class_names[:10])}")
+        raise UserError(f"label {unknown[0]!r:.60} is not one of this model's: {', '.join(class_names[:10])}")
     paths = [os.path.join(listing.root, os.path.expanduser(row.path)) for row in rows]
     groups = numbers_of_values(row.group for row in rows) if listing.has_groups_of(asked) else ()
     return LabelledSets(paths, [[number_of[name] for name in each] for each in names], groups)

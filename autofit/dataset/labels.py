@@ -22,7 +22,6 @@ _MISSING: Final = frozenset({"na", "n/a", "#n/a", "<na>", "null", "?", "-"})
 _IMAGE_PATH: Final = re.compile(r".*\.(jpe?g|png|tiff?|bmp|gif|webp)", re.IGNORECASE | re.DOTALL)
 _TRUTHS: Final[Mapping[str, bool]] = {"0": False, "1": True, "false": False, "true": True}
 SHOWN_PAIRS = 5
-SHOWN_LIST = 60
 
 
 def label_of(value: object) -> Label:
@@ -139,12 +138,13 @@ def refuse_no_classes(names: Collection[str]) -> None:
     """
     if several := several_labels(names):
         raise UserError(
-            f"the label {several!r} names several classes: give multi_label=True if an image may have several labels"
+            f"the label {several!r:.60} names several classes: give multi_label=True if an image may have several "
+            "labels"
         )
     if len(names) > 1 and all(map(_IMAGE_PATH.fullmatch, names)):
         raise UserError(
-            f"the labels are paths of images, such as {min(names)!r}, as of masks: name the column of the classes with "
-            "label_column="
+            f"the labels are paths of images, such as {min(names)!r:.60}, as of masks: name the column of the classes "
+            "with label_column="
         )
 
 
@@ -180,4 +180,4 @@ def _problem(value: object) -> str:
 
 
 def _list_problem(value: object) -> str:
-    return f"the label {value!r:.{SHOWN_LIST}} is a list: give multi_label=True if an image may have several labels"
+    return f"the label {value!r:.60} is a list: give multi_label=True if an image may have several labels"

@@ -164,7 +164,7 @@ def listed(place: str, path: str, label: Label | Cell, split: list[str], places:
     """
     role = split_role(split[0]) if split else "train"
     if role is None:
-        raise ValueError(f"the split {split[0]!r} is none of train, validation and test")
+        raise ValueError(f"the split {split[0]!r:.60} is none of train, validation and test")
     found = places.find(path)
     if found is not None:
         return Listed(place, found, label, role, None, group)

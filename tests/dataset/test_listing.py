@@ -316,3 +316,23 @@ def test_images_in_place_of_paths_are_refused_shortly(image: object) -> None:
     """A column of a Hugging Face table would be printed, and what to do be cut off behind its bytes."""
     with pytest.raises(UserError, match=r"^item 0 of the paths holds an image: give files' paths, or the images"):
         scan([image, image], [0, 1])
+
+
+@pytest.mark.parametrize(
+    ("table", "held"),
+    [
+        ("path,label,split\ncat/0000.jpg,cat,LONG\n", None),
+        ("path,label\ncat/0000.jpg,LONG\ncat/0000.jpg,LONG-other\n", None),
+        ("path,label\ncat/0000.jpg,LONG\ncat/0001.jpg,tag\ncat/0002.jpg,tag|LONG\n", None),
+        ("path,label\ncat/0000.jpg,cat\ncat/0001.jpg,cat\ndog/0000.jpg,dog\n", "path,label\ndog/0001.jpg,LONG\n"),
+    ],
+    ids=["split", "two labels", "several labels", "held out"],
+)
+def test_a_long_cell_is_shown_by_its_beginning(pets: Path, table: str, held: str | None) -> None:
+    """A caption in place of a label would fill the terminal, and what to do be above its beginning."""
+    long = "a caption " * 1000
+    if held:
+        (pets / "held.csv").write_text(held.replace("LONG", long))
+    with pytest.raises(UserError) as refusal:
+        scan(csv_file(pets, table.replace("LONG", long)), validation=pets / "held.csv" if held else 0.2)
+    assert len(str(refusal.value)) < 400
