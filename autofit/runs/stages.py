@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import takewhile
 
 from autofit.config.batch_schedule import steps_per_epoch
 from autofit.config.cuts import WHOLE
@@ -46,8 +47,17 @@ def next_stage(plan: TrainingPlan, finished: Sequence[StageRecord], best_epoch: 
     return following
 
 
-def plan_of_stage(plan: TrainingPlan, stage: StageName, finished: Sequence[StageRecord]) -> TrainingPlan:
-    """The plan of one stage; its epochs are numbered on from those of the stages before it."""
+def plan_of_stage(
+    plan: TrainingPlan, stage: StageName, finished: Sequence[StageRecord], best_epoch: int | None = None
+) -> TrainingPlan:
+    """The plan of one stage; its epochs are numbered on from those of the stages before it.
+
+    Args:
+        plan: the plan of the run.
+        stage: the name of the stage.
+        finished: the finished stages.
+        best_epoch: the best epoch of the run, counted from zero; a refit of a fine-tuning that ended early needs it.
+    """
     if stage == "views" and plan.views is not None:
         return _plan_of_views(plan, plan.views, finished)
     fine_tune = plan.fine_tune
@@ -55,7 +65,7 @@ def plan_of_stage(plan: TrainingPlan, stage: StageName, finished: Sequence[Stage
         return plan.model_copy(update={"views": None, "fine_tune": None})
     return plan.model_copy(
         update={
-            "epochs": _epochs_before(stage, finished) + fine_tune.epochs,
+            "epochs": _epochs_before(stage, finished) + _epochs_of(fine_tune, stage, finished, best_epoch),
             "first_batch_size": fine_tune.batch_size,
             "last_batch_size": fine_tune.batch_size,
             "micro_batch_size": fine_tune.micro_batch_size,
@@ -74,7 +84,22 @@ def plan_of_stage(plan: TrainingPlan, stage: StageName, finished: Sequence[Stage
 
 
 def _epochs_before(stage: StageName, finished: Sequence[StageRecord]) -> int:
-    return sum(record.epochs for record in finished if record.name != stage)
+    """The epochs of the stages before one, which may be finished itself."""
+    earlier = takewhile(lambda record: record.name != stage, finished)
+    return sum(record.epochs for record in earlier)
+
+
+def _epochs_of(
+    fine_tune: FineTunePlan, stage: StageName, finished: Sequence[StageRecord], best_epoch: int | None
+) -> int:
+    """How many epochs a stage of fine-tuning has: all, or in the refit of one that ended early, up to the best one.
+
+    The learning rate is that of the same epochs before: it falls to zero over all planned epochs, as in `_settings`.
+    """
+    tuned = next((record for record in finished if record.name == "fine-tune"), None)
+    if stage != "refit" or tuned is None or best_epoch is None or tuned.epochs >= fine_tune.epochs:
+        return fine_tune.epochs
+    return best_epoch + 1 - _epochs_before("fine-tune", finished)
 
 
 def _plan_of_views(plan: TrainingPlan, views: ViewsPlan, finished: Sequence[StageRecord]) -> TrainingPlan:

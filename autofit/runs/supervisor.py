@@ -131,7 +131,7 @@ class Supervisor:
     def _saves_model(self, state: Committed) -> bool:
         """Let a worker save the model of the last finished stage, whose worker ended before that; whether it could."""
         stage = state.stages[-1].name
-        plan = plan_of_stage(self._record.plan, stage, state.stages)
+        plan = plan_of_stage(self._record.plan, stage, state.stages, state.best_epoch)
         sizes = Sizes(plan.micro_batch_size, self._memory.buffer_bytes)
         worker_exit = self._attempt(*self._files.new_attempt(), sizes, stage, plan)
         return worker_exit.diagnosis.verdict is Verdict.COMPLETED
@@ -217,7 +217,7 @@ class Supervisor:
         """The stage of the next attempt, and its plan; if all are finished, the last one, to save its model."""
         state = committed(self._store) or Committed()
         stage = self._stage_after(state) or state.stages[-1].name
-        return stage, plan_of_stage(self._record.plan, stage, state.stages)
+        return stage, plan_of_stage(self._record.plan, stage, state.stages, state.best_epoch)
 
     def _is_over(self) -> bool:
         """Whether no stage is left to be trained."""

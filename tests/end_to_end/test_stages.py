@@ -116,6 +116,28 @@ def test_a_refit_that_a_callback_ends_is_not_the_model(photos: Path, weights: Pa
     assert "dropped after 1 of 2 epochs." in result.summary()
 
 
+def test_a_refit_of_a_fine_tuning_that_ended_early_has_as_many_epochs_as_its_best(
+    photos: Path, weights: Path, tmp_path: Path
+) -> None:
+    """A user's `EarlyStopping` would be undone: the model would train on to where the validation got worse."""
+    import keras
+
+    rates: list[list[float]] = [[], []]  # of the fine-tuning and of its refit
+
+    class EndsAfterTwo(keras.callbacks.Callback):  # type: ignore[misc]
+        def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+            is_refit = "val_loss" not in logs
+            rates[is_refit] += [logs["learning_rate"]] if epoch else []
+            self.model.stop_training = epoch == 2 and not is_refit
+
+    request = {**NETWORK, **FINE_TUNED, "epochs": 1, "batch_size": 32, "fine_tune_epochs": 4}
+    result = autofit.run(photos, run_dir=tmp_path, weights=weights, callbacks=[EndsAfterTwo()], **request)
+    assert (best := result.best_epoch) in {1, 2}
+    stages = [(stage.name, stage.epochs, stage.refitted, stage.cut_short) for stage in result.record.stages]
+    assert stages == [("head", 1, False, ""), ("fine-tune", 2, False, ""), ("refit", best, True, "")]
+    assert rates[1] == pytest.approx(rates[0][:best])  # three updates an epoch in both
+
+
 def test_callbacks_that_need_a_validation_rest_in_a_refit(photos: Path, weights: Path, tmp_path: Path) -> None:
     """The run would end in a KeyError after all but its last stage, and again whenever it is resumed."""
     import keras

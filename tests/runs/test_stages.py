@@ -134,6 +134,21 @@ def test_epochs_are_counted_on_over_the_stages() -> None:
     assert plan_of_stage(made, "head", []).epochs == made.epochs
 
 
+def test_a_refit_has_as_many_epochs_as_the_best_of_a_fine_tuning_that_ended_early() -> None:
+    """It would train on to where the fine-tuning was no longer better; or be cut at an epoch that is best by chance."""
+    made = plan(fine_tune_epochs=8, fine_tune_from="0.5")
+    refits = [
+        plan_of_stage(made, "refit", [HEAD, FINE_TUNED.model_copy(update={"epochs": epochs})], best_epoch)
+        for epochs, best_epoch in [(5, 3), (5, 5), (8, 3)]
+    ]
+    assert [refit.epochs for refit in refits] == [6 + 3, 6 + 5, 9 + 8]
+    ended = [HEAD, FINE_TUNED.model_copy(update={"epochs": 5}), FINE_TUNED.model_copy(update={"name": "refit"})]
+    assert plan_of_stage(made, "refit", ended, 3) == refits[0]  # to save its model
+    schedule = source_of_stage(model_source(make_options(), 10), made, "refit", DATA).fine_tuning
+    assert schedule is not None
+    assert schedule.updates == 8 * -(-1_250 // 32)
+
+
 @pytest.mark.parametrize(
     ("given", "strength", "views"),
     [({}, "light", 4), ({"augment": "none"}, "none", 1), ({"augment": "strong", "feature_cache": "on"}, "strong", 4)],
