@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -101,20 +101,56 @@ class WarmupCosine(keras.optimizers.schedules.LearningRateSchedule):
         }
 
 
+class ShownRate(keras.Variable):
+    """The present rate of a schedule for callbacks, some of which call its `assign`; that changes nothing.
+
+    Args:
+        rate: the rate.
+        on_set: called in place of a change.
+    """
+
+    def __init__(self, rate: Any, on_set: Callable[[], None]) -> None:
+        super().__init__(rate, trainable=False, name="learning_rate")
+        self._on_set = on_set
+
+    def assign(self, value: Any) -> Any:
+        """Leave the rate as it is."""
+        del value
+        self._on_set()
+        return self.value
+
+
 class LayerwiseAdamW(keras.optimizers.Adam):
     """Adam with decoupled weight decay (arXiv:1711.05101), and a factor on the learning rate for each variable.
+
+    A learning rate that is set is left as it was, where Keras raises a TypeError for a schedule.
 
     Args:
         rates: the factors, in the order of the variables that it is built with.
         decoupled_decay: in an update, a kernel shrinks by this times its learning rate times itself.
         keywords: arguments of `keras.optimizers.Adam`.
+
+    Attributes:
+        on_rate_set: called when somebody sets the learning rate.
     """
 
     def __init__(self, rates: Sequence[float], decoupled_decay: float, **keywords: Any) -> None:
         super().__init__(**keywords)
         self.given_rate = keywords.get("learning_rate")
+        self.on_rate_set: Callable[[], None] = _ignore
         self.rates, self.decoupled_decay = [float(rate) for rate in rates], float(decoupled_decay)
         self._rate_of: dict[int, float] = {}
+
+    @property
+    def learning_rate(self) -> Any:
+        """The rate of the next update: a tensor in a graph, else a variable."""
+        rate = self._get_current_learning_rate()
+        return ShownRate(rate, self.on_rate_set) if tf.executing_eagerly() else rate
+
+    @learning_rate.setter
+    def learning_rate(self, rate: Any) -> None:
+        del rate
+        self.on_rate_set()
 
     def build(self, variables: Sequence[keras.Variable]) -> None:
         """Make the optimizer's variables.
@@ -136,6 +172,10 @@ class LayerwiseAdamW(keras.optimizers.Adam):
     def get_config(self) -> dict[str, Any]:
         """The arguments."""
         return {**super().get_config(), "rates": self.rates, "decoupled_decay": self.decoupled_decay}
+
+
+def _ignore() -> None:
+    """Do nothing."""
 
 
 def of_kerass_own(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:

@@ -11,6 +11,7 @@ import numpy as np
 from autofit.printable import first_of
 from autofit.protocol.messages import FINE_TUNING, StageName
 from autofit.worker.execution.session import Session
+from autofit.worker.model.fine_tuning import LayerwiseAdamW
 from autofit.worker.model.keras_internals import forget_compilation
 from autofit.worker.training.callback_states import CallbackStates, open_csv_files
 from autofit.worker.training.compiled_for_callbacks import compile_for_callbacks
@@ -70,6 +71,9 @@ class Callbacks:
         self._all = list(self.list.callbacks)
         self._states = CallbackStates(self._all, model, state.changeable)
         self._stage: StageName = stage
+        if isinstance(model.optimizer, LayerwiseAdamW):
+            model.optimizer.on_rate_set = self._say_that_the_rate_stays
+        self._has_said_that_the_rate_stays = stage == "refit"  # it was said in the fine-tuning
         self._rate_setters = [one for one in self._all if _sets_the_rate(one)] if stage in FINE_TUNING else []
         self.list.callbacks = [one for one in self._all if one not in self._rate_setters]
         self._watchers = [one for one in self.list.callbacks if stage == "refit" and _watches_validation(one)]
@@ -120,6 +124,15 @@ class Callbacks:
             self._events.message(f"{words}: {_names(self._rate_setters)}")
         if self._watchers:
             self._say_what_needs_validation(self._watchers)
+
+    def _say_that_the_rate_stays(self) -> None:
+        """Say once that what a callback sets as the learning rate has no effect."""
+        if not self._has_said_that_the_rate_stays:
+            self._has_said_that_the_rate_stays = True
+            self._events.message(
+                "a callback has set the learning rate, which stays as it is: in fine-tuning it has a schedule of its "
+                "own. With trainable='all' callbacks can set it"
+            )
 
     def _say_what_needs_validation(self, callbacks: Sequence[Any]) -> None:
         self._events.message(f"callbacks that need a validation rest in the refit: {_names(callbacks)}")

@@ -125,3 +125,19 @@ def test_the_optimizer_can_be_made_again_from_its_configuration() -> None:
     again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(optimizer), custom_objects=scope)
     assert again.get_config() == optimizer.get_config()
     assert isinstance(again, LayerwiseAdamW)
+
+
+def test_the_schedule_goes_on_where_a_callback_sets_the_rate() -> None:
+    """Keras raises a TypeError, or there is nothing to assign to: the run would end, and end so again when resumed."""
+    given, told = variables((2, 2)), []
+    optimizer = fine_tuning_optimizer(given, PEAK, SETTINGS)
+    optimizer.build(given)
+    optimizer.on_rate_set = lambda: told.append(1)
+    before = float(optimizer.learning_rate)
+    optimizer.learning_rate = 9.0
+    optimizer.learning_rate.assign(9.0)
+    optimizer.learning_rate = optimizer.learning_rate * 0.5
+    assert len(told) == 3
+    assert float(optimizer.learning_rate) == before == pytest.approx(PEAK / SETTINGS.warmup_updates)
+    optimizer.apply([keras.ops.ones((2, 2))], given)
+    assert float(optimizer.learning_rate) == pytest.approx(2 * before)
