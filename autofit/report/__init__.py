@@ -5,6 +5,7 @@
 - `run_text`, `probe_text`, `sweep_text`, `profile_text`, `cache_text`, `doctor_text`: one kind of record each, as text.
 - `ladder_text`: the rungs that a probe tried.
 - `estimate_text`: what fits other machines, as text and as a card.
+- `stage_words`: the stages of a run and its epochs in them as words.
 - `words`: numbers, sizes, durations and verdicts as words; `tables`: tables for a terminal; `width`: how wide it is.
 - `epoch_table`, `result_card`: the finished epochs while a run goes on, and its result, for a notebook.
 - `classification_text`, `confusion_plot`, `prediction_text`, `export_text`: a model's predictions and how good it is.

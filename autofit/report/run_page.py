@@ -30,10 +30,11 @@ from autofit.report.run_text import (
     usage_code,
     usage_words,
 )
+from autofit.report.stage_words import epoch_in_stage
 from autofit.report.thumbnails import thumbnail_uri
 from autofit.report.what_was_run import what_was_run
 from autofit.report.words import attempt_words, count_of, duration_words, metric_words
-from autofit.runs.history import best_epoch, finished_epochs, stage_of
+from autofit.runs.history import best_epoch, finished_epochs
 from autofit.runs.memory_history import MemoryHistory
 from autofit.runs.predicted_images import ClassFigures, PredictedImages
 from autofit.runs.result_record import ResultRecord
@@ -153,10 +154,11 @@ def _to_run_again(run: RunRecord, run_dir: Path, *, is_completed: bool) -> Html:
 
 def _epochs(result: ResultRecord) -> Html:
     names, best = list(result.history), best_epoch(result.history, result.best_epoch)
+    is_staged = bool({stage.name for stage in result.stages} - {"training"})
     rows = [
         [
             element("b", escaped(f"{epoch + 1} (best)")) if epoch == best else escaped(f"{epoch + 1}"),
-            *([escaped(stage_of(result.stages, epoch))] if len(result.stages) > 1 else []),
+            *([escaped(epoch_in_stage(result.stages, epoch))] if is_staged else []),
             *(
                 escaped(metric_words(column[epoch]) if epoch < len(column) else "")
                 for column in result.history.values()
@@ -164,7 +166,7 @@ def _epochs(result: ResultRecord) -> Html:
         ]
         for epoch in range(finished_epochs(result.history))
     ]
-    stage = ["Stage"] if len(result.stages) > 1 else []
+    stage = ["Stage"] if is_staged else []
     return table(["Epoch", *stage, *names], rows, numbers=len(names))
 
 
@@ -175,7 +177,7 @@ def _attempts(result: ResultRecord) -> Html:
     rows = [
         [
             escaped(f"{number}"),
-            escaped(attempt_words(attempt) if attempt.verdict is not Verdict.COMPLETED else "completed"),
+            escaped(attempt_words(attempt, result.stages) if attempt.verdict is not Verdict.COMPLETED else "completed"),
             escaped(f"{attempt.batch_size:,}"),
             escaped(f"{attempt.micro_batch_size:,}"),
             escaped(duration_words(attempt.wall_seconds)),

@@ -13,6 +13,7 @@ from autofit.report.drawing import drawings_or_reason, svg
 from autofit.report.markup import Html, breakable, cards, element, escaped, join, picture, table
 from autofit.report.memory_plot import limit_in_view, memory_figure
 from autofit.report.run_text import figure_words, test_figure, time_parts, time_words
+from autofit.report.stage_words import STAGE_WORDS, best_fact
 from autofit.report.tables import shortened_text
 from autofit.report.words import bytes_words, count_of, duration_words, metric_words
 from autofit.runs.history import best_epoch, best_figures, finished_epochs, quality_metric, stage_of
@@ -23,13 +24,6 @@ MOST_SAMPLES, A_CLASS = 24, 3
 """The most sample images on a page, of about 5 kB each, and the most of one class."""
 
 LONGEST_NAME = 40
-STAGE_WORDS = {
-    "training": "training",
-    "head": "head",
-    "views": "head, on augmented views",
-    "fine-tune": "fine-tuning",
-    "refit": "fine-tuning on all images",
-}
 
 
 class SampleImage(NamedTuple):
@@ -44,7 +38,7 @@ def head_figures(result: ResultRecord) -> list[tuple[str, str]]:
     best = best_epoch(result.history, result.best_epoch)
     figures = best_figures(result.history, best) if best is not None else []
     tested = test_figure(result)
-    epoch = [] if best is None else [("Best epoch", f"{best + 1:,} of {finished_epochs(result.history):,}")]
+    epoch = [] if best is None else [best_fact(result.stages, best, finished_epochs(result.history))]
     return [
         *((name.capitalize(), figure_words(name, value, result)) for name, value in figures),
         *([tested] if tested else []),

@@ -10,6 +10,7 @@ from autofit.config.multi_label_figures import MEAN_AVERAGE_PRECISION
 from autofit.config.standard_error import standard_error
 from autofit.printable import printable
 from autofit.protocol.messages import FINE_TUNING, OUT_OF_MEMORY, BadImage, OomEvent, Verdict
+from autofit.report.stage_words import best_words, done_words, trained_words
 from autofit.report.width import columns, wrapped
 from autofit.report.words import attempt_words, count_of, duration_words, metric_words, oom_position
 from autofit.runs.history import VALIDATION_ACCURACY, best_epoch, best_figures, finished_epochs, stage_of
@@ -51,7 +52,8 @@ def run_summary(
 def headline(result: ResultRecord, images_per_second: float | None = None) -> str:
     """How the run ended, in one line."""
     if result.status == "completed":
-        return f"{_done_words(result)} in {time_words(result)}{_pace(result, images_per_second)}."
+        trained = trained_words(result.stages, finished_epochs(result.history))
+        return f"{trained} in {time_words(result)}{_pace(result, images_per_second)}."
     cause = f": {printable(result.cause)}" if result.cause else ""
     return f"{_ended_words(result)}{cause}".removesuffix(".") + "."
 
@@ -61,20 +63,11 @@ def page_headline(result: ResultRecord) -> str:
     return headline(result.model_copy(update={"cause": ""}))
 
 
-def _done_words(result: ResultRecord) -> str:
-    """What was trained. A solved head is a row of the history, but is not counted as an epoch."""
-    solved = sum(stage.epochs for stage in result.stages if stage.method == "solved")
-    epochs = count_of(finished_epochs(result.history) - solved, "epoch")
-    if not solved:
-        return f"Trained {epochs}"
-    return "Solved the head" if _is_solved(result) else f"Solved the head and fine-tuned for {epochs}"
-
-
 def _ended_words(result: ResultRecord) -> str:
     epochs, wall = finished_epochs(result.history), time_words(result)
     ended = "Failed" if result.status == "failed" else "Interrupted"
-    where = f"after {count_of(epochs, 'epoch')} ({wall})" if epochs else f"before the first epoch was finished ({wall})"
-    return f"{ended} {where}"
+    where = f"after {done_words(result.stages, epochs)}" if epochs else "before the first epoch was finished"
+    return f"{ended} {where} ({wall})"
 
 
 def time_words(result: ResultRecord) -> str:
@@ -122,7 +115,7 @@ def best_line(result: ResultRecord) -> list[str]:
     if epoch is None:
         return ["No epoch had a finite loss: try a lower learning rate."] if finished_epochs(result.history) else []
     figures = [f"{name} {figure_words(name, value, result)}" for name, value in best_figures(result.history, epoch)]
-    best = "Reached" if _is_solved(result) else f"Best epoch {epoch + 1}:"
+    best = "Reached" if _is_solved(result) else f"{best_words(result.stages, epoch)}:"
     return [f"{best} {', '.join(figures)}."]
 
 
@@ -235,19 +228,19 @@ def oom_lines(result: ResultRecord) -> list[str]:
     same = "; the result is not changed" if result.is_bit_equal else "; the result is the same to float tolerance"
     unchanged = "" if result.result_changed else same
     if len(events) <= SHOWN_EVENTS:
-        return [f"{_oom_words(event)}{unchanged}." for event in events]
+        return [f"{_oom_words(event, result)}{unchanged}." for event in events]
     most = max(event.micro_batch_size_before for event in events)
     least = min(event.micro_batch_size_after for event in events)
     lost = duration_words(sum(event.seconds_lost for event in events))
-    first, last = oom_position(events[0]), oom_position(events[-1])
+    first, last = oom_position(events[0], result.stages), oom_position(events[-1], result.stages)
     where = first if first == last else f"first {first}, last {last}"
     sizes = f"went from {most} images at once down to {least}"
     return [f"Ran out of memory {len(events):,} times, {where}; {sizes}; {lost} lost{unchanged}."]
 
 
-def _oom_words(event: OomEvent) -> str:
+def _oom_words(event: OomEvent, result: ResultRecord) -> str:
     before, after = count_of(event.micro_batch_size_before, "image"), event.micro_batch_size_after
-    return f"Ran out of memory {oom_position(event)} with {before} at once; continued with {after}"
+    return f"Ran out of memory {oom_position(event, result.stages)} with {before} at once; continued with {after}"
 
 
 def attempt_lines(result: ResultRecord) -> list[str]:
@@ -255,7 +248,7 @@ def attempt_lines(result: ResultRecord) -> list[str]:
     bad = [(n, a) for n, a in enumerate(result.attempts, 1) if a.verdict is not Verdict.COMPLETED]
     resumed = "; the next continued from the last checkpoint"
     lines = [
-        f"Attempt {number} {attempt_words(attempt)}{resumed if number < len(result.attempts) else ''}."
+        f"Attempt {number} {attempt_words(attempt, result.stages)}{resumed if number < len(result.attempts) else ''}."
         for number, attempt in bad[:SHOWN_EVENTS]
     ]
     return lines + _more(len(bad), "attempt", "ended early; result.json has them all")

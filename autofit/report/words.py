@@ -6,10 +6,11 @@ Records count epochs, steps and the like from zero; people read them from one.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from autofit.printable import printable
-from autofit.protocol.messages import OomEvent, Phase, Trial, Verdict
+from autofit.protocol.messages import OomEvent, Phase, StageRecord, Trial, Verdict
+from autofit.report.stage_words import epoch_in_stage, step_in_stage
 from autofit.report.width import NO_BREAK, columns, padded_text, wrapped, wrapped_lines
 from autofit.runs.result_record import AttemptRecord
 
@@ -112,22 +113,27 @@ def wrapped_facts(line: str) -> str:
     return wrapped(f"{NO_BREAK}· ".join(short))
 
 
-def oom_position(event: OomEvent) -> str:
-    """Where in the run an out-of-memory happened, counted from one."""
+def oom_position(event: OomEvent, stages: Sequence[StageRecord] = ()) -> str:
+    """Where in a run with these stages an out-of-memory happened, counted from one."""
     if event.phase in PHASE_WORDS:
         return PHASE_WORDS[event.phase]
     if event.phase is Phase.VALIDATE:
-        return f"while validating epoch {event.epoch + 1}"
-    return f"at epoch {event.epoch + 1}, step {event.step + 1}"
+        return f"while validating {epoch_in_stage(stages, event.epoch)}"
+    return step_in_stage(stages, event.epoch, event.step)
 
 
-def attempt_words(attempt: AttemptRecord) -> str:
-    """The outcome and position of an attempt, as `crashed at epoch 2, step 7 with 32 images at once (SIGSEGV)`."""
+def attempt_words(attempt: AttemptRecord, stages: Sequence[StageRecord] = ()) -> str:
+    """The outcome and position of an attempt, as `crashed at epoch 2, step 7 with 32 images at once (SIGSEGV)`.
+
+    Args:
+        attempt: the attempt.
+        stages: the stages of its run, in which its epoch is counted.
+    """
     how = ATTEMPT_WORDS.get(attempt.verdict, attempt.verdict)
     cause = f" ({printable(attempt.cause)})" if attempt.cause else ""
     size = attempt.micro_batch_size  # 0 if it ended before a micro-batch was chosen
     images = f" with {count_of(size, 'image')} at once" if size else ""
-    return f"{how} at epoch {attempt.epoch + 1}, step {attempt.step + 1}{images}{cause}"
+    return f"{how} {step_in_stage(stages, attempt.epoch, attempt.step)}{images}{cause}"
 
 
 def trial_words(trial: Trial) -> str:

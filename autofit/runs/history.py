@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Literal, NamedTuple
 
 from autofit.config.multi_label_figures import MEAN_AVERAGE_PRECISION
-from autofit.protocol.messages import StageRecord
+from autofit.protocol.messages import StageName, StageRecord
 
 History = dict[str, list[float]]
 
@@ -31,14 +32,39 @@ def best_epoch(history: History, recorded: int | None = None) -> int | None:
     return min(finite)[1] if finite else None
 
 
-def stage_of(stages: Sequence[StageRecord], epoch: int) -> str:
-    """The stage of an epoch, counted from zero; for an epoch of an unfinished stage the last finished one."""
-    after = 0
+class EpochPlace(NamedTuple):
+    """Where an epoch of a run is: its stage, empty for a training without; its number there, from zero; of how many.
+
+    `epochs` is 0 if the stage is unfinished, or unknown.
+    """
+
+    stage: StageName | Literal[""]
+    number: int
+    epochs: int
+    is_solved: bool = False
+
+
+def place_of(stages: Sequence[StageRecord], epoch: int) -> EpochPlace:
+    """The place of an epoch, counted from zero over all stages.
+
+    Args:
+        stages: the finished stages; an epoch after them is one of the fine-tuning, or of its refit.
+        epoch: the epoch.
+    """
+    before = 0
     for stage in stages:
-        after += stage.epochs
-        if epoch < after:
-            return stage.name
-    return stages[-1].name if stages else ""
+        if epoch < before + stage.epochs:
+            return EpochPlace(stage.name, epoch - before, stage.epochs, stage.method == "solved")
+        before += stage.epochs
+    if not stages:
+        return EpochPlace("", epoch, 0)
+    names = {stage.name for stage in stages}
+    return EpochPlace("refit" if "fine-tune" in names else "fine-tune", epoch - before, 0)
+
+
+def stage_of(stages: Sequence[StageRecord], epoch: int) -> str:
+    """The stage of an epoch, as in `place_of`."""
+    return place_of(stages, epoch).stage
 
 
 def accuracy_name(history: History) -> str | None:

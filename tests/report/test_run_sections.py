@@ -56,7 +56,7 @@ def test_card_and_page_have_the_same_head_figures(make_result: MakeResult) -> No
     card = result_card(record, run_dir=Path("x"), model_path=Path("x/model.keras"))
     page = run_page(record, labels=["a"], model_path=Path("x/model.keras"))
     figures = head_figures(record)
-    assert ("Best epoch", "3 of 3") in figures
+    assert ("Best epoch", "2 of 2 of fine-tuning") in figures
     for name, value in figures:
         assert f"<dt>{name}</dt><dd>{value}</dd>" in card
         assert f"<dt>{name}</dt><dd>{value}</dd>" in page

@@ -1,0 +1,56 @@
+"""Epochs of a run in its stages, as people read them."""
+
+from __future__ import annotations
+
+from autofit.protocol.messages import StageRecord
+from autofit.report.stage_words import (
+    best_fact,
+    best_words,
+    done_words,
+    epoch_in_stage,
+    step_in_stage,
+    trained_words,
+)
+
+HEAD = StageRecord(name="head", method="solved", epochs=1)
+VIEWS = StageRecord(name="views", method="solved", epochs=1)
+BY_EPOCHS = StageRecord(name="head", method="epochs", epochs=2)
+TUNED = StageRecord(name="fine-tune", method="epochs", epochs=8)
+REFIT = StageRecord(name="refit", method="epochs", epochs=8, refitted=True)
+
+
+def test_the_best_epoch_is_counted_within_its_stage() -> None:
+    """ "Best epoch 9" beside "fine-tuned for 8 epochs" tells a stranger that something is wrong."""
+    run = [HEAD, TUNED, REFIT]
+    assert trained_words(run, 9) == "Solved the head and fine-tuned for 8 epochs"
+    assert best_words(run, 8) == "Best epoch 8 of 8 of fine-tuning"
+    assert best_fact(run, 8, 9) == ("Best epoch", "8 of 8 of fine-tuning")
+    assert best_words([BY_EPOCHS, TUNED], 1) == "Best epoch 2 of 2 of the head"
+    assert best_words([], 9) == best_words([StageRecord(name="training", method="epochs", epochs=10)], 9)[:13]
+    assert best_fact([], 1, 3) == ("Best epoch", "2 of 3")
+
+
+def test_a_solved_head_is_no_epoch() -> None:
+    """ "Best epoch 1" would be taken for the first of fine-tuning."""
+    assert best_words([HEAD, VIEWS, TUNED], 0) == "Best was the solved head"
+    assert best_words([HEAD, VIEWS, TUNED], 1) == "Best was the head solved on augmented views"
+    assert best_fact([HEAD], 0, 1) == ("Best model", "the solved head")
+    assert step_in_stage([HEAD, TUNED], 0, 0) == "in the stage of the head"
+
+
+def test_an_epoch_after_the_finished_stages_is_of_the_next_one() -> None:
+    """What an interrupted fine-tuning did would be told of the head, whose stage was the last to finish."""
+    assert best_words([HEAD], 3) == "Best epoch 3 of fine-tuning"
+    assert done_words([HEAD], 4) == "solving the head and 3 epochs of fine-tuning"
+    assert done_words([BY_EPOCHS], 2) == "2 epochs of the head"
+    assert done_words([], 4) == "4 epochs"
+    assert epoch_in_stage([HEAD, TUNED], 9) == "epoch 1 of fine-tuning on all images"
+    assert step_in_stage([HEAD, TUNED, REFIT], 10, 4) == "at epoch 2 of fine-tuning on all images, step 5"
+    assert step_in_stage([], 1, 6) == "at epoch 2, step 7"
+
+
+def test_a_head_by_epochs_has_its_own() -> None:
+    """Its epochs would be told as those of the fine-tuning."""
+    assert trained_words([BY_EPOCHS, TUNED], 10) == "Trained the head for 2 epochs and fine-tuned for 8 epochs"
+    assert trained_words([BY_EPOCHS], 2) == "Trained the head for 2 epochs"
+    assert trained_words([], 3) == "Trained 3 epochs"
