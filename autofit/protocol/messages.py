@@ -68,6 +68,7 @@ Seconds = Annotated[float, Field(ge=0, le=1e10)]
 class Progress(Record):
     """One line of `progress.jsonl`, at most four a second. Epochs and steps count from zero.
 
+    Epochs are counted on over the stages; `first_epoch` is the one with which the stage begins.
     `step` and `steps` count batches or, where features are extracted before the first epoch, images; `counts` says
     which. `time` is the wall clock, in seconds since 1970, for people; `monotonic_seconds`, as in `TrainJob`, is for
     measuring spans. `phase_seconds` is the time so far in each phase, without `first_steps_seconds`: the time of the
@@ -80,6 +81,7 @@ class Progress(Record):
     stage: StageName = "training"
     counts: Literal["batches", "images"] = "batches"
     epoch: int = Field(0, ge=0)
+    first_epoch: int = Field(0, ge=0)
     step: int = Field(0, ge=0)
     steps: int = Field(0, ge=0)
     images_per_second: float = 0.0
@@ -164,6 +166,7 @@ class StageRecord(Record):
 class EpochEnd(Record):
     """One finished epoch, counted from zero, and its metrics as `model.fit` would log them.
 
+    Epochs are counted on over the stages; `first_epoch` is the one with which the stage begins.
     `solved` is given where the head is solved: this one epoch is then all of its stage. `is_best` says whether its
     model is the best so far, by the metric that the run monitors; None in records of versions that did not record it.
     """
@@ -171,6 +174,7 @@ class EpochEnd(Record):
     epoch: int
     metrics: dict[str, float]
     stage: StageName = "training"
+    first_epoch: int = Field(0, ge=0)
     solved: StageRecord | None = None
     is_best: bool | None = None
 

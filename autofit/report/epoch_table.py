@@ -43,7 +43,7 @@ class EpochTable:
 
     def add(self, end: EpochEnd, epochs: int, seconds: float) -> None:
         """Add a finished epoch; `epochs` is the number of planned ones."""
-        name = "Head solved" if end.solved else epoch_words(end.epoch, epochs, end.stage)
+        name = "Head solved" if end.solved else epoch_words(end, epochs)
         self._rows.append(Row(name, dict(end.metrics), seconds, end.is_best))
         self._left = max(epochs - end.epoch - 1, 0)
 

@@ -58,29 +58,25 @@ def describe(progress: Progress, epochs: int) -> Status:
     if phase is Phase.PROBE:
         return Status(DOING[phase], facts=(f"{count_of(progress.micro_batch_size, 'image')} at once",))
     if phase not in IN_STEPS or not steps:
-        return Status(
-            epoch_words(progress.epoch, epochs, progress.stage) + ", validating"
-            if phase is Phase.VALIDATE
-            else DOING[phase]
-        )
+        return Status(epoch_words(progress, epochs) + ", validating" if phase is Phase.VALIDATE else DOING[phase])
     if progress.counts == "images":
         facts = (f"{progress.step:,}/{steps:,} images", *_left_facts(progress), *_pace_facts(progress))
         return Status(DOING[phase], progress.step, steps, facts)
-    words = DOING[phase] if phase is Phase.PREDICT else epoch_words(progress.epoch, epochs, progress.stage)
+    words = DOING[phase] if phase is Phase.PREDICT else epoch_words(progress, epochs)
     metrics = metric_facts(progress.metrics) if progress.step else []  # else the previous epoch's
     return Status(words, step, steps, (f"{step:,}/{steps:,}", *_pace_facts(progress), *metrics))
 
 
 def describe_epoch(end: EpochEnd, epochs: int) -> str:
     """A finished epoch and its figures, on one line."""
-    done = "Head solved" if end.solved else f"{epoch_words(end.epoch, epochs, end.stage)} done"
+    done = "Head solved" if end.solved else f"{epoch_words(end, epochs)} done"
     return Status(done, facts=tuple(metric_facts(end.metrics))).text
 
 
-def epoch_words(epoch: int, epochs: int, stage: StageName) -> str:
-    """An epoch, counted from zero, of `epochs` (0 if unknown) in a stage, as `Epoch 3/10`."""
-    word = EPOCH_OF.get(stage, "Epoch")
-    return f"{word} {epoch + 1:,}/{epochs:,}" if epochs else f"{word} {epoch + 1:,}"
+def epoch_words(told: Progress | EpochEnd, epochs: int) -> str:
+    """An epoch within its stage, as `Epoch 3/10`; the stage ends after `epochs` of all stages, 0 if that is unknown."""
+    word, number = EPOCH_OF.get(told.stage, "Epoch"), told.epoch - told.first_epoch + 1
+    return f"{word} {number:,}/{epochs - told.first_epoch:,}" if epochs else f"{word} {number:,}"
 
 
 def _left_facts(progress: Progress) -> list[str]:

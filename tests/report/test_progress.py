@@ -18,7 +18,7 @@ from autofit.process.monitor import MonitoredWorker
 from autofit.protocol.job import Event
 from autofit.protocol.messages import EpochEnd, OomEvent, Phase, Progress, Request
 from autofit.report.progress import can_redraw, progress_view
-from autofit.report.progress_text import Status, describe, shortened
+from autofit.report.progress_text import Status, describe, describe_epoch, shortened
 from autofit.report.views import LiveView, NotebookView, PlainView, ProgressView
 from autofit.report.width import in_columns
 from autofit.storage.run_directory import AttemptDirectory
@@ -103,6 +103,14 @@ def test_a_trial_is_shown_by_its_size() -> None:
     """A trial would be announced as an epoch, or its size taken for a step."""
     trial = Progress(time=0.0, phase=Phase.PROBE, step=64, micro_batch_size=64)
     assert describe(trial, epochs=1).text == "Probing · 64 images at once"
+
+
+def test_an_epoch_is_counted_within_its_stage() -> None:
+    """Eight epochs of fine-tuning would be shown as 2/9 to 9/9, and those of its refit as 10/17."""
+    beat = Progress(time=0.0, phase=Phase.TRAIN, stage="fine-tune", epoch=3, first_epoch=1, step=2, steps=5)
+    assert describe(beat, epochs=9).words == "Fine-tuning, epoch 3/8"
+    refitted = EpochEnd(epoch=9, metrics={}, stage="refit", first_epoch=9)
+    assert describe_epoch(refitted, epochs=17) == "Fine-tuning on all images, epoch 1/8 done"
 
 
 @pytest.mark.parametrize("phase", [Phase.VALIDATE, Phase.SAVE, Phase.TRACE])

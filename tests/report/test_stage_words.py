@@ -20,7 +20,7 @@ REFIT = StageRecord(name="refit", method="epochs", epochs=8, refitted=True)
 
 
 def test_the_best_epoch_is_counted_within_its_stage() -> None:
-    """ "Best epoch 9" beside "fine-tuned for 8 epochs" tells a stranger that something is wrong."""
+    """A best epoch 9 beside "fine-tuned for 8 epochs" tells a stranger that something is wrong."""
     run = [HEAD, TUNED, REFIT]
     assert trained_words(run, 9) == "Solved the head and fine-tuned for 8 epochs"
     assert best_words(run, 8) == "Best epoch 8 of 8 of fine-tuning"
@@ -31,7 +31,7 @@ def test_the_best_epoch_is_counted_within_its_stage() -> None:
 
 
 def test_a_solved_head_is_no_epoch() -> None:
-    """ "Best epoch 1" would be taken for the first of fine-tuning."""
+    """Its row of the history, epoch 1, would be taken for the first of fine-tuning."""
     assert best_words([HEAD, VIEWS, TUNED], 0) == "Best was the solved head"
     assert best_words([HEAD, VIEWS, TUNED], 1) == "Best was the head solved on augmented views"
     assert best_fact([HEAD], 0, 1) == ("Best model", "the solved head")

@@ -37,12 +37,18 @@ class RunEvents:
     ) -> None:
         self._heartbeat, self._attempt, self._launched_at, self._clock = heartbeat, attempt, launched_at, clock
         self._stage: StageName = stage
+        self._first_epoch = 0
         heartbeat.beat(stage=stage)
         heartbeat.times.launched(launched_at)
         self._images_per_second = 0.0
         self._began: float | None = None
         self._has_stepped = False
         self._has_told_limit = False
+
+    def stage_begins_at(self, first_epoch: int) -> None:
+        """Say with which epoch the stage begins: epochs are counted on over the stages."""
+        self._first_epoch = first_epoch
+        self._heartbeat.beat(first_epoch=first_epoch)
 
     def beat(self, **state: Any) -> None:
         """Update the heartbeat; a worker that is silent for long is taken for hung."""
@@ -126,7 +132,14 @@ class RunEvents:
             source_limit: a message that the source is the slower one; empty if it is not.
             is_best: whether the epoch's model is the best so far.
         """
-        end = EpochEnd(epoch=epoch, metrics=metrics, stage=self._stage, solved=solved, is_best=is_best)
+        end = EpochEnd(
+            epoch=epoch,
+            metrics=metrics,
+            stage=self._stage,
+            first_epoch=self._first_epoch,
+            solved=solved,
+            is_best=is_best,
+        )
         self._heartbeat.event(Event(epoch_end=end))
         if source_limit and not self._has_told_limit:
             self._has_told_limit = True

@@ -82,7 +82,7 @@ class TrainingProgress(Record):
             record: the record of the stage; by default one of a stage that was trained by epochs.
             cut_short: how far a stage trained by epochs came, if its time was too short for all.
         """
-        epochs = self.epoch - self._before
+        epochs = self.epoch - self.first_epoch
         by_epochs = StageRecord(
             name=self.stage,
             method="epochs",
@@ -106,22 +106,22 @@ class TrainingProgress(Record):
         return self
 
     @property
-    def _before(self) -> int:
-        """The epochs of the stages before."""
-        return sum(stage.epochs for stage in self.stages)
+    def first_epoch(self) -> int:
+        """The epoch with which the stage begins: so many have the stages before it."""
+        return sum(stage.epochs for stage in self.stages if stage.name != self.stage)
 
     @property
     def is_at_stage_start(self) -> bool:
         """Whether nothing of the stage is trained yet."""
-        return self.epoch == self._before and not self.position
+        return self.epoch == self.first_epoch and not self.position
 
     def losses_of_stage(self) -> list[float]:
         """The training loss of each finished epoch of the stage."""
-        return self.history.get("loss", [])[self._before :]
+        return self.history.get("loss", [])[self.first_epoch :]
 
     def epochs_done(self, planned: int) -> str:
         """How many of the stage's epochs are done, if it ends after epoch `planned`; empty if all are."""
-        before = self._before
+        before = self.first_epoch
         return f"{self.epoch - before} of {planned - before} epochs" if self.epoch < planned else ""
 
     def moved(self, **changes: Any) -> TrainingProgress:

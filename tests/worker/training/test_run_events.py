@@ -50,6 +50,17 @@ def test_the_speed_is_that_of_whole_steps_without_the_first_and_without_pauses(t
     assert [event.seconds_to_first_step for event in told] == [60.0]
 
 
+def test_a_stage_says_with_which_epoch_it_begins(tmp_path: Path) -> None:
+    """Its epochs would be shown as those of all stages."""
+    with Heartbeat(AttemptDirectory(tmp_path)) as heartbeat:
+        events = RunEvents(heartbeat, 1, "fine-tune", 0.0)
+        events.stage_begins_at(3)
+        events.epoch_ended(4, {})
+    (told,) = [event.epoch_end for event in Tail(AttemptDirectory(tmp_path).events).records(Event)]
+    assert told is not None
+    assert (told.stage, told.epoch, told.first_epoch) == ("fine-tune", 4, 3)
+
+
 def test_a_source_that_is_the_limit_is_told_once(tmp_path: Path) -> None:
     """Each of a hundred epochs would say the same, or none."""
     with Heartbeat(AttemptDirectory(tmp_path)) as heartbeat:
