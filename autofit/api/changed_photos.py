@@ -130,7 +130,5 @@ def _written_at(path: str) -> float:
 
 def _unread(files: RunDirectory) -> set[str]:
     """The photos that the run could not read."""
-    try:
-        return {image.path for image in ResultRecord.load(files.result, follow_links=False).quarantined}
-    except (OSError, ValueError):
-        return set()
+    result = ResultRecord.load_or_none(files.result, follow_links=False)
+    return {image.path for image in result.quarantined} if result else set()

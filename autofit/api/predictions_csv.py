@@ -178,12 +178,8 @@ class CsvFile:
 
     def _state_of(self, key: str) -> CsvState | None:
         """The record of the incomplete file, if there is one with this key."""
-        try:
-            state = CsvState.load(self._state, follow_links=False)
-        except (OSError, ValueError):
-            return None
-        size = os.fstat(self._stream.fileno()).st_size
-        return state if state.key == key and state.size_bytes <= size else None
+        state, size = CsvState.load_or_none(self._state, follow_links=False), os.fstat(self._stream.fileno()).st_size
+        return state if state is not None and state.key == key and state.size_bytes <= size else None
 
     def _note_state(self) -> None:
         """Record how far the incomplete file is, after fsync."""

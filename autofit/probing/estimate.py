@@ -87,11 +87,6 @@ class Estimate(Record):
     max_relative_error: float
     other_bytes: tuple[int, int]
 
-    def memory_of(self, batch: int) -> tuple[int, int]:
-        """The least and the most bytes that a batch takes on the device."""
-        images = self.base_bytes + self.bytes_per_image * batch
-        return round(images + self.other_bytes[0]), round(images + self.other_bytes[1])
-
 
 class EstimateReport(Record):
     """What `autofit estimate` writes: all networks on all devices. No figure was measured on such a device."""

@@ -231,7 +231,8 @@ class MonitoredWorker:
         return self._stopped_by_us is not None
 
     def _end(self, finished: Exit) -> None:
-        outcome, memory = _read_outcome(self.attempt.outcome), _last_sample(self.attempt.memory)
+        outcome = Outcome.load_or_none(self.attempt.outcome)  # without one the exit is classified by itself
+        memory = MemorySample.load_or_none(self.attempt.memory) or MemorySample()
         kills, before = self._oom_kills(), self._kills_before
         evidence = Evidence(
             exit=finished,
@@ -293,20 +294,6 @@ def monitored(  # noqa: PLR0913 - what it takes to start a worker, and the seams
 def _more(before: int | None, now: int | None) -> int | None:
     """By how much a count has grown; None if there is no count now."""
     return None if now is None else now - (before or 0)
-
-
-def _read_outcome(path: Path) -> Outcome | None:
-    try:
-        return Outcome.load(path)
-    except (OSError, ValueError):  # it is missing or cut off: the exit is then classified without it
-        return None
-
-
-def _last_sample(path: Path) -> MemorySample:
-    try:
-        return MemorySample.load(path)
-    except (OSError, ValueError):  # it died before the first sample
-        return MemorySample()
 
 
 def _tail_of(path: Path) -> str:

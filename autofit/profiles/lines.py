@@ -26,11 +26,8 @@ class LineStore:
 
     def load(self, workload: Workload, machine: Hardware) -> MeasuredLine | None:
         """The measurement of this network on such a machine with these versions; None if there is none."""
-        try:
-            found = MeasuredLine.load(self._path(workload, machine), follow_links=False)
-        except (OSError, ValueError):
-            return None
-        return found if found.workload == workload else None
+        found = MeasuredLine.load_or_none(self._path(workload, machine), follow_links=False)
+        return found if found is not None and found.workload == workload else None
 
     def save(self, measured: MeasuredLine, machine: Hardware) -> None:
         """Save a measurement, unless the network is a user's own function, whose name says nothing about its code."""

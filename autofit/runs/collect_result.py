@@ -127,15 +127,12 @@ def _validated(state: Committed, data: DataRecord | None, grouped: GroupedValida
 
 
 def _attempt_record(attempt: AttemptDirectory) -> AttemptRecord:
-    try:
-        return AttemptRecord.load(attempt.record)
-    except (OSError, ValueError):
-        return _reconstructed(attempt)
+    return AttemptRecord.load_or_none(attempt.record) or _reconstructed(attempt)
 
 
 def _reconstructed(attempt: AttemptDirectory) -> AttemptRecord:
     """The record of an attempt whose supervisor was killed, made from its outcome or its last heartbeat."""
-    outcome = _outcome(attempt)
+    outcome = Outcome.load_or_none(attempt.outcome)
     lines = _first_and_last(attempt.progress)
     last = lines[-1] if lines else Progress(time=0.0, phase=Phase.START)
     unknown = "the supervising process ended as well" if lines else "it ended before its first heartbeat"
@@ -147,7 +144,7 @@ def _reconstructed(attempt: AttemptDirectory) -> AttemptRecord:
         epoch=last.epoch,
         step=last.step,
         wall_seconds=max(last.monotonic_seconds - lines[0].monotonic_seconds, spent_seconds(last)) if lines else 0.0,
-        segments=_segments(_job(attempt)),
+        segments=_segments(Job.load_or_none(attempt.job)),
     )
 
 
@@ -156,13 +153,13 @@ def _segments(job: Job | None) -> int:
 
 
 def _batch_size(attempt: AttemptDirectory, epoch: int) -> int:
-    job = _job(attempt)
+    job = Job.load_or_none(attempt.job)
     return job.work.plan.schedule.batch_size(epoch) if job and isinstance(job.work, TrainJob) else 0
 
 
 def _is_bit_equal(attempt: AttemptDirectory) -> bool:
     """Whether an attempt's operations give the same bits each time; on a GPU, some do so only in deterministic mode."""
-    job = _job(attempt)
+    job = Job.load_or_none(attempt.job)
     return job is None or job.deterministic or job.memory.device == "cpu"
 
 
@@ -173,7 +170,7 @@ def _has_changed_rung(attempts: Sequence[AttemptDirectory]) -> bool:
     """
     used: dict[StageName, set[int]] = {}
     for attempt in attempts:
-        job = _job(attempt)
+        job = Job.load_or_none(attempt.job)
         if job and isinstance(job.work, TrainJob) and _has_trained(attempt):
             used.setdefault(job.work.stage, set()).add(_segments(job))
     return any(len(segments) > 1 for segments in used.values())
@@ -186,16 +183,9 @@ def _has_trained(attempt: AttemptDirectory) -> bool:
     return has_moved or _attempt_record(attempt).verdict not in OUT_OF_MEMORY
 
 
-def _job(attempt: AttemptDirectory) -> Job | None:
-    try:
-        return Job.load(attempt.job)
-    except (OSError, ValueError):
-        return None
-
-
 def _last_sha256(attempts: Sequence[AttemptDirectory]) -> str | None:
     """The hash of the weights at the end of the last stage, from the newest attempt that completed one."""
-    outcomes = (_outcome(attempt) for attempt in reversed(attempts))
+    outcomes = (Outcome.load_or_none(attempt.outcome) for attempt in reversed(attempts))
     return next((outcome.weights_sha256 for outcome in outcomes if outcome and outcome.weights_sha256), None)
 
 
@@ -207,18 +197,11 @@ def has_model_of_stage(files: RunDirectory, stage: StageName) -> bool:
     back.
     """
     for attempt in reversed(files.attempts()[-MOST_ATTEMPTS:]):
-        job = _job(attempt)
+        job = Job.load_or_none(attempt.job)
         if job and isinstance(job.work, TrainJob) and job.work.stage == stage:
-            outcome = _outcome(attempt)
+            outcome = Outcome.load_or_none(attempt.outcome)
             return outcome is not None and outcome.verdict is Verdict.COMPLETED and files.model.exists()
     return False
-
-
-def _outcome(attempt: AttemptDirectory) -> Outcome | None:
-    try:
-        return Outcome.load(attempt.outcome)
-    except (OSError, ValueError):
-        return None
 
 
 # Reading --------------------------------------------------------------------------------------------------------------

@@ -141,9 +141,6 @@ def _add_stages(spent: defaultdict[str, float], lines: Sequence[Progress]) -> No
 
 def _limit(attempts: Sequence[AttemptDirectory]) -> tuple[int, Literal["cpu", "gpu"]]:
     for attempt in reversed(attempts):
-        try:
-            memory = Job.load(attempt.job).memory
-        except (OSError, ValueError):
-            continue
-        return memory.limit_bytes, memory.device
+        if (job := Job.load_or_none(attempt.job)) is not None:
+            return job.memory.limit_bytes, job.memory.device
     return 0, "cpu"

@@ -35,11 +35,8 @@ def measured_speed(files: RunDirectory) -> Speed:
 
 
 def saved_probe(path: Path) -> ProbeReport | None:
-    """The report of a probe in the run directory; None if there is none."""
-    try:
-        return ProbeReport.load(path)
-    except (OSError, ValueError):  # nothing was probed, or the file is damaged: estimates are less exact without it
-        return None
+    """The report of a probe in the run directory; None if there is none: estimates are less exact without it."""
+    return ProbeReport.load_or_none(path)
 
 
 def _probed_rates(files: RunDirectory) -> dict[str, float]:
@@ -54,18 +51,12 @@ def _probed_rates(files: RunDirectory) -> dict[str, float]:
 
 def _attempts_at_first_stage(files: RunDirectory) -> Iterator[tuple[AttemptDirectory, TrainJob]]:
     for attempt in files.attempts():
-        try:
-            work = Job.load(attempt.job).work
-        except (OSError, ValueError):
-            continue
-        if isinstance(work, TrainJob) and work.stage == "head":
-            yield attempt, work
+        job = Job.load_or_none(attempt.job)
+        if job is not None and isinstance(job.work, TrainJob) and job.work.stage == "head":
+            yield attempt, job.work
 
 
 def _completed_seconds(attempt: AttemptDirectory) -> float | None:
     """The time of an attempt that finished its stage; None for any other attempt."""
-    try:
-        record = AttemptRecord.load(attempt.record)
-    except (OSError, ValueError):
-        return None
-    return record.wall_seconds if record.verdict is Verdict.COMPLETED else None
+    record = AttemptRecord.load_or_none(attempt.record)
+    return record.wall_seconds if record is not None and record.verdict is Verdict.COMPLETED else None

@@ -75,7 +75,7 @@ class WarmModel:
 
     def _ready(self, key: Any, model: SavedModel, launcher: Launcher, view: View) -> PredictionWorker:
         """The current worker, if it has this model open and is alive; else a new one."""
-        if self._worker is None or key != self._key or not self._worker.is_alive:
+        if self._worker is None or key != self._key or not self.is_warm:
             self.close()
             self._worker = PredictionWorker(model, launcher, view)
             if self._pid is None:

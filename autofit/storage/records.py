@@ -117,6 +117,14 @@ class Record(BaseModel):
         except ValidationError as error:
             raise ValueError(f"{path.name} is not a valid {cls.__name__}: {first_problem(error)}") from None
 
+    @classmethod
+    def load_or_none(cls, path: Path, *, follow_links: bool = True) -> Self | None:
+        """Read a record as `load` does; None if the file is missing, damaged or no such record."""
+        try:
+            return cls.load(path, follow_links=follow_links)
+        except (OSError, ValueError):
+            return None
+
 
 def first_problem(error: ValidationError) -> str:
     """The first problem of a validation, in one line."""

@@ -35,6 +35,18 @@ def test_a_record_comes_back_as_it_was_saved(tmp_path: Path) -> None:
     assert '"schema": "autofit/note/1"' in (tmp_path / "note.json").read_text()
 
 
+def test_a_record_that_is_missing_or_damaged_is_none_where_there_may_be_none(tmp_path: Path) -> None:
+    """A worker that was killed while it wrote would end the run that it belongs to."""
+    file = tmp_path / "note.json"
+    assert Note.load_or_none(file) is None
+    file.write_text('{"schema": "autofit/note/1", "te')
+    assert Note.load_or_none(file) is None
+    Note(text="there").save(file)
+    (tmp_path / "link").symlink_to(file)
+    assert Note.load_or_none(file) == Note.load_or_none(tmp_path / "link") == Note(text="there")
+    assert Note.load_or_none(tmp_path / "link", follow_links=False) is None
+
+
 def test_a_record_does_not_change() -> None:
     """A record that is changed after it was saved says other things than its file."""
     with pytest.raises(ValueError, match="frozen"):
