@@ -23,7 +23,7 @@ from autofit.config.options import Options, freezes_backbone, make_options
 from autofit.config.shard_choice import SHARD_IMAGES, chosen_shard
 from autofit.config.validators import choice, real_number, whole_number
 from autofit.dataset import HeldOut, ImageIndex
-from autofit.errors import InterruptedRunError, UserError
+from autofit.errors import InterruptedRunError, TrainingFailedError, UserError
 from autofit.machine.hardware import Hardware
 from autofit.protocol.cache_job import CacheJob, ShardJob
 from autofit.protocol.job import Event
@@ -179,24 +179,36 @@ def _extracted(index: ImageIndex, options: Options, cache: Path, shards: ShardJo
     with scratch_folder("autofit-extract-") as folder:
         files = RunDirectory(folder / "run")
         files.create()
-        events = _events(files, index, options, machine, job, view)
-    done = next(event.sharded for event in reversed(events) if event.sharded)
-    rows = sum(event.kept_rows or 0 for event in events)
+        _fill(files, index, options, machine, job, view)
+        events = (event for attempt in files.attempts() for event in events_of(attempt, is_own=True))
+        return _summed(events, str(cache), time.monotonic() - began)
+
+
+def _summed(events: Iterable[Event], cache: str, seconds: float) -> Extracted:
+    """What all workers together have done, by their events, of which there may be millions."""
+    rows, shards, unreadable, done = 0, 0, set(), None
+    for event in events:
+        rows += event.kept_rows or 0
+        shards += event.kept_rows is not None
+        unreadable |= {event.quarantined.path} if event.quarantined else set()
+        done = event.sharded or done
+    if done is None:
+        raise TrainingFailedError("what the extraction has done cannot be read: give the same call again")
     return Extracted(
         images=done.images,
         extracted=rows,
-        shards=sum(event.kept_rows is not None for event in events),
+        shards=shards,
         shards_of_others=done.of_others,
-        unreadable=sorted({event.quarantined.path for event in events if event.quarantined}),
-        cache=str(cache),
-        seconds=time.monotonic() - began,
+        unreadable=sorted(unreadable),
+        cache=cache,
+        seconds=seconds,
     )
 
 
-def _events(
+def _fill(
     files: RunDirectory, index: ImageIndex, options: Options, machine: Hardware, cache: CacheJob, view: ProgressView
-) -> list[Event]:
-    """Start workers, one after another, until one has finished the extraction; returns the events of all workers.
+) -> None:
+    """Start workers, one after another, until one has finished the extraction.
 
     Raises:
         AutofitError: the extraction failed.
@@ -217,4 +229,3 @@ def _events(
         raise InterruptedRunError("the extraction was stopped: give the same call again") from None
     if error is not None:
         raise error
-    return [event for attempt in files.attempts() for event in events_of(attempt)]

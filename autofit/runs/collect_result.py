@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -226,11 +227,15 @@ def _events(attempts: Iterable[AttemptDirectory]) -> Iterator[Event]:
                 yield event
 
 
-def events_of(attempt: AttemptDirectory) -> Iterator[Event]:
-    """The events of an attempt that has ended, in their order; of a file without end the first."""
+def events_of(attempt: AttemptDirectory, *, is_own: bool = False) -> Iterator[Event]:
+    """The events of an attempt that has ended, in their order.
+
+    Of a file without end these are the first, unless this process itself has made the attempt (`is_own`).
+    """
+    most_bytes, most = (sys.maxsize, None) if is_own else (MAX_RECORD_BYTES, 2 * MOST_EVENTS)
     with contextlib.suppress(OSError):  # it does not exist, or is no regular file
-        lines = bounded_lines(attempt.events, LINE.size_bytes, MAX_RECORD_BYTES)
-        yield from _each_record(islice(lines, 2 * MOST_EVENTS), Event)
+        lines = bounded_lines(attempt.events, LINE.size_bytes, most_bytes)
+        yield from _each_record(islice(lines, most), Event)
 
 
 def _each_record(lines: Iterable[bytes], kind: type[R]) -> Iterator[R]:
