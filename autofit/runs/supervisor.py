@@ -158,7 +158,7 @@ class Supervisor:
         if self._stage()[0] != stage:  # it failed after its stage was committed: the next stage has its own sizes
             verdict = summary.diagnosis.verdict.value
             self._view.message(f"attempt {len(self._past)} ended ({verdict}) after its stage was finished")
-            return self._sizes_after(stage)
+            return self._sizes_after(stage) or following  # if none follows, its model is still to be saved
         self._view.message(self._failure_message(summary, following, squeeze))
         if squeeze is not None:
             self._memory = self._memory.model_copy(update={"limit_bytes": squeeze.limit_bytes})

@@ -602,3 +602,16 @@ def test_a_head_by_epochs_ends_the_run_where_there_is_no_time_for_more(files: Ru
     record = load_child("stub_parent").run_record(epochs=1, fine_tune=planned)
     assert run("complete", record=record, budget=TimeBudget(60.0, time.monotonic() - 1.0)) is None
     assert [job.work.stage for job in jobs(files) if isinstance(job.work, TrainJob)] == ["head"]
+
+
+def test_a_head_whose_worker_died_at_its_end_is_saved_where_there_is_no_time_for_more(
+    files: RunDirectory, run: Run
+) -> None:
+    """The run would be complete without a model."""
+    planned = FineTunePlan(
+        epochs=2, batch_size=4, micro_batch_size=4, learning_rate=1e-4, cut="auto", views=2, by_budget=True
+    )
+    record = load_child("stub_parent").run_record(epochs=1, fine_tune=planned)
+    assert run("late,complete", record=record, budget=TimeBudget(60.0, time.monotonic() - 1.0)) is None
+    assert files.model.read_text() == "head"
+    assert [job.work.stage for job in jobs(files) if isinstance(job.work, TrainJob)] == ["head", "head"]
