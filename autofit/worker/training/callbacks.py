@@ -208,7 +208,8 @@ class Callbacks:
     def end(self, progress: TrainingProgress) -> TrainingProgress:
         """Tell them that the training has ended; weights that they set then are the model that is handed over.
 
-        Not at the end of a refit that was cut short: the model from before is handed over.
+        Not at the end of a refit that was cut short, nor what is restored in a fine-tuning that was no better than the
+        head alone: the model from before is handed over.
         """
         before = self._state.weights() if self.are_given else {}
         self.list.on_train_end()
@@ -220,6 +221,8 @@ class Callbacks:
         if restored is not None or is_changed:
             self._state.show(before)  # more epochs go on from the last one
         if progress.stage == "refit" and not progress.stages[-1].refitted:
+            return ended
+        if restored is not None and progress.stage == "fine-tune" and (progress.best_epoch or 0) < progress.first_epoch:
             return ended
         if restored is not None or is_changed:
             self._state.best = after

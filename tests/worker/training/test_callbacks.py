@@ -371,6 +371,22 @@ def test_weights_set_at_the_end_are_the_model(restores: bool) -> None:  # noqa: 
     assert (ended.best_epoch, len(told.messages)) == ((1, 0) if restores else (3, 1))
 
 
+@pytest.mark.parametrize(("best", "chosen"), [(1, 1), (2, 3)], ids=["the head", "fine-tuning"])
+def test_weights_that_fine_tuning_restores_are_the_model_only_where_it_was_better(best: int, chosen: int) -> None:
+    """`restore_best_weights` would hand over a fine-tuned model that is worse than the head alone, and refit it."""
+    head, tuned = [StageRecord(name=name, method="epochs", epochs=2) for name in ("head", "fine-tune")]
+    callbacks = callbacks_of(keras.callbacks.EarlyStopping(restore_best_weights=True), stage="fine-tune")
+    callbacks.begin(TrainingProgress(), begins_stage=True)
+    before = callbacks._state.best = {"weights": np.zeros(2)}
+    epochs(callbacks, range(2, 4))
+    progress = TrainingProgress(stage="fine-tune", best_epoch=best, stages=[head, tuned])
+
+    ended = callbacks.end(progress.moved(history={"val_loss": list(LOSSES[:4])}))
+
+    assert (ended.best_epoch, ended.callbacks_ended) == (chosen, True)
+    assert (callbacks._state.best is before) == (chosen == 1)
+
+
 @pytest.mark.parametrize("is_whole", [True, False])
 def test_the_end_of_a_refit_leaves_the_figures_as_they_are(is_whole: bool) -> None:  # noqa: FBT001 - a parameter of the test
     """The best epoch would be one that the history does not have; or a refit that was dropped be handed over."""
