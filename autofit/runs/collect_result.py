@@ -53,6 +53,7 @@ class Committed(BaseModel):
     best_predicted: list[int] = Field(default_factory=list)
     result_changed: bool = False
     stopped: bool = False
+    callbacks_ended: bool = False
     stages: list[StageRecord] = Field(default_factory=list)
 
 

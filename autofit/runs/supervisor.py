@@ -93,6 +93,7 @@ class Supervisor:
         self._time_budget = budget
         self._store = CheckpointStore(files.checkpoints)
         self._past: list[AttemptSummary] = []
+        self._completed: set[StageName] = set()  # by an attempt of this session
         self._batch_bytes = batch_image_bytes(record.plan.schedule.largest, record.options.image_size)
         minutes = record.options.max_minutes
         self._stop_at = None if minutes is None else clock() + minutes * 60
@@ -148,6 +149,7 @@ class Supervisor:
         summary = summarize(worker_exit, sizes, committed=self._cursor() > before)
         self._past.append(summary)
         if summary.diagnosis.verdict is Verdict.COMPLETED:
+            self._completed.add(stage)
             return self._sizes_after(stage)
         squeeze = self._squeezed(stage) if summary.diagnosis.verdict in SHORT_OF[self._memory.device] else None
         saving = saving_rung(self._record, stage, summary.sizes.rung)
@@ -206,7 +208,8 @@ class Supervisor:
     def _decide_stage(self, *, is_probed: bool) -> None:
         """Decide about the next stage by the time budget, if there is one, and show the decision."""
         state = committed(self._store)
-        if self._time_budget is not None and state is not None:
+        has_ended = state is not None and self._stage_after(state) != state.stage
+        if self._time_budget is not None and state is not None and has_ended:
             self._record, words = with_stage_decided(
                 self._record, self._files, state.stages, self._time_budget, self._clock(), is_probed=is_probed
             )
@@ -224,7 +227,15 @@ class Supervisor:
         return self._stage_after(committed(self._store) or Committed()) is None
 
     def _stage_after(self, state: Committed) -> StageName | None:
-        """The stage that is not finished yet; None if all are."""
+        """The stage that is not finished yet, or whose callbacks were not told of its end; None if there is none.
+
+        What they do then may change the model, with which the next stage begins.
+        """
+        finished = [stage.name for stage in state.stages]
+        has_callbacks = self._payload is not None and bool(self._payload.callbacks)
+        is_told = state.callbacks_ended or state.stage in self._completed or not has_callbacks
+        if state.stage in finished and not is_told:
+            return state.stage
         return next_stage(self._record.plan, state.stages, state.best_epoch)
 
     def _first_sizes(self) -> Sizes:

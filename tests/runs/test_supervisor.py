@@ -25,6 +25,7 @@ from autofit.process.monitor import DEADLINE_SECONDS, Patience
 from autofit.protocol.cache_job import CacheJob
 from autofit.protocol.job import FineTunePlan, Job, TrainingPlan, TrainJob, ViewsPlan
 from autofit.protocol.messages import MemoryBudget, Phase, Progress, StageRecord
+from autofit.protocol.payload import Payload
 from autofit.runs.collect_result import collect_result
 from autofit.runs.run_record import RunRecord
 from autofit.runs.squeeze import Squeeze
@@ -163,6 +164,15 @@ def test_a_stage_begins_with_its_own_sizes(
     assert [size for _, _, size in ended(files)] == [4, 3]
     assert begun.asked == [("head", False), ("fine-tune", False)]
     assert "4 images at once" not in capsys.readouterr().out
+    assert_every_image_once_an_epoch(files)
+
+
+def test_callbacks_are_told_of_the_end_of_a_stage_before_the_next_one(files: RunDirectory, run: Run) -> None:
+    """After a kill in `on_train_end` the next stage would begin without what `EarlyStopping` restores there."""
+    payload = Payload(callbacks=("callback",))
+    assert run("late,complete", record=in_stages(), payload=payload) is None
+    works = [job.work for job in jobs(files)]
+    assert [work.stage for work in works if isinstance(work, TrainJob)] == ["head", "head", "fine-tune"]
     assert_every_image_once_an_epoch(files)
 
 
