@@ -36,6 +36,7 @@ class StageClock:
         clock: in seconds, the same as the parent's.
         launched_at: when the worker was launched, by the clock; None if the time of its start does not tell how busy
             the machine is.
+        together: how many epochs are of use only if all of them end in time, as those of a refit.
     """
 
     def __init__(
@@ -44,8 +45,9 @@ class StageClock:
         clock: Callable[[], float] = time.monotonic,
         *,
         launched_at: float | None = None,
+        together: int = 1,
     ) -> None:
-        self._stage, self._clock = stage, clock
+        self._stage, self._clock, self._together = stage, clock, together
         start_seconds = 0.0 if launched_at is None else clock() - launched_at
         self._slowness = min(max(start_seconds / USUAL_START_SECONDS, 1.0), MOST_SLOWNESS)
         self._epoch_seconds = stage.epoch_seconds if stage else 0.0
@@ -56,9 +58,14 @@ class StageClock:
         self._began = self._clock()
 
     def epoch_ended(self) -> bool:
-        """Note the duration of the epoch that has ended; returns whether another one as long would end in time."""
+        """Note the duration of the epoch that has ended; returns whether the next ones, if as long, would end in time.
+
+        That is one, or all that are of use only together; these have until the latest end.
+        """
         self._epoch_seconds = self._clock() - self._began
-        return self.has_time_for_epoch()
+        self._together = max(self._together - 1, 1)
+        last_ends = self._ends(self._together * self._epoch_seconds)
+        return self.has_time_for_epoch() and (self._stage is None or last_ends <= self._stage.last_at)
 
     def solving_begins(self) -> None:
         """Note that the search for a head begins; it has a few seconds in any case."""
@@ -109,6 +116,12 @@ class StageClock:
         return self._clock() + seconds + (self._slowness * self._stage.finish_seconds if self._stage else 0.0)
 
 
-def stage_clock(job: Job, work: TrainJob) -> StageClock:
-    """The clock of an attempt whose network has just been built: on a CPU, the time of this tells how busy it is."""
-    return StageClock(work.time, launched_at=work.launched_at if job.memory.device == "cpu" else None)
+def stage_clock(job: Job, work: TrainJob, epoch: int = 0) -> StageClock:
+    """The clock of an attempt that begins with an epoch, and whose network has just been built.
+
+    On a CPU, the time that this took tells how busy it is.
+    """
+    launched_at = work.launched_at if job.memory.device == "cpu" else None
+    return StageClock(
+        work.time, launched_at=launched_at, together=work.plan.epochs - epoch if work.stage == "refit" else 1
+    )

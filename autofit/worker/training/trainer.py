@@ -70,7 +70,7 @@ class Trainer:
         self._commits = Commits(CheckpointStore(self._files.checkpoints), self._state, work.plan, stop_conditions)
         self._progress = self._commits.begin(work.stage, work.micro_batch_size, self._events.damaged_checkpoint)
         self._events.stage_begins_at(self._progress.first_epoch)
-        self._clock, self._replay = stage_clock(job, work), Replay(work.plan)
+        self._clock, self._replay = stage_clock(job, work, self._progress.epoch), Replay(work.plan)
         self._audit_log = AuditLog(self._files.audit if work.plan.audit else None, self._progress.ledger_bytes)
         self._micro = MicroBatcher(self._progress.micro_batch_size, self._note_training_shrink, pads=session.pads)
         self._validation_micro = MicroBatcher(

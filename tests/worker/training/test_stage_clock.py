@@ -64,6 +64,17 @@ def test_an_epoch_that_would_go_over_is_not_begun() -> None:
     assert clock.has_time_for_epoch()
 
 
+@pytest.mark.parametrize(("together", "goes_on"), [(1, True), (9, True), (10, False)])
+def test_a_refit_that_cannot_end_in_time_is_not_gone_on_with(together: int, *, goes_on: bool) -> None:
+    """All of the budget would go by with epochs that are dropped in the end."""
+    watch = Watch(0.0)
+    time = StageTime(end_at=100, last_at=105, finish_seconds=2)
+    clock = StageClock(time, watch, together=together)
+    clock.epoch_begins()
+    watch.now = 11.0  # eight more end at 101, nine at 112
+    assert clock.epoch_ended() is goes_on
+
+
 def test_the_tracing_of_the_first_step_does_not_count_for_the_next_epoch() -> None:
     """The first epoch, which traces, would be taken for the length of all, and the stage end after it."""
     watch = Watch(50.0)
