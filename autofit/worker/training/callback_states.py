@@ -123,6 +123,14 @@ def open_csv_files(callbacks: Sequence[Any], states: Sequence[Any]) -> list[Any]
     return changed
 
 
+def csv_columns(callbacks: Sequence[Any]) -> list[tuple[Any, list[str] | None]]:
+    """The columns of each `CSVLogger`, which Keras forgets when a training begins: its file is gone on with.
+
+    Keras would make other ones in a refit, whose epochs have no figures of a validation.
+    """
+    return [(one, one.keys) for one in callbacks if isinstance(one, keras.callbacks.CSVLogger)]
+
+
 def _restore_old(callback: Any, state: Any) -> None:
     """Give a callback what `get_state()` returned, which is all that a checkpoint held before there were classes."""
     if state is not None and hasattr(callback, "set_state") and not (isinstance(state, dict) and "class" in state):

@@ -13,7 +13,7 @@ from autofit.protocol.messages import FINE_TUNING, StageName
 from autofit.worker.execution.session import Session
 from autofit.worker.model.fine_tuning import LayerwiseAdamW
 from autofit.worker.model.keras_internals import forget_compilation
-from autofit.worker.training.callback_states import CallbackStates, open_csv_files
+from autofit.worker.training.callback_states import CallbackStates, csv_columns, open_csv_files
 from autofit.worker.training.compiled_for_callbacks import compile_for_callbacks
 from autofit.worker.training.run_events import RunEvents
 from autofit.worker.training.train_state import TrainingProgress, TrainState, require_monitored
@@ -104,9 +104,12 @@ class Callbacks:
             progress = self.restore(progress)
             self._say_what_rests()
         overwriting = open_csv_files(self._all, progress.callbacks)
+        columns = csv_columns(self._all) if begins_stage and progress.callbacks else []
         self.list.on_train_begin()
         for callback in overwriting:
             callback.append = False
+        for callback, names in columns:
+            callback.keys = names
         self._states.note_begin()
         self.have_begun = True
         return progress.moved(callbacks_ended=False)

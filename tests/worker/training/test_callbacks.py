@@ -239,6 +239,26 @@ def test_a_csv_logger_has_each_epoch_once(tmp_path: Path) -> None:
     assert not logger.append
 
 
+def test_a_csv_logger_has_the_same_columns_in_a_refit(tmp_path: Path) -> None:
+    """Keras makes others for a training without a validation: pandas would refuse the file."""
+    file = tmp_path / "log.csv"
+    before = callbacks_of(keras.callbacks.CSVLogger(file), stage="fine-tune")
+    before.begin(TrainingProgress(), begins_stage=True)
+    before.epoch_ended(0, {"accuracy": 0.8, "loss": 0.5, "val_accuracy": 0.7, "val_loss": 0.6})
+    progress, arrays = saved(before)
+    before.list.on_train_end()
+
+    refit = callbacks_of(keras.callbacks.CSVLogger(file), stage="refit")
+    refit._state.callbacks = arrays
+    refit.begin(progress, begins_stage=True)
+    refit.epoch_ended(1, {"accuracy": 0.9, "loss": 0.25})
+    refit.list.on_train_end()
+
+    rows = [row.split(",") for row in file.read_text().splitlines()]
+    assert rows[0] == ["epoch", "accuracy", "learning_rate", "loss", "val_accuracy", "val_loss"]
+    assert rows[2] == ["1", "0.9", "0.5", "0.25", "NA", "NA"]
+
+
 def test_a_csv_logger_that_appends_has_the_first_epoch_once(tmp_path: Path) -> None:
     """Killed before the first epoch's checkpoint, it would have that epoch twice; the rows before it are the user's."""
     file = tmp_path / "log.csv"
