@@ -149,24 +149,15 @@ class Callbacks:
         if self._stage != "refit":
             self.list.on_epoch_end(epoch, shown)
             return
-        awake = [one for one in self.list.callbacks if one not in self._surprised]
-        surprised = [one for one in awake if not self._has_told(one, epoch, shown)]
+        everyone, self.list.callbacks = self.list.callbacks, []
+        self.list.on_epoch_end(epoch, shown)  # waits for what they do in other threads
+        self.list.callbacks = everyone
+        told = WithoutValidation(sorted(shown.items()))
+        awake = [one for one in everyone if one not in self._surprised]
+        surprised = [one for one in awake if not _has_told(one, epoch, told)]
         if surprised:
             self._surprised += surprised
             self._say_what_needs_validation(surprised)
-
-    def _has_told(self, callback: Any, epoch: int, logs: dict[str, float]) -> bool:
-        """Tell one callback that an epoch of a refit has ended; False if it needs figures of a validation."""
-        everyone, self.list.callbacks = self.list.callbacks, [callback]
-        try:
-            self.list.on_epoch_end(epoch, logs)
-        except KeyError as error:
-            if "val_" not in str(error):
-                raise
-            return False
-        finally:
-            self.list.callbacks = everyone
-        return True
 
     def logs(self, logs: Mapping[str, float]) -> dict[str, float]:
         """The metrics of an epoch, with the learning rate if there are callbacks: Keras's own put it there."""
@@ -254,6 +245,43 @@ class Callbacks:
         """Take from the model what it was compiled with for the callbacks."""
         if self._compiles:
             forget_compilation(self._model)
+
+
+class WithoutValidation(dict[str, float]):
+    """The metrics of an epoch without a validation.
+
+    Attributes:
+        is_missed: whether somebody asked for a figure of one.
+    """
+
+    is_missed = False
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """The metric, or the default."""
+        self._note(name)
+        return super().get(name, default)
+
+    def __missing__(self, name: str) -> float:
+        self._note(name)
+        raise KeyError(name)
+
+    def _note(self, name: str) -> None:
+        self.is_missed = self.is_missed or (name not in self and str(name).startswith("val_"))
+
+
+def _has_told(callback: Any, epoch: int, logs: WithoutValidation) -> bool:
+    """Tell one callback that an epoch of a refit has ended; False if it needs figures of a validation.
+
+    They are then missing (`logs["val_loss"]`, or a name for a file), or None (`logs.get("val_loss") < 0.1`).
+    """
+    logs.is_missed = False
+    try:
+        callback.on_epoch_end(epoch, logs)
+    except (KeyError, TypeError, AttributeError) as error:
+        if not logs.is_missed and not (isinstance(error, KeyError) and "val_" in str(error)):
+            raise
+        return False
+    return True
 
 
 def _of_epoch(progress: TrainingProgress, epoch: int, names: Sequence[str]) -> float | None:

@@ -469,6 +469,38 @@ def test_a_callback_that_fit_has_used_can_be_sent(kind: str, tmp_path: Path) -> 
     assert made.model is model
 
 
+@pytest.mark.parametrize(
+    "reads",
+    [
+        lambda logs: logs["val_loss"],
+        lambda logs: logs.get("val_accuracy") > 0.9,
+        lambda logs: f"{logs.get('val_loss'):.2f}",
+        lambda logs: "{val_loss}".format(**logs),
+    ],
+    ids=["missing", "compared", "formatted", "unpacked"],
+)
+def test_in_a_refit_a_callback_rests_however_it_misses_the_validation(reads: Any) -> None:
+    """A finished model would be lost in its last stage, for a comparison of None with a number."""
+    told = Told()
+    callbacks = callbacks_of(
+        keras.callbacks.LambdaCallback(on_epoch_end=lambda _, logs: reads(logs)), told=told, stage="refit"
+    )
+    callbacks.begin(TrainingProgress(), begins_stage=True)
+    for epoch in (1, 2):
+        callbacks.epoch_ended(epoch, {"loss": 0.5})
+    assert told.messages == ["callbacks that need a validation rest in the refit: LambdaCallback"]
+
+
+def test_in_a_refit_another_error_of_a_callback_is_an_error() -> None:
+    """A mistake in it would be taken for a missing validation, and never be found."""
+    callbacks = callbacks_of(
+        keras.callbacks.LambdaCallback(on_epoch_end=lambda _, logs: logs["los"]), told=Told(), stage="refit"
+    )
+    callbacks.begin(TrainingProgress(), begins_stage=True)
+    with pytest.raises(KeyError, match="los"):
+        callbacks.epoch_ended(1, {"loss": 0.5})
+
+
 def test_in_a_refit_callbacks_that_need_a_validation_rest(recwarn: pytest.WarningsRecorder) -> None:
     """Keras warns in each of its epochs; a callback that reads `logs["val_loss"]` would end the run."""
     calls: list[int] = []
