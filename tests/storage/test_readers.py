@@ -56,7 +56,8 @@ PARSING = frozenset(
     {
         *("loads", "model_validate_json", "reader", "DictReader", "unpack", "frombuffer", "memmap", "ZipFile", "File"),
         *("load", "load_or_none", "load_model", "load_weights", "literal_eval", "fromstring", "safe_open"),
-        *("parsed", "raw_decode", "require_plain_model", "model_configuration", "read_rows", "read_key", "read_probabilities"),
+        *("parsed", "raw_decode", "read_key", "require_plain_model", "model_configuration", "read_rows"),
+        "read_probabilities",
     }
 )
 """Calls that make values of the bytes of a file."""
