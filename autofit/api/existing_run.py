@@ -15,7 +15,7 @@ from autofit.api.changed_photos import photo_changes
 from autofit.api.new_run import fresh_plan
 from autofit.api.result import shown_path
 from autofit.api.signature import is_signed_here
-from autofit.api.workers import ModelFunction
+from autofit.api.workers import WEIGHTS_FILE, ModelFunction
 from autofit.config.option_checks import GIVEN_FUNCTION
 from autofit.config.options import Options, difference, shown_value
 from autofit.dataset import ImageIndex
@@ -234,6 +234,8 @@ def _difference_in_code(record: RunRecord, code: Mapping[str, str], *, is_reques
     if is_request and record.has_callbacks != ("callbacks" in code):
         return "callbacks there, none here" if record.has_callbacks else "no callbacks there, callbacks here"
     differing = [what for what, now in code.items() if record.code.get(what, now) != now]
+    if differing == [WEIGHTS_FILE]:
+        return "the weights file has another content than when the run began"
     return f"the code of the {min(differing)}, or a value that it uses, has changed" if differing else ""
 
 

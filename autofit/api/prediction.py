@@ -42,7 +42,7 @@ from autofit.runs.prediction import BATCH_SIZE, PredictionWorker, SavedModel
 from autofit.runs.run_record import RunRecord
 from autofit.runs.warm_model import predicting
 from autofit.storage.run_directory import RunDirectory
-from autofit.storage.safe_files import open_plain
+from autofit.storage.safe_files import sha256_of_file
 from autofit.storage.scratch import scratch_folder
 from autofit.storage.system_errors import explained, naming_system_errors
 from autofit.worker.inline_launcher import InlineLauncher
@@ -92,8 +92,7 @@ def prediction_key(model: Path, run: RunRecord, paths: Sequence[str], views: int
         UserError: the model cannot be read.
     """
     try:
-        with open_plain(model) as stream:
-            of_model = hashlib.file_digest(stream, "sha256").hexdigest()  # type: ignore[arg-type]  # it is a buffered reader
+        of_model = sha256_of_file(model)
     except OSError as error:
         raise UserError(explained(error, f"{printable(str(model))} cannot be read")) from None
     options = run.options

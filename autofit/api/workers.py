@@ -27,7 +27,11 @@ from autofit.runs import plan
 from autofit.runs.model_source import model_source
 from autofit.runs.run_record import RunRecord
 from autofit.runs.warm_model import WARM
+from autofit.storage.safe_files import sha256_of_file
 from autofit.worker.inline_launcher import InlineLauncher, refuse_memory_limit
+
+WEIGHTS_FILE = "weights file"
+"""The name of a weights file among the hashes of a run's code."""
 
 ModelFunction = Callable[[tuple[int, int, int], int], Any]
 
@@ -74,11 +78,25 @@ def import_paths(options: Options, payload: Payload | None) -> list[str]:
 
 
 def code_of_run(options: Options, payload: Payload | None) -> dict[str, str]:
-    """The hashes of the user's own code in a run, as a worker will find it: function, callbacks, loss and the like."""
+    """The hashes of the user's own code in a run, as a worker will find it: function, callbacks, loss and the like.
+
+    The content of a weights file counts as code: a file that was replaced would give another model.
+    """
     code = user_code(options.model, payload, import_paths(options, payload))
     known = payload.registered.by_name if payload and payload.registered else {}
     named = [known[name] for name in sorted(objects_of(options)) if name in known]
-    return code | ({"loss, metrics or optimizer": code_of(named)} if named else {})
+    objects = {"loss, metrics or optimizer": code_of(named)} if named else {}
+    return code | objects | _weights_file(options)
+
+
+def _weights_file(options: Options) -> dict[str, str]:
+    """The hash of the weights file; empty if none is given or it cannot be read, about which a worker says more."""
+    if not Path(options.weights).is_absolute():
+        return {}
+    try:
+        return {WEIGHTS_FILE: sha256_of_file(Path(options.weights))}
+    except OSError:
+        return {}
 
 
 def cache_for(record: RunRecord, machine: Hardware, store: ProfileStore) -> CacheJob | None:

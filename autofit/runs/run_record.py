@@ -72,7 +72,7 @@ class RunRecord(Record):
     `seconds_before` is the time from the call to the plan, which counts for a time budget: the images were listed, and
     perhaps a probe was made.
     `seal` is the signature of the user who started the run, if it imports its model by name (`api/signature.py`).
-    `code` has the hashes of the user's own code, by the argument it was given as.
+    `code` has the hashes of the user's own code, by the argument it was given as, and of a weights file.
     `software` lists the versions with which the run was trained, in order.
     `code`, `call` and `software` are empty or None in records of earlier versions.
     """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import os
 import re
 import secrets
@@ -42,6 +43,16 @@ def open_plain(path: Path, *, follow_links: bool = True) -> BinaryIO:
     stream = open(path, "rb", opener=_open_without_waiting if follow_links else _open_without_links)  # noqa: SIM115 - the caller closes it; Path has no opener
     _require_regular(stream, path)
     return stream
+
+
+def sha256_of_file(path: Path) -> str:
+    """The SHA-256 (hex) of a regular file, read in pieces.
+
+    Raises:
+        OSError: it cannot be opened or read, or is no regular file.
+    """
+    with open_plain(path) as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()  # type: ignore[arg-type]  # it is a buffered reader
 
 
 def read_bounded(path: Path, most_bytes: int, *, follow_links: bool = False) -> bytes:

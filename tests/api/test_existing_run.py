@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -78,6 +79,22 @@ def test_other_code_is_another_request(
     with pytest.raises(UserError, match=said):
         train(photos, **now)
     assert train(photos, **before).run_dir == first.run_dir
+    assert len(stages.runs) == 1
+
+
+def test_a_weights_file_with_other_content_is_another_request(
+    stages: Stages, photos: Path, train: Train, tmp_path: Path
+) -> None:
+    """A file that was replaced, as by a longer pretraining, would return the model of the one before."""
+    weights = tmp_path / "mine.weights.h5"
+    weights.write_bytes(b"one")
+    first = train(photos, weights=weights)
+    weights.write_bytes(b"two")
+    with pytest.raises(UserError, match="the weights file has another content than when the run began"):
+        train(photos, weights=weights)
+    weights.write_bytes(b"one")
+    os.utime(weights, (0, 0))
+    assert train(photos, weights=weights).run_dir == first.run_dir
     assert len(stages.runs) == 1
 
 
