@@ -24,6 +24,11 @@ USUAL_START_SECONDS, MOST_SLOWNESS = 5.0, 3.0
 processes use the cores, and solving and saving will take longer by the same factor. The factor is at most three,
 since a cold disk delays only the start."""
 
+FASTEST_LATER = 0.8
+"""The later epochs of a refit may take this share of its first ones, which trace the graph of a partial batch and wait
+for whatever else the machine did then. A refit that is given up for nothing costs a better model, one that is not only
+the rest of its time."""
+
 EARLY_SHARE = 0.25
 """After this share of an extraction, the forecast of its end is good enough to end it early."""
 
@@ -60,11 +65,12 @@ class StageClock:
     def epoch_ended(self) -> bool:
         """Note the duration of the epoch that has ended; returns whether the next ones, if as long, would end in time.
 
-        That is one, or all that are of use only together; these have until the latest end.
+        That is one, or all that are of use only together; these have until the latest end, and may be faster than the
+        one that has ended.
         """
         self._epoch_seconds = self._clock() - self._began
         self._together = max(self._together - 1, 1)
-        last_ends = self._ends(self._together * self._epoch_seconds)
+        last_ends = self._ends(FASTEST_LATER * self._together * self._epoch_seconds)
         return self.has_time_for_epoch() and (self._stage is None or last_ends <= self._stage.last_at)
 
     def solving_begins(self) -> None:
