@@ -12,13 +12,13 @@ from tests.support.lines import BASE_BYTES, GB, IMAGE_BYTES, MB, PROCESS_BYTES, 
 
 
 @pytest.mark.parametrize("limit_bytes", [2 * GB, 4 * GB, 32 * GB])
-def test_on_a_cpu_the_process_and_the_headroom_of_the_probe_count(limit_bytes: int) -> None:
-    """The estimate would leave out the process, or the headroom that the probe's answer keeps."""
+def test_on_a_cpu_the_process_and_a_headroom_count(limit_bytes: int) -> None:
+    """The estimate would leave out the process, or promise more than the probe finds."""
     found = estimated(measured_line(), Target("cpu", limit_bytes))
     process_bytes = PROCESS_BYTES + (limit_bytes - measured_line().limit_bytes) / HANDLES_SHARE
     true_maximum = (limit_bytes - process_bytes - BASE_BYTES) / IMAGE_BYTES
     assert found.largest_batch_at_most == int(true_maximum)
-    assert 0.97 * true_maximum <= found.largest_batch <= 0.98 * true_maximum
+    assert 0.945 * true_maximum <= found.largest_batch <= 0.95 * true_maximum
 
 
 def test_gaps_between_tensors_count_on_a_cpu() -> None:

@@ -30,7 +30,7 @@ def test_an_estimate_as_plain_text(report: EstimateReport) -> None:
 Estimate: what fits other machines
 
 network      size  trains  device  memory    largest  at most  an image
-MobileNetV2  224   head    cpu     4.00 GB       302      310     10 MB
+MobileNetV2  224   head    cpu     4.00 GB       294      310     10 MB
 MobileNetV2  224   head    t4      16.11 GB    1,315    1,460     10 MB
 MobileNetV2  224   head    gpu     1.00 GB      none       36     10 MB
 
