@@ -33,7 +33,7 @@ CONTEXT_BYTES = (300 * 10**6, 700 * 10**6)
 
 CPU_HEADROOM = 0.05
 """The least headroom on a CPU, as a share of the images' bytes. It is twice that of the probe, whose answer is 95 to
-100 % of what fits: with the same headroom ten of twelve estimates were above the answer, by 4 % in the mean."""
+100 % of what fits: with the same headroom ten of twelve estimates were above the answer, most of them by 1 to 8 %."""
 
 WORKSPACE_SHARE, LEAST_WORKSPACE_BYTES = 0.05, 300 * 10**6
 """What steady steps may keep for cuDNN's workspaces: a share of what the images take, but at least the smallest
