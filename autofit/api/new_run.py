@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 from autofit.api.device_notes import require_devices
@@ -13,7 +15,7 @@ from autofit.api.precision import precision_choice
 from autofit.api.probes import does_not_fit
 from autofit.api.result import shown_path
 from autofit.api.signature import sign_model
-from autofit.api.workers import code_of_run, measurer_for
+from autofit.api.workers import measurer_for
 from autofit.config.half_precision import slow_words
 from autofit.config.learning_rates import unusual_rate
 from autofit.config.option_checks import GIVEN_FUNCTION
@@ -98,10 +100,11 @@ def announce_training(options: Options, index: ImageIndex, view: View) -> None:
 
 
 class Called(NamedTuple):
-    """When the user called, by `time.monotonic()`, and the arguments of the call about its data."""
+    """When the user called, by `time.monotonic()`, the arguments about data, and the hashes of the user's code."""
 
     at: float
     data: DataCall
+    code: Mapping[str, str] = MappingProxyType({})
 
 
 def new_run(
@@ -152,7 +155,7 @@ def new_run(
         started=time.time(),
         seconds_before=0.0 if called is None else time.monotonic() - called.at,
         seal=sign_model(options.model) if options.model not in {None, GIVEN_FUNCTION} else "",
-        code=code_of_run(options, payload),
+        code=dict(called.code) if called else {},
         call=called.data if called else None,
         software=[software_of(machine)],
     )

@@ -268,8 +268,9 @@ def run(  # noqa: PLR0913 - the options are the interface
         index = replace(in_order(index, options), store=str(made.images) if made else "")
         require_utf8(run_dir, index.root, *index.class_names)
         payload = payload_of(model, callbacks, options)
+        called = called._replace(code=code_of_run(options, payload))
         if run_dir is None and options.mirror_dir is None:
-            call = Call(options, index, code_of_run(options, payload), machine_for(options))
+            call = Call(options, index, called.code, machine_for(options))
             earlier = earlier_run(absolute(RUNS), call, shown, take_over=take_over)
             if earlier is not None:
                 index = call.index_in(earlier)
@@ -311,9 +312,9 @@ def _start_or_resume(
             if index.store:
                 view.message("images in memory are not copied to the mirror: without run_dir, give this call again")
         say_of_lock(lock, view)
-        machine, code = machine_for(options), code_of_run(options, payload)
+        machine = machine_for(options)
         try:
-            rerun = find_same_run(files, options, index, code, machine)
+            rerun = find_same_run(files, options, index, called.code, machine)
         except AnotherRunError:
             remove_refused_images(files, index)
             raise

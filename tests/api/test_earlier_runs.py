@@ -57,6 +57,21 @@ def test_a_finished_run_is_returned_at_once(
     assert len(stages.runs) == 1
 
 
+def test_a_run_of_an_earlier_version_is_found_by_its_weights_file(
+    stages: Stages, photos: Path, view: RecordingView, tmp_path: Path
+) -> None:
+    """Records had no hash of that file: after an upgrade the same call would train the same model once more."""
+    weights = tmp_path / "mine.weights.h5"
+    weights.write_bytes(b"weights")
+    first = api.run(photos, weights=weights, view=view)
+    files = RunDirectory(first.run_dir)
+    record = RunRecord.load(files.run)
+    assert list(record.code) == ["weights file"]
+    record.model_copy(update={"code": {}}).save(files.run)
+    assert api.run(photos, weights=weights, view=view).run_dir == first.run_dir
+    assert len(stages.runs) == 1
+
+
 def test_another_request_is_another_run(stages: Stages, photos: Path, view: RecordingView) -> None:
     """The model of other settings or other code would be returned."""
     calls: list[dict[str, Any]] = [
