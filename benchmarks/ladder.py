@@ -1,8 +1,9 @@
 """What fits with activations kept, computed again, in 16 bits, and both, beside the true maximum.
 
-All layers of six networks train, from random weights, on images of 224 px. Each row is one network under one of three
-limits, with `--recompute off` or `auto`, in float32 or in mixed precision; the true maximum is found on the rung that
-the probe has chosen, as in `true_maximum.py`.
+All layers of six networks train, from random weights, on images of 224 px. Each row is one network with 1, 2 or 4 GB
+for tensors, as on a card of that size, with `--recompute off` or `auto`, in float32 or in mixed precision; the true
+maximum is found on the rung that the probe has chosen, as in `true_maximum.py`. On a CPU a limit counts all resident
+memory, and the process itself takes about 1 GB: so the limit is 1 GB more.
 
     python benchmarks/ladder.py --network ResNet50 --gigabytes 2 --json ladder.json     # one row
     python benchmarks/ladder.py --json ladder.json --bounds                             # all, less exactly
@@ -25,6 +26,7 @@ from true_maximum import Case, true_maximum
 
 NETWORKS = ("MobileNetV2", "EfficientNetB0", "ResNet50", "DenseNet121", "InceptionV3", "VGG16")
 GIGABYTES = (1.0, 2.0, 4.0)
+PROCESS_GIGABYTES = 1.0
 IMAGE_SIZE = 224
 MAX_BATCH = 256
 PRECISIONS = ("float32", "mixed_bfloat16")
@@ -37,7 +39,14 @@ def probe(network: str, gigabytes: float, recompute: str, precision: str) -> dic
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "probe.json"
         given = ["--backbone", network, "--image-size", str(IMAGE_SIZE), "--weights", "none", "--trainable", "all"]
-        limits = ["--memory-limit", f"{gigabytes}GB", "--max-batch", str(MAX_BATCH), "--recompute", recompute]
+        limits = [
+            "--memory-limit",
+            f"{gigabytes + PROCESS_GIGABYTES}GB",
+            "--max-batch",
+            str(MAX_BATCH),
+            "--recompute",
+            recompute,
+        ]
         limits += ["--precision", precision]
         command = [sys.executable, "-m", "autofit", "probe", *given, *limits, "--no-profile", "--json", str(file)]
         subprocess.run(command, check=False, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # 3: nothing fits
@@ -48,7 +57,7 @@ def measure(network: str, gigabytes: float, recompute: str, precision: str, *, o
     """One row: the probe's answer, and the true maximum on its rung."""
     found = probe(network, gigabytes, recompute, precision)
     answer, segments = int(found["largest_feasible_batch"]), int(found["workload"]["segments"])
-    limit_bytes, beside = round(gigabytes * 10**9), int(found["non_allocator_bytes"])
+    limit_bytes, beside = round((gigabytes + PROCESS_GIGABYTES) * 10**9), int(found["non_allocator_bytes"])
     segments_of_maximum = segments if answer else max((r["rung"]["segments"] for r in found["rungs"]), default=segments)
     case = Case(network, IMAGE_SIZE, "all", limit_bytes, beside, segments_of_maximum, precision)
     least, most = true_maximum(case, near=answer or 1, only_bounds=only_bounds and answer > 0)
@@ -74,7 +83,7 @@ def measure(network: str, gigabytes: float, recompute: str, precision: str, *, o
 def table(rows: Iterable[Row]) -> str:
     """The rows in Markdown."""
     lines = [
-        "| network | limit | recompute | precision | segments | largest | maximum | images/s | MB each | probe, s |",
+        "| network | tensors | recompute | precision | segments | largest | maximum | images/s | MB each | probe, s |",
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
     lines += [
@@ -100,7 +109,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", type=Path, default=Path("ladder.json"), help="keeps what is measured")
     parser.add_argument("--network", action="append", help="only these networks")
-    parser.add_argument("--gigabytes", type=float, action="append", help="only these limits")
+    parser.add_argument("--gigabytes", type=float, action="append", help="only with so much for tensors")
     parser.add_argument("--recompute", action="append", choices=("off", "auto", "on"), help="only these")
     parser.add_argument("--precision", action="append", choices=PRECISIONS, help="only these")
     parser.add_argument("--bounds", action="store_true", help="try less, and say between which sizes it lies")

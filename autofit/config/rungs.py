@@ -37,8 +37,8 @@ IN_TURN: Final = Rung(segments=1)
 saves memory for a network that cannot be cut into segments."""
 
 ON_REQUEST: Final = Rung(segments=8)
-"""The rung of `recompute="on"`. With 16 segments, MobileNetV2 needed more memory than with 8, and ResNet50 hardly less
-(docs/decisions/0057)."""
+"""The rung of `recompute="on"`. With up to 16 segments MobileNetV2 is cut into eight all the same, and ResNet50 needs a
+twentieth less (docs/decisions/0057)."""
 
 SAVING: Final[dict[Literal["cpu", "gpu"], tuple[Rung, ...]]] = {
     "cpu": (Rung(segments=4), ON_REQUEST, Rung(segments=16)),

@@ -1,4 +1,4 @@
-"""Print the allocator's peak in a training step without and with activations computed again, in bytes."""
+"""Print the allocator's peaks in training steps, in bytes: a line with activations kept, one with recompute."""
 
 import os
 
@@ -18,32 +18,41 @@ from autofit.protocol.job import ModelSource
 from autofit.worker.execution.sliced_model import WholeNetwork
 from autofit.worker.execution.steps import TrainStep
 from autofit.worker.model.objective import make_objective
+from autofit.worker.runtime import tf_settings
 from autofit.worker.runtime.memory import CPU, peak_bytes, reset_peak
 
-SIZE, COUNT, BLOCKS, CLASSES = (48, 48), 16, 14, 3
+SIZE, COUNT, CLASSES, STEPS = (48, 48), 16, 3, 10
+WIDTHS = [4, 24] * 10
 
 
 def chain() -> keras.Model:
-    """Blocks that are alike."""
+    """Blocks with few and with many channels, in turn."""
     inputs = flow = keras.Input((*SIZE, 3))
-    for _ in range(BLOCKS):
-        flow = keras.layers.ReLU()(keras.layers.BatchNormalization()(keras.layers.Conv2D(8, 3, padding="same")(flow)))
+    for width in WIDTHS:
+        flow = keras.layers.ReLU()(
+            keras.layers.BatchNormalization()(keras.layers.Conv2D(width, 3, padding="same")(flow))
+        )
     return keras.Model(inputs, keras.layers.Dense(CLASSES, "softmax")(keras.layers.GlobalAveragePooling2D()(flow)))
 
 
-def peak(model: keras.Model, segments: int) -> int:
-    """The peak of the second step: the first one traces."""
+def peaks(model: keras.Model, segments: int) -> list[int]:
+    """The peak of each step after the first one, which traces."""
     spec = ModelSpec(backbone=None, weights="none", image_size=SIZE, trainable="all")
     source = ModelSource(spec=spec, num_classes=CLASSES, optimizer="sgd", learning_rate=1e-3)
     objective = make_objective(model, source, compiled=False)
     step = TrainStep(WholeNetwork(model, segments), objective, tf.TensorSpec((None, *SIZE, 3), tf.uint8))
     given = np.zeros((COUNT, *SIZE, 3), np.uint8), np.arange(COUNT) % CLASSES, np.ones(COUNT, np.float32)
     step.accumulate(*given, COUNT)
-    reset_peak(CPU)
-    step.accumulate(*given, COUNT)
-    return peak_bytes(CPU)
+    found = []
+    for _ in range(STEPS):
+        reset_peak(CPU)
+        step.accumulate(*given, COUNT)
+        found.append(peak_bytes(CPU))
+    return found
 
 
 if __name__ == "__main__":
+    tf_settings.compute_in_order()
     network = chain()
-    print(peak(network, 0), peak(network, 6))
+    print(*peaks(network, 0))
+    print(*peaks(network, 8))

@@ -3,11 +3,16 @@
 Each segment is a function without side effects, with a custom gradient: from its input, weights and state to its output
 and new state. So its moving averages are updated once, by the first computation; and the second one draws the same
 random numbers, since it starts from the same state of the seed generators.
+
+The backward pass goes from one segment to the one before only when all gradients of the first are known. Otherwise a
+segment is computed again while the activations of the next one are still needed for the gradient of a weight, and the
+peak is that of two segments, in some steps and not in others.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import keras
@@ -26,8 +31,7 @@ class Recomputed:
         count: the largest number of segments.
 
     Attributes:
-        losses: the losses that layers added in the last call, without those of the last segment, which the network has
-            itself.
+        losses: the losses that layers added in the last call.
     """
 
     def __init__(self, network: keras.Model, count: int) -> None:
@@ -36,24 +40,28 @@ class Recomputed:
 
     def __call__(self, flow: tf.Tensor, **keywords: Any) -> tf.Tensor:
         """Compute the network's output."""
-        *before, last = self._segments
         self.losses = []
-        for segment in before:
-            flow, losses = _recomputed(segment, flow, keywords)
+        for segment in self._segments:
+            flow, losses = _called(segment, flow, keywords, again=segment is not self._segments[-1])
             self.losses += losses
-        return last(flow, **keywords)
+        return flow
 
 
 def recomputed(network: keras.Model | keras.Layer, count: int) -> Callable[..., tf.Tensor]:
     """The network, or layer, in `count` segments whose activations are computed again.
 
-    It is returned as it is if `count` is 0, or if it cannot be cut into segments.
+    It is returned as it is if `count` is 0 or 1, or if it cannot be cut into segments.
     """
-    return Recomputed(network, count) if count and can_be_cut(network) else network
+    return Recomputed(network, count) if count > 1 and can_be_cut(network) else network
 
 
-def _recomputed(segment: Segment, inputs: tf.Tensor, keywords: dict[str, Any]) -> tuple[tf.Tensor, list[tf.Tensor]]:
-    """The output of a segment and the losses that its layers add; its new state is set in the surrounding scope."""
+def _called(
+    segment: Segment, inputs: tf.Tensor, keywords: dict[str, Any], *, again: bool
+) -> tuple[tf.Tensor, list[tf.Tensor]]:
+    """The output of a segment and the losses that its layers add; its new state is set in the surrounding scope.
+
+    With `again`, its activations are computed again in the backward pass; else they are kept.
+    """
     trainable, state = segment.trainable_variables, segment.non_trainable_variables
     kept = [tf.convert_to_tensor(variable.value) for variable in state]
     changed: list[keras.Variable] = []
@@ -71,18 +79,17 @@ def _recomputed(segment: Segment, inputs: tf.Tensor, keywords: dict[str, Any]) -
 
     @tf.custom_gradient
     def once(flow: tf.Tensor, *weights: tf.Tensor) -> Any:
-        results, new = run(flow, weights)
+        with _recording(flow, *weights) as tape:
+            results, new = run(flow, weights)
 
         def backward(*upstream: tf.Tensor) -> list[tf.Tensor]:
             upstream = upstream[: len(results)]
-            zero = _zero_after(upstream[0])
-            again = flow + tf.cast(zero, flow.dtype)
-            with tf.GradientTape(watch_accessed_variables=False) as tape:
-                tape.watch([again, *weights])
-                repeated, _ = run(again, weights)
-            wanted = [again, *weights]
-            none = tf.UnconnectedGradients.ZERO
-            return list(tape.gradient(repeated, wanted, output_gradients=upstream, unconnected_gradients=none))
+            if not again:
+                return _gradients(tape, results, [flow, *weights], upstream)
+            delayed = flow + tf.cast(_zero_after(upstream[0]), flow.dtype)
+            with _recording(delayed, *weights) as second:
+                repeated, _ = run(delayed, weights)
+            return _gradients(second, repeated, [delayed, *weights], upstream)
 
         return (*results, *new), backward
 
@@ -91,6 +98,24 @@ def _recomputed(segment: Segment, inputs: tf.Tensor, keywords: dict[str, Any]) -
     for variable, value in zip(changed, outputs[count:], strict=True):
         variable.assign(value)
     return outputs[0], list(outputs[1:count])
+
+
+@contextlib.contextmanager
+def _recording(*tensors: tf.Tensor) -> Iterator[tf.GradientTape]:
+    """A tape for the gradients of these tensors alone."""
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+        tape.watch(tensors)
+        yield tape
+
+
+def _gradients(
+    tape: tf.GradientTape, outputs: Sequence[tf.Tensor], wanted: Sequence[tf.Tensor], upstream: Sequence[tf.Tensor]
+) -> list[tf.Tensor]:
+    """The gradients of a segment's input and weights; that of its input is known only when all of them are."""
+    none = tf.UnconnectedGradients.ZERO
+    first, *others = tape.gradient(outputs, wanted, output_gradients=upstream, unconnected_gradients=none)
+    with tf.control_dependencies(others):
+        return [tf.identity(first), *others]
 
 
 def _zero_after(gradient: tf.Tensor) -> tf.Tensor:

@@ -77,9 +77,7 @@ def _dispatch(
     elif job.isolated:
         tf_settings.hide_gpus()
     with predecoding(job) as predecoded:
-        tf_settings.import_keras(isolated=job.isolated)
-        if job.deterministic:
-            tf_settings.make_deterministic()
+        _import_keras(job)
         # the jobs import Keras, so they are imported after its settings are made
         if isinstance(job.work, TrialsJob):
             from autofit.worker.jobs.trial import run_trials  # noqa: PLC0415
@@ -104,6 +102,16 @@ def _dispatch(
         from autofit.worker.jobs.attempt import train  # noqa: PLC0415
 
         return train(job, job.work, heartbeat, requests, load_payload, predecoded)
+
+
+def _import_keras(job: Job) -> None:
+    """Import Keras, and make the settings that TensorFlow takes after its import."""
+    tf_settings.import_keras(isolated=job.isolated)
+    if job.deterministic:
+        tf_settings.make_deterministic()
+    recomputes = job.source is not None and job.source.spec.segments > 0
+    if recomputes and job.isolated and job.memory.device == "cpu":
+        tf_settings.compute_in_order()
 
 
 def _verdict_of(error: BaseException) -> tuple[Verdict, str]:

@@ -1,7 +1,8 @@
-"""Divides a network into a chain of segments with about equal activations, which the backward pass computes again.
+"""Divides a network into a chain of segments whose activations the backward pass computes again.
 
 Segments end where everything passes through one tensor (`articulation_points`), so that only this tensor has to be kept
-until the backward pass (Chen et al. 2016, arXiv:1604.06174).
+until the backward pass (Chen et al. 2016, arXiv:1604.06174). Of all divisions the one is taken that holds the fewest
+values at once.
 """
 
 from __future__ import annotations
@@ -15,14 +16,15 @@ from itertools import accumulate, groupby, pairwise
 from typing import Any
 
 import keras
+import numpy as np
 
+from autofit.config.rungs import SAVING
 from autofit.errors import UserError
 from autofit.worker.model.cut_points import articulation_points
 from autofit.worker.model.keras_internals import tensors_in
 from autofit.worker.model.layer_graph import Call, LayerGraph, has_graph, layer_graph, operations
 
-_SLACK = 0.3
-"""How far a boundary may be from an even division, as a share of a segment, if the tensor there is smaller."""
+_MOST_ON_LADDER = max(rung.segments for rung in SAVING["cpu"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,35 +72,77 @@ def _unique(lists: Any) -> list[keras.Variable]:
 def segments_of(network: keras.Model, count: int) -> list[Segment]:
     """Cut a functional or sequential network into at most `count` segments, which in sequence compute the network.
 
+    There are fewer where more would not save memory.
+
     Raises:
         UserError: the network is neither, or has several inputs or outputs.
     """
     pieces = list(_pieces(network))
-    ends = boundaries([piece.values for piece in pieces], [piece.kept_values for piece in pieces], count)
-    bounds = pairwise([0, *ends, len(pieces)])
+    bounds = pairwise([0, *_boundaries_of(pieces, count), len(pieces)])
     return [_joined(pieces[first:last]) for first, last in bounds]
+
+
+def _boundaries_of(pieces: Sequence[_Piece], count: int) -> list[int]:
+    return boundaries([piece.values for piece in pieces], [piece.kept_values for piece in pieces], count)
 
 
 def boundaries(values: Sequence[int], kept_values: Sequence[int], count: int) -> list[int]:
     """The number of pieces before the end of each segment, without the last segment.
 
+    While a segment is in the backward pass, its own values are held and the tensors at the ends of all segments before
+    it. The division is one for which the most that is held at once is least.
+
     Args:
         values: the number of output values of each piece.
-        kept_values: the number of values in the tensor at its end. Of the ends near an even division, the one with the
-            smallest tensor is chosen.
-        count: the wanted number of segments; there may be fewer.
+        kept_values: the number of values in the tensor at its end.
+        count: the largest number of segments.
     """
-    sums = list(accumulate(values))
-    if not sums or count < 1:
+    if not values or count < 1:
         return []
-    share = max(sums[-1] / count, 1)
+    sums, kept = np.array([0, *accumulate(values)]), np.array([0, *kept_values])
+    within, too_few = int(sums[-1]), 0
+    while within - too_few > 1:
+        middle = (too_few + within) // 2
+        if _ends_within(sums, kept, count, middle) is None:
+            too_few = middle
+        else:
+            within = middle
+    return _ends_within(sums, kept, count, within) or []
+
+
+def _ends_within(sums: np.ndarray, kept: np.ndarray, count: int, most_held: int) -> list[int] | None:
+    """The ends of the fewest segments that never hold more than `most_held` values; None if `count` are not enough.
+
+    Dynamic programming over the number of segments and the end of the last one: the fewest values that are kept of the
+    segments up to there.
+
+    Args:
+        sums: `(n + 1,)`, the values of the first 0 to n pieces.
+        kept: `(n + 1,)`, the values in the tensor at the end of each of them.
+        count: the largest number of segments.
+        most_held: the bound.
+    """
+    pieces = len(sums) - 1
+    inside = np.where(np.tri(pieces + 1, k=-1, dtype=bool), np.subtract.outer(sums, sums), np.inf)  # of start, by end
+    kept_so_far = np.where(np.arange(pieces + 1) == 0, 0, np.inf)
+    starts: list[np.ndarray] = []
+    for _ in range(count):
+        fits = kept_so_far + inside <= most_held
+        reached = np.where(fits, kept_so_far, np.inf)
+        starts.append(reached.argmin(axis=1))
+        if fits[-1].any():
+            return _traced_back(starts, pieces)
+        kept_so_far = reached.min(axis=1) + kept
+    return None
+
+
+def _traced_back(starts: Sequence[np.ndarray], end: int) -> list[int]:
+    """The start of each segment but the first, by the best start for each end of the first, second, ... segment."""
     found: list[int] = []
-    for number in range(1, count):
-        candidates = range(found[-1] + 1 if found else 1, len(sums))
-        near = [at for at in candidates if abs(sums[at - 1] - number * share) <= _SLACK * share]
-        if near:
-            found.append(min(near, key=lambda at: (kept_values[at - 1], abs(sums[at - 1] - number * share))))
-    return found
+    for start_of in reversed(starts):
+        end = int(start_of[end])
+        found.append(end)
+    return found[-2::-1]
 
 
 def _joined(pieces: Sequence[_Piece]) -> Segment:
@@ -154,15 +198,15 @@ def _values(output: Any) -> int:
 
 
 def can_be_cut(network: Callable[..., Any]) -> bool:
-    """Whether a network, or a layer, can be cut into segments."""
+    """Whether a network, or a layer, can be cut into segments that save memory."""
     return most_segments(network) > 1
 
 
 def most_segments(network: Callable[..., Any]) -> int:
-    """The largest number of segments into which a network, or a layer, can be cut; 1 if it cannot be."""
+    """The largest number of segments that saves memory in a network, or layer, and is on the ladder; 1 if none does."""
     if not isinstance(network, keras.Model) or not has_graph(network):
         return 1
     try:
-        return max(1, len(list(_pieces(network))))
+        return 1 + len(_boundaries_of(list(_pieces(network)), _MOST_ON_LADDER))
     except UserError:
         return 1

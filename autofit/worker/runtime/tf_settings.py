@@ -11,7 +11,8 @@ left at TensorFlow's default.
     oneDNN      on where memory cannot     on: 1.40, 1.24; it ends the process where it finds no memory (0004, 0023)
                 run out, else off
     intra-op    TensorFlow's: the cores    1: 0.63, 0.82; 2, the same: 0.98, 0.97
-    inter-op    TensorFlow's: the cores    1: 1.01, 0.90; 2, the same: 1.01, 0.95
+    inter-op    TensorFlow's: the cores,   1: 1.01, 0.90; 2, the same: 1.01, 0.95
+                1 on a rung of the ladder (0057)
     determinism on request (0027)          on: 1.01, 0.99 by processor time; on a busy machine, 2026-11-28
     XLA         off                        on: 0.07 (extraction)
     precision   float32                    bfloat16: 0.35, 0.19; with oneDNN 2.16, 0.88: it changes the result
@@ -176,6 +177,17 @@ def make_deterministic() -> None:
     import tensorflow as tf  # noqa: PLC0415 - after its settings are made
 
     tf.config.experimental.enable_op_determinism()
+
+
+def compute_in_order() -> None:
+    """Let TensorFlow compute one operation after another, each on all cores, until the process ends.
+
+    Where activations are computed again, how much memory a step takes depends on the order of its operations, and with
+    several at once it is another in each step (docs/decisions/0057).
+    """
+    import tensorflow as tf  # noqa: PLC0415 - after its settings are made
+
+    tf.config.threading.set_inter_op_parallelism_threads(1)
 
 
 def limit_allocator(memory: MemoryBudget, trains: str, devices: Devices = 1) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import pairwise
+from itertools import combinations, pairwise
 
 import keras
 import numpy as np
@@ -27,15 +27,32 @@ def test_segments_are_in_order_and_none_is_empty(values: list[int], count: int) 
     assert len(ends) - 1 <= count
 
 
-def test_segments_have_about_equal_activations() -> None:
-    """The largest segment decides the memory: with all in one, nothing is saved."""
-    values = [100, 100, 50, 50, 25, 25, 25, 25]
-    assert boundaries(values, [1] * 8, 4) == [1, 2, 4]
+def most_held(ends: list[int], values: list[int], kept_values: list[int]) -> int:
+    """The values of a segment and of the tensors that are kept of those before it, where this is most."""
+    held, kept = [], 0
+    for start, end in pairwise([0, *ends, len(values)]):
+        held.append(kept + sum(values[start:end]))
+        kept += kept_values[end - 1]
+    return max(held)
 
 
-def test_of_nearly_even_boundaries_that_with_the_smallest_tensor_is_taken() -> None:
-    """What is kept of a segment would be as large as an expanded layer, where a narrow one is beside it."""
-    assert boundaries([10] * 20, [9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 1, *[9] * 8], 2) == [12]
+PIECES = st.lists(st.tuples(st.integers(1, 50), st.integers(1, 50)), min_size=1, max_size=9)
+
+
+@given(PIECES, st.integers(1, 5))
+def test_no_other_division_holds_less_at_once(pieces: list[tuple[int, int]], count: int) -> None:
+    """Compared with all divisions into at most so many segments; and none with fewer segments holds as little."""
+    values, kept = [size for size, _ in pieces], [size for _, size in pieces]
+    found = boundaries(values, kept, count)
+    others = [[*ends] for most in range(count) for ends in combinations(range(1, len(values)), most)]
+    least = min(most_held(ends, values, kept) for ends in others)
+    assert most_held(found, values, kept) == least
+    assert len(found) == min(len(ends) for ends in others if most_held(ends, values, kept) == least)
+
+
+def test_more_segments_than_save_memory_are_not_made() -> None:
+    """Tensors as large as the activations between them: each further segment would keep one more."""
+    assert len(boundaries([10] * 20, [10] * 20, 16)) == 4
 
 
 def residual(flow: keras.KerasTensor, filters: int) -> keras.KerasTensor:

@@ -19,11 +19,13 @@ from autofit.protocol.job import (
     ModelSource,
     Outcome,
     TrainJob,
+    TrialsJob,
     Tuning,
 )
 from autofit.protocol.messages import MemoryBudget, Verdict
 from autofit.protocol.model_jobs import PredictJob
 from autofit.storage.run_directory import AttemptDirectory
+from autofit.worker.jobs import dispatch
 from autofit.worker.jobs.dispatch import run_job
 from autofit.worker.runtime import tf_settings
 from autofit.worker.runtime.control_pipe import Requests
@@ -209,3 +211,28 @@ def test_a_training_that_finds_too_little_may_be_tried_again(
     assert run_job(tmp_path, Requests(), lambda: None) == 1
     outcome = Outcome.load(attempt.outcome)
     assert (outcome.verdict, outcome.cause) == (verdict, cause)
+
+
+@pytest.mark.parametrize(
+    ("job", "ordered"),
+    [
+        ((8, "cpu", True), 1),
+        ((1, "cpu", True), 1),
+        ((0, "cpu", True), 0),
+        ((8, "gpu", True), 0),
+        ((8, "cpu", False), 0),
+    ],
+)
+def test_on_a_rung_a_cpu_computes_one_operation_after_another(
+    monkeypatch: pytest.MonkeyPatch, job: tuple[int, str, bool], ordered: int
+) -> None:
+    """The memory of a step would be another in each; in the user's own process TensorFlow may have begun."""
+    segments, device, isolated = job
+    calls: list[None] = []
+    monkeypatch.setattr(tf_settings, "import_keras", lambda **_: None)
+    monkeypatch.setattr(tf_settings, "compute_in_order", lambda: calls.append(None))
+    spec = ModelSpec(backbone=None, weights="none", image_size=(32, 32), trainable="all", segments=segments)
+    source = ModelSource(spec=spec, num_classes=2, optimizer="sgd", learning_rate=1e-3)
+    memory = MemoryBudget(device=device, limit_bytes=GB, is_given=True)
+    dispatch._import_keras(Job(attempt=1, source=source, memory=memory, isolated=isolated, work=TrialsJob()))
+    assert len(calls) == ordered
