@@ -200,10 +200,11 @@ class Evidence:
 
     @property
     def spread(self) -> float:
-        """The largest spread of the peaks of equal steps, relative to the memory; by trials that left room, if any."""
-        measured = [trial for trial in self.measured if trial.memory_bytes]
+        """The spread of the peaks of equal steps, relative to the peak, of the largest size that left room, if any."""
+        measured = [trial for trial in self.measured if trial.peak_bytes]
         chosen = [trial for trial in measured if _left_room(trial, self.limit_bytes)] or measured
-        return max((trial.spread_bytes / trial.memory_bytes for trial in chosen), default=0.0)
+        largest = max(chosen, key=lambda trial: trial.batch_size, default=None)
+        return largest.spread_bytes / largest.peak_bytes if largest else 0.0
 
     @property
     def gets_faster(self) -> bool:

@@ -220,7 +220,7 @@ class Prober:
             self._non_allocator_bytes_given[asked.size] = budget.non_allocator_bytes
         request = Request(
             trial=asked.size,
-            steps=min_steps(self._hint, asked.size),
+            steps=min_steps(self._hint, asked, self.request.source, self.request.memory),
             partial_batch=asked.fresh or not self._is_gpu,  # a GPU tunes for one more shape: only for the answer
             memory=budget,
         )

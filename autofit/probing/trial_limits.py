@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from autofit.config.batch_schedule import image_buffer_bytes
 from autofit.probing.hint import ProfileHint
 from autofit.probing.recommend import is_timed_by
+from autofit.probing.search import NextTrial
+from autofit.protocol.job import ModelSource
 from autofit.protocol.messages import LEAST_ALLOCATOR_BYTES, MemoryBudget, Trial, Verdict
 
 FIRST_DEADLINE_SECONDS = 900.0
@@ -22,6 +24,10 @@ MIN_STEPS = 2
 MIN_STEPS_OF_A_TIMED_SIZE = 1
 """The least number of whole steps in a trial; it is smaller for a size that was timed for the profile of this very
 machine."""
+
+STEPS_ON_A_RUNG = 12
+"""The same for a candidate on a rung where activations are recomputed, on a CPU: there the peak depends on the order of
+operations, which is not the same in each step (docs/decisions/0057)."""
 
 
 def trial_budget(
@@ -80,8 +86,10 @@ def deadline_seconds(trials: Sequence[Trial], size: int) -> float:
     return MIN_DEADLINE_SECONDS + DEADLINE_FIRST_STEPS * first_steps_seconds + steps_seconds
 
 
-def min_steps(hint: ProfileHint | None, size: int) -> int:
-    """The fewest whole steps that a trial of this size runs."""
-    saved = hint.trials if hint and hint.expected_batch == size else ()
-    is_timed = any(is_timed_by(size, trial) and trial.images_per_second > 0 for trial in saved)
+def min_steps(hint: ProfileHint | None, asked: NextTrial, source: ModelSource, memory: MemoryBudget) -> int:
+    """The fewest whole steps that a trial runs."""
+    if asked.fresh and memory.device == "cpu" and source.spec.segments > 1:
+        return STEPS_ON_A_RUNG
+    saved = hint.trials if hint and hint.expected_batch == asked.size else ()
+    is_timed = any(is_timed_by(asked.size, trial) and trial.images_per_second > 0 for trial in saved)
     return MIN_STEPS_OF_A_TIMED_SIZE if is_timed else MIN_STEPS

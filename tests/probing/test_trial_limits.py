@@ -1,10 +1,15 @@
-"""The time limit of a trial; the memory budget is tested with the probe that gives it, in `test_loop.py`."""
+"""The steps and the time limit of a trial; its memory budget is tested with the probe, in `test_loop.py`."""
+
+from typing import Literal
 
 import pytest
 
+from autofit.config.backbones import ModelSpec
 from autofit.config.batch_schedule import image_buffer_bytes
-from autofit.probing.trial_limits import deadline_seconds, measured_non_allocator_bytes
-from autofit.protocol.messages import Trial, Verdict
+from autofit.probing.search import NextTrial
+from autofit.probing.trial_limits import deadline_seconds, measured_non_allocator_bytes, min_steps
+from autofit.protocol.job import ModelSource
+from autofit.protocol.messages import MemoryBudget, Trial, Verdict
 
 
 def test_a_size_that_must_tune_has_three_times_the_longest_first_steps_before_it() -> None:
@@ -23,3 +28,17 @@ def test_where_nothing_fits_a_process_is_given_what_those_before_it_took() -> No
     assert measured_non_allocator_bytes([ran_out], size) == 600 * 10**6
     fits = ran_out.model_copy(update={"verdict": Verdict.FITS, "non_allocator_bytes": 700 * 10**6 + buffers})
     assert measured_non_allocator_bytes([ran_out, fits], size) == 700 * 10**6
+
+
+@pytest.mark.parametrize(
+    ("segments", "device", "fresh", "steps"),
+    [(8, "cpu", True, 12), (8, "cpu", False, 2), (1, "cpu", True, 2), (0, "cpu", True, 2), (8, "gpu", True, 2)],
+)
+def test_a_candidate_whose_peaks_differ_runs_more_steps(
+    *, segments: int, device: Literal["cpu", "gpu"], fresh: bool, steps: int
+) -> None:
+    """Two steps that fit would be an answer of which the third runs out of memory."""
+    spec = ModelSpec(backbone=None, weights="none", image_size=(32, 32), trainable="all", segments=segments)
+    source = ModelSource(spec=spec, num_classes=2, optimizer="sgd", learning_rate=1e-3)
+    memory = MemoryBudget(device=device, limit_bytes=10**9, is_given=True)
+    assert min_steps(None, NextTrial(8, fresh=fresh), source, memory) == steps

@@ -4,9 +4,9 @@ Each segment is a function without side effects, with a custom gradient: from it
 and new state. So its moving averages are updated once, by the first computation; and the second one draws the same
 random numbers, since it starts from the same state of the seed generators.
 
-The backward pass goes from one segment to the one before only when all gradients of the first are known. Otherwise a
-segment is computed again while the activations of the next one are still needed for the gradient of a weight, and the
-peak is that of two segments, in some steps and not in others.
+The backward pass goes from one part of a segment to the one before only when all gradients of the first are known.
+Otherwise activations wait for the gradients of weights while earlier parts are computed again, and the peak is that of
+two segments, in some steps and not in others.
 """
 
 from __future__ import annotations
@@ -71,7 +71,9 @@ def _called(
         mapping = [*zip(trainable, weights, strict=True), *zip(state, kept, strict=True)]
         with keras.StatelessScope(state_mapping=mapping, collect_losses=True) as scope:
             before = [scope.get_current_value(variable) for variable in state]
-            output = segment(flow, **keywords)
+            output = flow
+            for part in segment.parts:
+                output = _in_order(part, output, scope, keywords)
         after = [scope.get_current_value(variable) for variable in state]
         changed[:] = [v for v, one, other in zip(state, before, after, strict=True) if one is not other]
         new = [tf.convert_to_tensor(scope.get_current_value(variable)) for variable in changed]
@@ -98,6 +100,26 @@ def _called(
     for variable, value in zip(changed, outputs[count:], strict=True):
         variable.assign(value)
     return outputs[0], list(outputs[1:count])
+
+
+def _in_order(part: keras.Model, inputs: tf.Tensor, scope: keras.StatelessScope, keywords: dict[str, Any]) -> tf.Tensor:
+    """The output of a part, of which the gradient of the input is known only when those of all its weights are."""
+    weights = [scope.get_current_value(variable) for variable in part.trainable_variables]
+    if not weights:
+        return part(inputs, **keywords)
+
+    @tf.custom_gradient
+    def gated(flow: tf.Tensor, *weights: tf.Tensor) -> Any:
+        for variable, value in zip(part.trainable_variables, weights, strict=True):
+            scope.add_update((variable, value))
+        with _recording(flow, *weights) as tape:
+            output = part(flow, **keywords)
+        return output, lambda upstream: _gradients(tape, [output], [flow, *weights], [upstream])
+
+    output = gated(inputs, *weights)
+    for variable, value in zip(part.trainable_variables, weights, strict=True):
+        scope.add_update((variable, value))
+    return output
 
 
 @contextlib.contextmanager

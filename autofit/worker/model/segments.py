@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from graphlib import TopologicalSorter
-from itertools import accumulate, groupby, pairwise
+from itertools import accumulate, pairwise
 from typing import Any
 
 import keras
@@ -146,12 +146,8 @@ def _traced_back(starts: Sequence[np.ndarray], end: int) -> list[int]:
 
 
 def _joined(pieces: Sequence[_Piece]) -> Segment:
-    """The segment of consecutive pieces, with a part for each run of pieces of the same (perhaps nested) network."""
-    parts = []
-    for _, group in groupby(pieces, key=lambda piece: id(piece.network)):
-        row = list(group)
-        parts.append(keras.Model(row[0].start, row[-1].end))
-    return Segment(tuple(parts))
+    """The segment of consecutive pieces."""
+    return Segment(tuple(keras.Model(piece.start, piece.end) for piece in pieces))
 
 
 def _pieces(network: keras.Model) -> Iterator[_Piece]:
