@@ -74,7 +74,7 @@ class RungRecord(Record):
         images_per_second: the speed at the recommended batch; 0 if it was not timed.
         bytes_per_image: the memory for one more image; 0 if it was not measured.
         non_allocator_bytes: as in the report of its probe.
-        most_segments: the largest number of segments into which the network can be cut; 1 if it cannot, 0 if unknown.
+        most_segments: the largest number of segments that saves memory; 1 if none does, 0 if unknown.
         price: the share of the speed that is lost against the first rung, at the same size; None if no size was timed
             on both.
         trials: the trials that ran; those of a saved profile, with `saved`.

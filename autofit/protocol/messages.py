@@ -232,7 +232,7 @@ class Trial(Record):
         seconds: the time of the whole trial in its worker; 0 if the worker did not live to report it.
         first_steps_seconds: the time of the first step of each kind, if the size fits: tracing, tuning, and the step.
         steady_steps_seconds: the time of all further training steps together.
-        most_segments: the largest number of segments into which the network can be cut; 1 if it cannot, 0 if unknown.
+        most_segments: the largest number of segments that saves memory; 1 if none does, 0 if unknown.
         other_processes_bytes: on a GPU, the memory that other processes were seen to hold at the end of the trial.
         worker_stays: whether, after an out-of-memory on a GPU, the allocator is usable again, so that the same worker
             takes the next size.
