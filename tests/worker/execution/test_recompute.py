@@ -39,14 +39,23 @@ def computed(network: Network, model: keras.Model, spec: ModelSpec, micro: int =
     return step.accumulate(images, np.arange(COUNT) % CLASSES, np.ones(COUNT, np.float32), micro)
 
 
-def assert_equal(one: Computed, other: Computed, tolerance: float) -> None:
-    """Compare each tensor's difference with its norm."""
-    pairs = list(zip(tf.nest.flatten(one), tf.nest.flatten(other), strict=True))
+def assert_equal(one: Computed, other: Computed, tolerance: float, rounded: Computed | None = None) -> None:
+    """Compare each tensor's difference with its norm, and with what a rounding error of a weight makes of it."""
+    pairs = list(zip(differences(one, other), differences(rounded or other, other), strict=True))
     assert len(pairs) > 1
-    for a, b in pairs:
-        mine, its = np.asarray(a, np.float64), np.asarray(b, np.float64)
-        assert np.linalg.norm(mine - its) <= tolerance * (np.linalg.norm(its) + 1e-6)
+    for found, by_rounding in pairs:
+        assert found <= max(tolerance, ROUNDINGS * by_rounding)
 
+
+def differences(one: Computed, other: Computed) -> list[float]:
+    """The distance of each pair of tensors, relative to the norm of the second."""
+    pairs = list(zip(tf.nest.flatten(one), tf.nest.flatten(other), strict=True))
+    arrays = [(np.asarray(a, np.float64), np.asarray(b, np.float64)) for a, b in pairs]
+    return [float(np.linalg.norm(mine - its) / (np.linalg.norm(its) + 1e-6)) for mine, its in arrays]
+
+
+ROUNDINGS = 3.0
+"""So many times the effect of a rounding error: BatchNormalization on three small images makes much of one."""
 
 FAMILIES = (
     "MobileNet",
@@ -79,8 +88,10 @@ def test_gradients_and_state_are_those_without(backbone: str) -> None:
     def network(segments: int) -> SplitNetwork:
         return SplitNetwork(built.features, built.head, built.head_layers, segments)
 
-    whole = computed(network(0), built.model, spec)
-    assert_equal(computed(network(4), built.model, spec), whole, 1e-4)
+    whole, cut = computed(network(0), built.model, spec), computed(network(4), built.model, spec)
+    first = built.model.trainable_variables[0]
+    first.assign(first * (1 + 2 * np.finfo(np.float32).eps))
+    assert_equal(cut, whole, 1e-4, computed(network(0), built.model, spec))
 
 
 @keras.saving.register_keras_serializable("test_recompute")
