@@ -48,10 +48,14 @@ SAVING: Final[dict[Literal["cpu", "gpu"], tuple[Rung, ...]]] = {
 the one that usually needs the least memory."""
 
 
-def saving_more(rung: Rung) -> Rung | None:
-    """The next rung to try where not even one image fits on this one; None at the end of the ladder.
+def saving_more(rung: Rung, most_segments: int = MOST_SEGMENTS) -> Rung | None:
+    """The next rung to try where not even one image fits on this one; None if no other one can help.
 
     On every device it begins with the rung that usually needs the least memory: with fewer segments one image would
-    seldom fit either.
+    seldom fit either. For a network that can be cut into at most `most_segments`, all rungs above that are the same.
     """
+    if most_segments == 1:
+        return IN_TURN if rung == KEPT else None
+    if most_segments <= rung.segments:
+        return None
     return next((other for other in SAVING["gpu"] if other.segments > rung.segments), None)

@@ -324,7 +324,8 @@ class Event(Record):
 
     `oom` is one from which the worker recovered. `cut_off` counts the JPEGs that the attempt has used although their
     end is missing. `kept_rows` is how many rows of features have just been written to the cache. `answered` is the
-    number of the request for predictions that is done, counted from one.
+    number of the request for predictions that is done, counted from one. `most_segments`, as in `Trial`, is of the
+    network that an attempt has built.
     """
 
     oom: OomEvent | None = None
@@ -338,6 +339,7 @@ class Event(Record):
     baseline_rss_bytes: int | None = None
     non_allocator_bytes: int | None = None
     allocator_bytes: int | None = None
+    most_segments: int | None = Field(None, ge=1)
     seconds_to_first_step: float | None = None
     kept_rows: int | None = None
     extraction: ExtractionSpeed | None = None

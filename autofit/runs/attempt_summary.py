@@ -22,6 +22,7 @@ def summarize(worker_exit: WorkerExit, sizes: Sizes, *, committed: bool) -> Atte
         progressed=committed or any(event.kept_rows for event in worker_exit.events),
         reported=_would_come_again(worker_exit),
         short_lived=_is_short_lived(worker_exit),
+        most_segments=max((event.most_segments or 0 for event in worker_exit.events), default=0),
     )
 
 

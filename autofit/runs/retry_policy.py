@@ -45,6 +45,7 @@ class AttemptSummary:
         progressed: whether it has saved a newer checkpoint, or added rows to the cache.
         reported: whether the reason is known and would occur again: a Python exception, or a GPU that does not answer.
         short_lived: whether it trained for less time than its start took.
+        most_segments: the largest number of segments into which its network can be cut; 1 if it cannot, 0 if unknown.
     """
 
     diagnosis: ExitDiagnosis
@@ -52,6 +53,7 @@ class AttemptSummary:
     progressed: bool
     reported: bool
     short_lived: bool
+    most_segments: int = 0
 
 
 def next_sizes(

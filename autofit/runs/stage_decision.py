@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from autofit.config.cuts import WHOLE
-from autofit.config.rungs import Rung, saving_more
+from autofit.config.rungs import MOST_SEGMENTS, Rung, saving_more
 from autofit.protocol.job import FineTunePlan, Kernels, StageTime
 from autofit.protocol.messages import FINE_TUNING, StageName, StageRecord
 from autofit.protocol.precision import PrecisionChoice
@@ -139,15 +139,17 @@ def with_rung(record: RunRecord, files: RunDirectory, stage: StageName, rung: Ru
     return _with_plan(record, files, {"rung": rung})
 
 
-def saving_rung(record: RunRecord, stage: StageName, rung: Rung) -> Rung | None:
+def saving_rung(record: RunRecord, stage: StageName, rung: Rung, most_segments: int = 0) -> Rung | None:
     """The rung to take if not even one image at a time fits on this one; None if there is none.
+
+    `most_segments` is the largest number of segments into which the network can be cut; 0 if that is unknown.
 
     There is none if only the head trains, if the user has decided about recomputing, and in a replay, which would no
     longer be equal bit for bit.
     """
     trains = stage in FINE_TUNING or (stage == "training" and record.options.trainable == "all")
     is_free = record.options.recompute == "auto" and record.plan.replay is None
-    return saving_more(rung) if trains and is_free else None
+    return saving_more(rung, most_segments or MOST_SEGMENTS) if trains and is_free else None
 
 
 def _with_views_decided(

@@ -152,7 +152,7 @@ class Supervisor:
             self._completed.add(stage)
             return self._sizes_after(stage)
         squeeze = self._squeezed(stage) if summary.diagnosis.verdict in SHORT_OF[self._memory.device] else None
-        saving = saving_rung(self._record, stage, summary.sizes.rung)
+        saving = saving_rung(self._record, stage, summary.sizes.rung, max(one.most_segments for one in self._past))
         helps = advice_in_stage(self._record.options_of(stage), stage, self._memory.device)
         following = next_sizes(self._past, self._batch_bytes, squeeze.size if squeeze else None, saving, helps)
         if summary.diagnosis.verdict in OUT_OF_MEMORY:

@@ -158,6 +158,9 @@ class StubTraining:
                 events.write('{"message": "cut o')
         if self.way in set(Verdict):
             return Outcome(verdict=Verdict(self.way), cause=f"chosen to be {self.way}")
+        if self.way == "uncut":  # out of memory, with a network that cannot be cut into segments
+            self.heartbeat.event(Event(most_segments=1))
+            return Outcome(verdict=Verdict.DEVICE_OOM, cause="chosen to be uncut")
         if self.way in {"stubborn", "asked", "waits"}:
             requests.get()
         if self.way == "waits":

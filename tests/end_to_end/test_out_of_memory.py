@@ -28,6 +28,8 @@ ALLOCATOR_BYTES = {"head": 80 * 10**6, "all": 330 * 10**6}
 FLOAT16_BYTES = 220 * 10**6
 HUNGRY_BYTES = 200 * 10**6
 """Too little for 64 images at once in `hungry_network`: each takes four convolutions of 0.9 MB, and their gradients."""
+BRANCHED_BYTES = 770 * 10**6
+"""For `branched_network`: seven copies of its weights in an update of all at once, six of them one after another."""
 RECOMPUTING_BYTES = 200 * 10**6
 """Too little for MobileNetV2 at 96 px with 64 images at once, enough with 16: all in float32, activations in 16
 bits, and activations that are not kept."""
@@ -121,6 +123,22 @@ def assert_ends_as_its_replay(photos: Path, folder: Path, limit: int, given: dic
     assert replay.history["loss"] == ran_out.history["loss"]
     assert not ran_out.result_changed
     assert len(updates(ran_out)) == EPOCHS * -(-train_count(ran_out) // BATCH)
+
+
+@pytest.mark.whole
+def test_a_network_that_cannot_be_cut_goes_on_with_its_weights_updated_in_turn(
+    photos: Path,
+    outside_bytes: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """It would be said that its activations are recomputed; without a probe only its worker knows that they cannot."""
+    monkeypatch.chdir(CHILDREN)
+    given = {"model": "survivor_network:branched_network", "micro_batch_size": 1, "epochs": 1}
+    result = train(photos, tmp_path / "a", memory_limit=outside_bytes + BRANCHED_BYTES, **given)
+    assert [attempt.segments for attempt in result.attempts] == [0, 0, 1]
+    assert "weights updated one after another" in " ".join(capsys.readouterr().err.split())
 
 
 @pytest.mark.forked_workers

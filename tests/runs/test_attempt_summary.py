@@ -100,6 +100,13 @@ def test_the_most_that_was_measured_outside_the_allocator_counts() -> None:
     assert sizes_at_exit(worker_exit(*events), SIZES).non_allocator_bytes == 900
 
 
+def test_it_is_known_into_how_many_segments_the_network_can_be_cut() -> None:
+    """A training without a probe would be tried on rungs that are all the same for its network."""
+    built = worker_exit(Event(message="m"), Event(most_segments=3), Event(kept_rows=1))
+    assert summarize(built, SIZES, committed=False).most_segments == 3
+    assert summarize(worker_exit(), SIZES, committed=False).most_segments == 0
+
+
 @pytest.mark.parametrize("may_pass", [None, True, False])
 @pytest.mark.parametrize("is_told", [True, False])
 def test_an_error_of_the_gpu_comes_again_or_passes_by_what_it_is(*, may_pass: bool | None, is_told: bool) -> None:

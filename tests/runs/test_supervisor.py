@@ -400,6 +400,19 @@ def test_where_one_image_does_not_fit_activations_are_computed_again(files: RunD
     assert_every_image_once_an_epoch(files)
 
 
+def test_a_network_that_cannot_be_cut_is_tried_on_the_one_rung_that_helps_it(
+    files: RunDirectory, run: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It would be said that activations are recomputed, which are kept, and the same be tried once more."""
+    error = run("uncut@0")
+    assert isinstance(error, DoesNotFitError)
+    assert "nor with weights updated one after another: " in str(error)
+    assert segments_of(files) == [0, 0, 0, 0, 1]
+    shown = capsys.readouterr().out
+    assert "with 1 images at once, and weights updated one after another\n" in shown
+    assert "recomputed" not in shown + str(error)
+
+
 def test_updates_on_two_rungs_are_not_called_bit_equal(files: RunDirectory, run: Run) -> None:
     """A run that sums in another order from its middle on would be said to be the same bit for bit."""
     assert run("SIGKILL@2," + ",".join(["device_oom@0"] * 4) + ",complete") is None

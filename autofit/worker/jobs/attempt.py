@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from autofit.input.predecode import PredecodedImages
-from autofit.protocol.job import Job, TrainJob
+from autofit.protocol.job import Event, Job, TrainJob
 from autofit.worker.jobs.extract import extract
 from autofit.worker.jobs.startup import LoadPayload, limit_allocator, open_network
 from autofit.worker.runtime.control_pipe import Requests
@@ -34,6 +34,7 @@ def train(
     except ShortOfMemoryError as error:  # the next attempt asks for less memory, or finds more
         raise StopRequested("yielded", error.cause) from error
     session, payload = open_network(job, heartbeat, load_payload)
+    heartbeat.event(Event(most_segments=session.most_segments))
     stop_conditions = StopConditions(requests, heartbeat, job.memory, device_name(job.memory), work.stop_at)
     if work.cache is not None and work.cache.shards is not None:
         return extract(job, work, session, heartbeat, stop_conditions, requests)
