@@ -17,18 +17,19 @@ from autofit.dataset.asked import Asked
 from autofit.dataset.bare_list import NO_NAMES, bare_line
 from autofit.dataset.columns import LOOKED_AT_ROWS, Columns, choose_columns, split_word, split_words_of
 from autofit.dataset.groups import same_column, value_of_cell
-from autofit.dataset.index import COLUMNS, MULTI_LABEL_COLUMNS
+from autofit.dataset.index import COLUMNS, GROUP_COLUMN, MULTI_LABEL_COLUMNS
 from autofit.dataset.label_sets import Cell, cell_of, marked_names
 from autofit.dataset.labels import Label, label_of
 from autofit.dataset.listed_places import ListedPlaces
 from autofit.dataset.missing_files import Missing
 from autofit.dataset.split_words import Role, split_role
-from autofit.dataset.table import damaged, read_lines, read_rows, readable
+from autofit.dataset.table import damaged, has_columns, read_lines, read_rows, readable
 from autofit.dataset.table_form import TableForm, table_form
 from autofit.errors import UserError
 from autofit.printable import printable
 from autofit.storage.json_bounds import MAX_RECORD_BYTES, parsed
 from autofit.storage.safe_files import read_bounded
+from autofit.storage.user_path import user_path
 
 
 class Listed(NamedTuple):
@@ -153,6 +154,7 @@ def from_lists(paths: Iterable[object], labels: Iterable[object], asked: Asked =
     return _from_lists(paths, labels, None, asked, os.getcwd())
 
 
+OWN_LIST = "samples.csv"
 NO_UTF8 = "the table is not UTF-8: its labels are read as Windows-1252; if one looks wrong, save the table as UTF-8"
 
 
@@ -278,9 +280,26 @@ def _rows_of_lists(
             raise UserError(f"item {number} of the labels: {error}") from None
 
 
+def with_own_groups(asked: Asked, data: str | os.PathLike[str] | Frame) -> Asked:
+    """The options about a table that is judged; the list that a run has written has its groups in a column of its own.
+
+    Their numbers are no values of the run's column, so that they must not be compared with those of another table.
+    """
+    is_wanted = asked.group_column is not None and asked.may_lack_groups
+    return replace(asked, group_column=GROUP_COLUMN) if is_wanted and _is_own_list_of_groups(data) else asked
+
+
+def _is_own_list_of_groups(data: str | os.PathLike[str] | Frame) -> bool:
+    headers = [(*columns, GROUP_COLUMN) for columns in (COLUMNS, MULTI_LABEL_COLUMNS)]
+    if isinstance(data, Frame):
+        return tuple(data.columns) in headers
+    path = user_path(data)
+    return path.name == OWN_LIST and any(has_columns(path, header) for header in headers)
+
+
 def _is_own_list(path: Path, columns: Columns) -> bool:
     """Whether a table is the list that a run has written of its images."""
-    return path.name == "samples.csv" and columns.names in {COLUMNS[1:], MULTI_LABEL_COLUMNS[1:]}
+    return path.name == OWN_LIST and columns.names in {COLUMNS[1:], MULTI_LABEL_COLUMNS[1:]}
 
 
 def _own_root(path: Path, columns: Columns) -> str | None:

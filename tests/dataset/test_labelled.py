@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from autofit.dataset.asked import Asked
 from autofit.dataset.labelled import LabelledImages, labelled_images
+from autofit.dataset.labelled_sets import with_known_labels
 from autofit.errors import UserError
 from tests.support.datasets import csv_file, touch
 
 NAMES = ("cat", "dog", "owl")
 PLAIN = Asked()
+GROUPED = Asked(group_column="patient", may_lack_groups=True)
 
 
 def labelled(
@@ -203,3 +207,41 @@ def test_what_holds_the_paths_of_another_table_may_hold_groups_of_the_training(t
     table = csv_file(tmp_path, "id,label\na.jpg,dog\n")
     found = labelled(table, None, NAMES, Asked(group_column="id", may_lack_groups=True))
     assert (found.paths, found.numbers, list(found.groups)) == ([str(tmp_path / "a.jpg")], [1], [])
+
+
+OWN_LISTS = {
+    "its groups": ("samples.csv", "label", "group", GROUPED, [0, 0]),
+    "several labels an image": ("samples.csv", "labels", "group", replace(GROUPED, multi_label=True), [0, 0]),
+    "a run without groups": ("samples.csv", "label", "group", Asked(may_lack_groups=True), []),
+    "no groups in the list": ("samples.csv", "label", None, GROUPED, []),
+    "another table": ("mine.csv", "label", "group", GROUPED, []),
+}
+
+
+@pytest.mark.parametrize(("name", "column", "group", "asked", "groups"), OWN_LISTS.values(), ids=OWN_LISTS)
+def test_the_list_that_a_run_has_written_has_its_groups(
+    tmp_path: Path, name: str, column: str, group: str | None, asked: Asked, groups: list[int]
+) -> None:
+    """The images of one patient would be judged as independent, by the run's own list of its images."""
+    cell = '"[""dog""]"' if column == "labels" else "dog"
+    rows = [["index", "path", column, "split"], ["0", "a.jpg", cell, "train"], ["1", "b.jpg", cell, "test"]]
+    rows = [[*row, cell] for row, cell in zip(rows, (group, "4", "4"), strict=True)] if group else rows
+    table = csv_file(tmp_path, "".join(f"{','.join(row)}\n" for row in rows)).rename(tmp_path / name)
+    for data in (table, str(table)):
+        found = with_known_labels(data, None, NAMES, asked, (tmp_path, lambda _: None, lambda _: None))
+        assert (found.numbers, list(found.groups)) == ([[1], [1]], groups)
+
+
+def test_a_part_of_that_list_has_them_too() -> None:
+    """The test images alone, as pandas takes them out of it, would be judged as independent."""
+    columns = {
+        "index": [7, 9],
+        "path": ["a.jpg", "b.jpg"],
+        "label": ["dog", "cat"],
+        "split": ["test"] * 2,
+        "group": [3, 3],
+    }
+    found = with_known_labels(
+        pd.DataFrame(columns), None, NAMES, GROUPED, (Path("/none"), lambda _: None, lambda _: None)
+    )
+    assert list(found.groups) == [0, 0]

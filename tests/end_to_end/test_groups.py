@@ -52,6 +52,7 @@ def test_a_head_is_chosen_and_judged_by_other_patients(tmp_path: Path, weights: 
     figures = of_patients.evaluate(table)
     assert (figures.groups, figures.images) == (PATIENTS, PATIENTS * EACH)
     assert of_images.evaluate(table).groups == 0
+    assert of_patients.evaluate(of_patients.run_dir / "samples.csv").standard_error == figures.standard_error
 
 
 def _error_of_images(result: autofit.Result) -> float:
