@@ -26,7 +26,7 @@ from autofit.dataset.to_predict import images_to_predict
 from autofit.errors import UserError
 from autofit.input.decode import decode_image
 from autofit.input.image_files import UnreadableImageError
-from autofit.input.numeric_images import NO_RANGES, ValueRanges
+from autofit.input.numeric_images import NO_RANGES, ValueRanges, checked_ranges
 from autofit.machine import hardware
 from autofit.printable import printable
 from autofit.process.launch import Launcher, ProcessLauncher
@@ -144,22 +144,22 @@ def load_images(
     Args:
         data: As in `Result.predict`.
         image_size: (height, width) in pixels, such as `model.input_shape[1:3]`, one number for both, or as in `run`.
-        value_ranges: The numbers that are black and white in images of more than 8 bits, by kind; `Result.preprocess`
-            knows those of its run.
+        value_ranges: The numbers that are black and white in images of more than 8 bits, by Pillow's mode (`I;16`, `I`
+            or `F`), such as `{"I;16": (0, 4095)}`; `Result.preprocess` knows those of its run.
 
     Returns:
         uint8 (n, height, width, 3), 0 to 255.
 
     Raises:
-        UserError: an image does not exist or cannot be read, or the data is something else.
+        UserError: an image does not exist or cannot be read, or an argument is something else.
     """
-    size = image_sides("image_size", image_size)
+    size, ranges = image_sides("image_size", image_size), checked_ranges("value_ranges", value_ranges)
     with _folder() as folder, progress_view(quiet=True) as view:
         images = images_to_predict(data, folder, view.message, view.scanning)
         out = np.empty((len(images.paths), *size, 3), np.uint8)
         for place, (path, name) in enumerate(zip(*images, strict=True)):
             try:
-                out[place] = decode_image(path, size, value_ranges)
+                out[place] = decode_image(path, size, ranges)
             except UnreadableImageError as error:
                 raise UserError(f"{printable(name)} cannot be read: {error}") from None
     return out

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
@@ -9,6 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+
+from autofit.config.validators import described
+from autofit.errors import UserError
 
 _STRIP_PIXELS = 2**20
 """Such images are converted in strips of this many pixels: all at once would take five times the image's memory."""
@@ -22,6 +26,32 @@ ValueRanges = Mapping[str, tuple[float, float]]
 
 NO_RANGES: ValueRanges = MappingProxyType({})
 """No known ranges: the range of each image is estimated from its own values."""
+
+
+def checked_ranges(name: str, value: Any) -> ValueRanges:
+    """Check the ranges that a user gives; return them as they are used.
+
+    Raises:
+        UserError: they are no such mapping, of another kind, or no two numbers that differ.
+    """
+    if not isinstance(value, Mapping):
+        raise UserError(f"{name} must be a mapping such as {{'I;16': (0, 4095)}}, not {described(value)}")
+    for kind in value:
+        if kind not in _USUAL_MAXIMA:
+            kinds = ", ".join(map(repr, _USUAL_MAXIMA))
+            raise UserError(f"{name} has the kind {described(kind)}: give one of {kinds} (modes of Pillow)")
+    return {kind: _black_and_white(f"{name}[{kind!r}]", numbers) for kind, numbers in value.items()}
+
+
+def _black_and_white(name: str, numbers: Any) -> tuple[float, float]:
+    try:
+        black, white = map(float, numbers)
+    except (TypeError, ValueError, OverflowError):
+        black = white = math.nan
+    if not (math.isfinite(black) and math.isfinite(white)) or black == white:
+        shown = repr(numbers)[:80] if isinstance(numbers, tuple | list) else described(numbers)
+        raise UserError(f"{name} must be two numbers that differ, black and white, such as (0, 4095), not {shown}")
+    return black, white
 
 
 def kind_of(image: Image.Image) -> str:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autofit.config.option_checks import image_sides
-from autofit.config.validators import whole_number
+from autofit.config.validators import flag, whole_number
 from autofit.errors import UserError
 from autofit.input.decode import decode_image
 from autofit.input.epoch_order import epoch_order
@@ -68,7 +68,7 @@ class ImageSequence(keras.utils.Sequence):
         self._labels = None if labels is None else _class_numbers(labels, len(self._paths))
         self._batch_size = whole_number("batch_size", batch_size, 1)
         self._size = image_sides("image_size", image_size)
-        self._shuffle = shuffle
+        self._shuffle = flag("shuffle", shuffle)
         self._seed = whole_number("seed", seed, 0, 2**64 - 1)
         self._epoch = 0
         self._order = self._order_of_epoch()

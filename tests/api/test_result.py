@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import math
+import re
 import sys
 from array import array
 from collections.abc import Sequence
@@ -464,6 +465,27 @@ def test_a_size_is_given_as_to_a_training(tmp_path: Path, size: Any) -> None:
     assert load_images(photo, size).shape == (1, 32, 48, 3)
     assert make_options(image_size=size).image_size == (32, 48)
     assert load_images(photo, "32").shape == (1, 32, 32, 3)
+
+
+RANGES = {
+    "no mapping": (3, "value_ranges must be a mapping such as {'I;16': (0, 4095)}, not 3"),
+    "None": (None, "value_ranges must be a mapping such as {'I;16': (0, 4095)}, not None"),
+    "no such kind": ({"L": (0, 255)}, "value_ranges has the kind 'L': give one of 'I;16', 'I', 'F' (modes of Pillow)"),
+    "one number": ({"I;16": 3}, "value_ranges['I;16'] must be two numbers that differ, black and white"),
+    "equal": ({"F": (5, 5.0)}, "value_ranges['F'] must be two numbers that differ, black and white"),
+    "not finite": ({"I": (0, math.nan)}, "value_ranges['I'] must be two numbers that differ, black and white"),
+    "text": ({"I": ("black", "white")}, "value_ranges['I'] must be two numbers that differ, black and white"),
+}
+
+
+@pytest.mark.parametrize(("ranges", "problem"), RANGES.values(), ids=RANGES)
+def test_ranges_of_values_that_are_none_are_refused_by_name(tmp_path: Path, ranges: Any, problem: str) -> None:
+    """Each image would be said to be damaged, or be taken without the range that was meant for it."""
+    photo = tmp_path / "a.png"
+    Image.fromarray(np.full((4, 4), 1000, np.uint16)).save(photo)
+    with pytest.raises(UserError, match=f"^{re.escape(problem)}"):
+        load_images(photo, 4, ranges)
+    assert load_images(photo, 4, {"I;16": (0, 2000)}).max() == 128
 
 
 @pytest.mark.parametrize(

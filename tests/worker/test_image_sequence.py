@@ -190,6 +190,13 @@ def test_what_is_no_list_of_files_is_refused_at_once(given: Any, message: str) -
         sequence(given, None, 2, 5)
 
 
+def test_whether_it_shuffles_is_said_by_true_or_false(paths: list[str]) -> None:
+    """`shuffle=[True]` or "no" would shuffle, and an array end in a ValueError of NumPy."""
+    for given in (np.array([True, False]), "no", None):
+        with pytest.raises(UserError, match="shuffle must be True or False, not "):
+            sequence(paths, [0] * 7, 2, 5, shuffle=given)
+
+
 def test_sizes_may_be_numbers_of_numpy(paths: list[str]) -> None:
     """A size that was computed would end in a TypeError; a seed below 0 in an OverflowError."""
     assert sequence(paths, [0] * 7, np.int64(2), np.int64(5))[0][0].shape == (2, 5, 5, 3)
