@@ -15,7 +15,7 @@ from pathlib import Path
 from autofit.dataset.asked import Asked
 from autofit.dataset.bare_list import bare_lists
 from autofit.dataset.folder import ends_as_image
-from autofit.dataset.listed_places import ListedPlaces
+from autofit.dataset.listed_places import MOST_SEARCHES, ListedPlaces
 from autofit.dataset.missing_files import MOST_MISSING
 from autofit.errors import UserError
 from autofit.printable import printable
@@ -32,6 +32,23 @@ def mark_of_named_list(path: Path, lines: Iterable[str], asked: Asked) -> str | 
         if _are_images(names, path, asked) and not _are_images(labels, path, asked):
             return found.mark
     return None
+
+
+def lacks_images(path: Path, lines: Iterable[str], asked: Asked) -> bool:
+    """Whether a file looks like such a list, by names with numbers and classes that recur, of which no image is found.
+
+    Raises:
+        UserError: images of these names are in several folders, and nothing says which are meant.
+    """
+    found = next(bare_lists(lines, multi_label=asked.multi_label, lacks_suffix=True), None)
+    if found is None:
+        return False
+    names, labels = zip(*found.lines, strict=True)
+    has_numbers = all(any(map(str.isdecimal, name)) for name in names)
+    if not has_numbers or len(set(names)) < len(names) or len(set(labels)) == len(labels):
+        return False
+    places = ListedPlaces(os.path.dirname(path), asked.images_in, name=path.stem)
+    return not any(map(places.find, names[:MOST_SEARCHES]))
 
 
 def _are_images(names: Sequence[str], path: Path, asked: Asked) -> bool:

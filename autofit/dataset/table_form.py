@@ -13,7 +13,7 @@ from autofit.dataset.asked import Asked
 from autofit.dataset.bare_list import CELLS, mark_of_list
 from autofit.dataset.columns import LOOKED_AT_ROWS, SHOWN_HEADER_CHARACTERS, Columns, choose_columns, path_column
 from autofit.dataset.folder import ends_as_image
-from autofit.dataset.named_list import mark_of_named_list
+from autofit.dataset.named_list import lacks_images, mark_of_named_list
 from autofit.dataset.table import is_utf8, readable
 from autofit.errors import UserError
 from autofit.printable import printable
@@ -71,10 +71,27 @@ def table_form(path: Path, asked: Asked) -> TableForm:
     if not asked.names_columns and (mark := mark_of_named_list(path, lines, asked)):
         columns = Columns("path", "label", None)
         return TableForm(encoding, mark, columns, all(map(is_utf8, lines)), is_bare=True, lacks_suffix=True)
-    raise _refusal(printable(str(path)), readable(lines[0]).strip("\r\n"), asked)
+    first_line = readable(lines[0]).strip("\r\n")
+    refusal = _refusal(printable(str(path)), first_line, asked)
+    raise refusal or _unknown(path, first_line, lines, asked)
 
 
-def _refusal(source: str, first_line: str, asked: Asked) -> UserError:
+def _unknown(path: Path, first_line: str, lines: Sequence[str], asked: Asked) -> UserError:
+    """The error about a file that looks like no table, or like a list of images by name which are not found."""
+    source, shown = printable(str(path)), first_line[:SHOWN_HEADER_CHARACTERS]
+    if not asked.names_columns and lacks_images(path, lines, asked):
+        places = f"in {printable(asked.images_in)}" if asked.images_in else "beside it, nor in a folder there"
+        return UserError(
+            f"{source} begins with {shown!r}: if this is the name of an image and its label, the image is not "
+            f"{places}; give the folder of the images with images_in="
+        )
+    return UserError(
+        f"{source} is no CSV file with the columns path,label: its first line is {shown!r}; "
+        "give an image folder, or name the columns with path_column= and label_column="
+    )
+
+
+def _refusal(source: str, first_line: str, asked: Asked) -> UserError | None:
     """The error that says, by the first line of a file, why it is no table of paths and labels, and what to do."""
     shown = first_line[:SHOWN_HEADER_CHARACTERS]
     if "\0" in first_line:
@@ -98,10 +115,7 @@ def _refusal(source: str, first_line: str, asked: Asked) -> UserError:
             else f"{source} has paths in its column {path!r}, but none that is called as one of labels: name it with "
             f"label_column= (its first line is {shown!r})"
         )
-    return UserError(
-        f"{source} is no CSV file with the columns path,label: its first line is {shown!r}; "
-        "give an image folder, or name the columns with path_column= and label_column="
-    )
+    return None
 
 
 def _lack_of_names(line: str, words: Sequence[str], cells: int, asked: Asked) -> str | None:

@@ -55,6 +55,40 @@ def test_the_folder_of_the_images_may_be_given(aircraft: Path, tmp_path: Path) -
     assert read(tmp_path / "annotations", lines, asked=asked).class_names == ("1", "2")
 
 
+@pytest.mark.parametrize("is_given", [False, True])
+def test_a_list_whose_images_are_not_found_says_so(aircraft: Path, tmp_path: Path, *, is_given: bool) -> None:
+    """A user of FGVC-Aircraft would hear of the columns of a CSV file, and not that only the folder is to be named."""
+    lines = [f"{name} {label}" for name, label in ROWS]
+    (tmp_path / "empty").mkdir()
+    asked = asked_of(None, None, tmp_path / "empty" if is_given else None)
+    where = f"in {tmp_path / 'empty'}" if is_given else "beside it, nor in a folder there"
+    said = (
+        f"{tmp_path / 'lists' / 'images_train.txt'} begins with '0034300 Boeing 707-320': if this is the name of an "
+        f"image and its label, the image is not {where}; give the folder of the images with images_in="
+    )
+    with pytest.raises(UserError) as refused:
+        read(tmp_path / "lists", lines, asked=asked)
+    assert str(refused.value) == said
+    found = read(tmp_path / "lists", lines, asked=asked_of(None, None, aircraft / "images"))
+    assert len(found.paths) == len(ROWS)
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ["1 Boeing", "2 Airbus", "3 Fokker"],
+        ["1. Unpack the archive", "2. Read this"],
+        ["some words of a text", "other words of a text"],
+        ["a1 A300", "a1 A300"],
+    ],
+    ids=["names of classes", "numbered text", "text", "a name twice"],
+)
+def test_what_is_no_list_of_names_is_not_said_to_lack_images(tmp_path: Path, lines: list[str]) -> None:
+    """A user would look for the images of a text."""
+    with pytest.raises(UserError, match="is no CSV file with the columns path,label"):
+        read(tmp_path / "lists", lines)
+
+
 def test_a_list_may_be_that_of_another_split(aircraft: Path) -> None:
     """A benchmark's own validation would have to be written again."""
     held = aircraft / "images_val.txt"
