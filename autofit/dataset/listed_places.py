@@ -125,7 +125,8 @@ class ListedPlaces:
     def _elsewhere(self, path: str) -> str | None:
         if self._others is None:
             self._others = self._folders_beside()
-        found = {name: place for name in self._others if (place := self._under(os.path.join(self.root, name), path))}
+        new = (name for name in self._others if self._folder(name) not in self._bases)  # a drive may fail but once
+        found = {name: place for name in new if (place := self._under(os.path.join(self.root, name), path))}
         own = {name: place for name, place in found.items() if name.split("/")[0] == self._name}
         self._is_searched = bool(own)  # what the folder of the table's name lacks is in no other
         found = own or found
@@ -138,8 +139,11 @@ class ListedPlaces:
             self._searches += 1
             return None
         ((name, place),) = found.items()
-        self._add(os.path.normpath(os.path.join(self.root, name)))
+        self._add(self._folder(name))
         return place
+
+    def _folder(self, name: str) -> str:
+        return os.path.normpath(os.path.join(self.root, name))
 
     def _folders_beside(self) -> list[str]:
         """The folders in which images may be: those beside the table, the only ones in these, and the one around."""

@@ -18,6 +18,9 @@ from autofit.storage.system_errors import reason, remedy
 _DRIVE = re.compile(r"[A-Za-z]:[\\/]|\\\\")
 """The beginning of an absolute Windows path."""
 
+MOST_NAME_BYTES = 255
+"""The longest name that a file has on the usual drives."""
+
 MOST_MISSING = 0.1
 """The largest share of listed files that may be missing; they count as images that cannot be read."""
 
@@ -56,7 +59,14 @@ def why_missing(path: str) -> Missing | None:
         return ABSENT
     except OSError as error:
         words = f"cannot be read ({reason(error)})"
-        return Missing(words, words, remedy(error), error.errno not in {errno.ENAMETOOLONG, errno.ELOOP})
+        return Missing(words, words, remedy(error), is_unanswered=_may_exist(path, error))
+
+
+def _may_exist(path: str, error: OSError) -> bool:
+    """Whether there may be a file of which the system has said this."""
+    if error.errno == errno.ENAMETOOLONG:  # some drives take less than others
+        return all(len(os.fsencode(name)) <= MOST_NAME_BYTES for name in path.split("/"))
+    return error.errno != errno.ELOOP
 
 
 def why_absent(path: str) -> Missing:

@@ -52,32 +52,35 @@ def lacks_images(path: Path, lines: Iterable[str], asked: Asked) -> bool:
 
 
 def _are_images(names: Sequence[str], path: Path, asked: Asked) -> bool:
-    """Whether nearly all of these, and the first, are names of images with the same suffix."""
+    """Whether nearly all of these, and the first, are names of images with the same suffix.
+
+    Raises:
+        UserError: too few are found, and whether one of the others exists cannot be found out, as on a drive that
+            fails; or images of these names are in several folders, and nothing says which are meant.
+    """
     places = ListedPlaces(os.path.dirname(path), asked.images_in, name=path.stem)
-    suffixes = set[str]()
-    missing = 0
+    suffixes, missing, unanswered = set[str](), 0, list[str]()
     for number, name in enumerate(names):
         found = places.find(name)
-        if found is None and number:
+        if found is None:
             missing += 1
-        elif found is None:
-            _require_answer(name, places)
-            return False
+            unanswered += _unanswered(name, places)
         elif not ends_as_image(found):
             return False
         else:
             suffixes.add(found.rpartition(".")[2].lower())
-        if len(suffixes) > 1 or missing > MOST_MISSING * len(names):
+        if (found is None and not number) or missing > MOST_MISSING * len(names):
+            if unanswered:
+                raise UserError(unanswered[0])
+            return False
+        if len(suffixes) > 1:
             return False
     return True
 
 
-def _require_answer(name: str, places: ListedPlaces) -> None:
-    """Check that a file which is not found does not exist.
-
-    Raises:
-        UserError: whether it exists cannot be found out, as on a drive that fails.
-    """
+def _unanswered(name: str, places: ListedPlaces) -> list[str]:
+    """What is said of a name if it cannot be found out whether a file has it; nothing else."""
     why = places.why_missing(name)
-    if why is not None and why.is_unanswered:
-        raise UserError(f"{printable(name)}, the first name in the list, {why.of_one}: {why.remedy}")
+    if why is None or not why.is_unanswered:
+        return []
+    return [f"{printable(name)}, a name in the list, {why.of_one}: {why.remedy}"]

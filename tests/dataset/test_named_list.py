@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 from typing import Any
@@ -104,13 +105,28 @@ def test_a_few_names_may_have_no_file(aircraft: Path) -> None:
     assert any("1 of 11 listed files do not exist" in note and "(line 11)" in note for note in index.notes)
 
 
-def test_a_drive_that_fails_is_named(aircraft: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("code", [errno.EIO, errno.ENAMETOOLONG])
+def test_a_drive_that_fails_is_named(aircraft: Path, monkeypatch: pytest.MonkeyPatch, code: int) -> None:
     """The list would be called no table, since the first of its names is not found."""
-    monkeypatch.setattr(os, "stat", failing_stat(f"{NAMES[0]}.jpg"))
-    with pytest.raises(
-        UserError, match=r"0034300, the first name in the list, cannot be read \(Input/output error\): "
-    ):
+    monkeypatch.setattr(os, "stat", failing_stat(f"{NAMES[0]}.jpg", code))
+    with pytest.raises(UserError, match=rf"0034300, a name in the list, cannot be read \({os.strerror(code)}\): "):
         read(aircraft, [f"{name} {label}" for name, label in ROWS], asked=asked_of(None, None, aircraft / "images"))
+
+
+def test_a_drive_that_fails_once_is_no_second_folder(aircraft: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An image that is found after all would be said to be in images/ and in images/, and the list be refused."""
+    monkeypatch.setattr(os, "stat", failing_stat(f"{NAMES[5]}.jpg", times=1))
+    index = read(aircraft, [f"{name}.jpg {label}" for name, label in ROWS])
+    assert labelled(index) == {f"images/{name}.jpg": label for name, label in ROWS}
+    monkeypatch.setattr(os, "stat", failing_stat(f"{NAMES[5]}.jpg", times=1))
+    with pytest.raises(UserError, match=r"0034305, a name in the list, cannot be read \(Input/output error\): "):
+        read(aircraft, [f"{name} {label}" for name, label in ROWS[:6]])
+
+
+def test_a_long_word_is_no_name_of_an_image(aircraft: Path) -> None:
+    """A text would be refused for a path that is too long for its drive."""
+    with pytest.raises(UserError, match="is no CSV file with the columns path,label"):
+        read(aircraft, [f"{'o' * 256}h what a word", "o what a word"])
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import itertools
+import math
 import os
 import tracemalloc
 from collections.abc import Callable
@@ -96,15 +98,15 @@ def traced(work: Callable[[], T]) -> tuple[T, int, int]:
         tracemalloc.stop()
 
 
-def failing_stat(name: str) -> Callable[..., os.stat_result]:
-    """An `os.stat` of a drive that fails at files of this name."""
+def failing_stat(name: str, code: int = errno.EIO, *, times: float = math.inf) -> Callable[..., os.stat_result]:
+    """An `os.stat` of a drive that fails at files of this name, perhaps only so many times."""
 
     def answer(path: Any, *args: Any, **options: Any) -> os.stat_result:
-        if os.path.basename(os.fspath(path)) == name:  # noqa: PTH119 - as text
-            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        if os.path.basename(os.fspath(path)) == name and next(count) < times:  # noqa: PTH119 - as text
+            raise OSError(code, os.strerror(code))
         return as_before(path, *args, **options)
 
-    as_before = os.stat
+    as_before, count = os.stat, itertools.count()
     return answer
 
 
