@@ -325,16 +325,52 @@ def _resume(folder: Path, said: list[str]) -> object:
     return result.status, len(result.history)
 
 
-def _scan_table(folder: Path, said: list[str]) -> object:
-    index = dataset.scan(folder / "photos" / "list.csv")
-    said += index.notes
-    return index.train_count, index.validation_count
+def _listed(folder: Path) -> list[tuple[str, str]]:
+    """Photos without class folders, each with its label."""
+    (folder / "photos" / "images").mkdir(parents=True)
+    listed = [(f"00{number}", "cat" if number < 4 else "dog") for number in range(8)]
+    for name, _ in listed:
+        (folder / "photos" / "images" / f"{name}.jpg").write_bytes(b"x")
+    return listed
 
 
-def _scan(folder: Path, said: list[str]) -> object:
-    index = dataset.scan(folder / "photos")
-    said += index.notes
-    return index.train_count, index.validation_count
+def _photos_in_json(folder: Path) -> None:
+    rows = [{"file_name": f"images/{name}.jpg", "label": label} for name, label in _listed(folder)]
+    (folder / "photos" / "metadata.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def _photos_of_an_object(folder: Path) -> None:
+    (folder / "photos" / "labels.json").write_text(
+        json.dumps({f"{name}.jpg": label for name, label in _listed(folder)})
+    )
+
+
+def _photos_by_name(folder: Path) -> None:
+    lines = [f"{name} {label}\n" for name, label in _listed(folder)]
+    (folder / "photos" / "list.txt").write_text("".join(lines))
+
+
+def _photos_in_joined_lists(folder: Path) -> None:
+    numbered = list(enumerate(_listed(folder), 1))
+    said = {
+        "images": [f"{number} {name}.jpg" for number, (name, _) in numbered],
+        "image_class_labels": [f"{number} {1 + (label == 'dog')}" for number, (_, label) in numbered],
+        "train_test_split": [f"{number} {int(number % 4 > 0)}" for number, _ in numbered],
+        "classes": ["1 001.cat", "2 002.dog"],
+    }
+    for name, lines in said.items():
+        (folder / "photos" / f"{name}.txt").write_text("\n".join(lines) + "\n")
+
+
+def _scan(name: str = "") -> Callable[[Path, list[str]], object]:
+    """Find the images of the photos' folder, or of a table in it."""
+
+    def do(folder: Path, said: list[str]) -> object:
+        index = dataset.scan(folder / "photos" / name)
+        said += index.notes
+        return index.train_count, index.validation_count, index.test_count
+
+    return do
 
 
 # Predictions ----------------------------------------------------------------------------------------------------------
@@ -389,8 +425,12 @@ def _lines(text: str) -> int:
 
 PIECES = (
     Piece("a run directory is begun", _empty, _begin_run, _record_is_whole),
-    Piece("images of a folder are found", _photos, _scan),
-    Piece("images of a table are found", _photos, _scan_table),
+    Piece("images of a folder are found", _photos, _scan()),
+    Piece("images of a table are found", _photos, _scan("list.csv")),
+    Piece("images of lines of JSON are found", _photos_in_json, _scan("metadata.jsonl")),
+    Piece("images of an object in JSON are found", _photos_of_an_object, _scan("labels.json")),
+    Piece("images of joined lists are found", _photos_in_joined_lists, _scan("images.txt")),
+    Piece("images of a list of names are found", _photos_by_name, _scan("list.txt")),
     Piece("a run, from the images to its result", _photos, _train),
     Piece("a run is resumed, to its result", _interrupted, _resume, _resumed_is_whole),
     Piece("a checkpoint is saved", _two_checkpoints, _save_checkpoint, _checkpoint_is_whole),
