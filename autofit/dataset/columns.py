@@ -116,7 +116,8 @@ def choose_columns(
     path = path_column(header, asked, source)
     marks = _marks_asked(header, asked, source)
     label = None if marks else _label_column(header, path, asked, source)
-    others = [name for name in header if name not in {path, label, *marks}]
+    named = {path, label, *marks}
+    others = [name for name in header if name not in named]
     split = _split_column(others, examples, source)
     unfollowed = None if split else _column(others, None, UNFOLLOWED_NAMES, source)
     if path and not label and not marks:
@@ -185,8 +186,9 @@ def _column(header: Sequence[str], asked: str | None, usual: Iterable[str], sour
         if asked in header or len(header) > 1:
             raise UserError(_not_one(asked, header, source))
         return None
+    forms = [(column, _bare(column)) for column in header]
     for name in usual:
-        meant = [column for column in header if _bare(column) == name]
+        meant = [column for column, form in forms if form == name]
         if len(meant) > 1 and meant.count(name) == 1:
             return name
         if len(meant) > 1:
@@ -273,10 +275,13 @@ def _marks_asked(header: Sequence[str], asked: Asked, source: str) -> tuple[str,
     names = tuple(name.strip() for name in given.split(",")) if isinstance(given, str) else tuple(given)
     if len(names) == 1 and isinstance(given, str):
         return ()
-    columns = tuple(_in_header(name, header) for name in names)
-    if len(header) > 1 and None in columns:
+    if len(header) == 1:
+        return ()
+    times = Counter(header)
+    columns = tuple(name if times[name] == 1 else _in_header(name, header) for name in names)
+    if None in columns:
         raise UserError(_not_one(names[columns.index(None)], header, source))
-    return tuple(name for name in columns if name is not None) if len(header) > 1 else ()
+    return tuple(name for name in columns if name is not None)
 
 
 def _in_header(asked: str, header: Sequence[str]) -> str | None:

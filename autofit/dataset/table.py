@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import io
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TextIO
@@ -157,8 +158,9 @@ def _rows_of(
     # strict: else an open quotation mark would swallow the rest of the file
     reader = csv.reader(_bounded(stream), strict=True, delimiter=separator)
     header = _header(reader, path, columns)
-    positions = [header.index(column) for column in columns]
-    required = [header.index(column) for column in columns if column not in may_be_empty]
+    place_of = {column: place for place, column in enumerate(header)}
+    positions = [place_of[column] for column in columns]
+    required = [place_of[column] for column in columns if column not in may_be_empty]
     line = reader.line_num + 1
     try:
         for cells in reader:
@@ -175,7 +177,8 @@ def _header(reader: Iterator[list[str]], path: Path, columns: Sequence[str]) -> 
         header = [readable(name) for name in next(reader, [])]
     except csv.Error:
         header = []
-    if any(header.count(column) != 1 for column in columns):
+    times = Counter(header)
+    if any(times[column] != 1 for column in columns):
         first_line = ",".join(header)[:SHOWN_HEADER_CHARACTERS]
         raise UserError(
             f"{printable(str(path))} is no CSV file with the columns {','.join(columns)}: "

@@ -5,23 +5,24 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TextIO
 
 from autofit.dataset.asked import Asked
 from autofit.dataset.bare_list import CELLS, mark_of_list
 from autofit.dataset.columns import LOOKED_AT_ROWS, SHOWN_HEADER_CHARACTERS, Columns, choose_columns, path_column
 from autofit.dataset.folder import ends_as_image
 from autofit.dataset.named_list import lacks_images, mark_of_named_list
-from autofit.dataset.table import is_utf8, readable
+from autofit.dataset.table import MOST_LINE_CHARACTERS, is_utf8, readable
 from autofit.errors import UserError
 from autofit.printable import printable
 from autofit.storage.safe_files import open_plain
 from autofit.storage.system_errors import explained
 
 SEPARATORS = (",", ";", "\t", "|")
-MOST_LINE_CHARACTERS = 2**16
+MOST_LOOKED_AT_CHARACTERS = 2**24
+"""Of a table with long lines fewer rows decide how it is read."""
 
 _PIXEL = re.compile(r"(pixel)?[0-9]+([x.][0-9]+)?")
 """The name of a column of pixel values, or a pixel value in a table without column names."""
@@ -54,7 +55,7 @@ def table_form(path: Path, asked: Asked) -> TableForm:
     try:
         encoding = encoding_of(path)
         with io.TextIOWrapper(open_plain(path), encoding=encoding, errors="surrogateescape", newline="") as stream:
-            lines = [stream.readline(MOST_LINE_CHARACTERS) for _ in range(LOOKED_AT_ROWS + 1)]
+            lines = list(_first_lines(stream))
     except OSError as error:
         raise UserError(explained(error, f"{printable(str(path))} cannot be read")) from None
     except UnicodeError as error:
@@ -74,6 +75,17 @@ def table_form(path: Path, asked: Asked) -> TableForm:
     first_line = readable(lines[0]).strip("\r\n")
     refusal = _refusal(printable(str(path)), first_line, asked)
     raise refusal or _unknown(path, first_line, lines, asked)
+
+
+def _first_lines(stream: TextIO) -> Iterator[str]:
+    """The lines that decide how a file is read: the first one, and what follows within bounds."""
+    characters = 0
+    for _ in range(LOOKED_AT_ROWS + 1):
+        line = stream.readline(MOST_LINE_CHARACTERS)
+        yield line
+        characters += len(line)
+        if not line or characters > MOST_LOOKED_AT_CHARACTERS:
+            return
 
 
 def _unknown(path: Path, first_line: str, lines: Sequence[str], asked: Asked) -> UserError:

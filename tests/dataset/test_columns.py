@@ -386,3 +386,29 @@ def test_a_table_of_very_many_columns_costs_no_time() -> None:
     started = time.process_time()
     assert choose_columns(header, {name: ["x"] for name in header}, asked_of(None, None, None), "table") is not None
     assert time.process_time() - started < 8
+
+
+def test_very_many_columns_of_labels_that_are_named_cost_no_time() -> None:
+    """Each was looked for among all: 40,000 kept the parent busy for a minute."""
+    marks = [f"label_{number}" for number in range(40_000)]
+    asked = asked_of(None, marks, None, multi_label=True)
+    started = time.process_time()
+    found = choose_columns(["path", *marks], {name: ["0", "1"] for name in marks}, asked, "table")
+    assert found is not None
+    assert found.marks == tuple(marks)
+    assert time.process_time() - started < 8
+
+
+def test_a_table_with_very_many_columns_of_labels_is_read(tmp_path: Path) -> None:
+    """A line was cut after 64 KiB, and the table said to have no labels; each column was looked for among all."""
+    touch(tmp_path, *images(10))
+    names = [f"label_{number:05}" for number in range(40_000)]
+    rows = [
+        (name, *(str(int((place + number) % 4 == 0)) for place in range(40_000)))
+        for number, name in enumerate(images(10))
+    ]
+    table = csv_file(tmp_path, written(",".join(["path", *names]), rows=rows))
+    started = time.process_time()
+    index = scan(table, asked=MULTI_LABEL)
+    assert (index.class_names, len(index.paths)) == (tuple(names), 10)
+    assert time.process_time() - started < 20
