@@ -16,6 +16,7 @@ BLANKS = " "
 MARKS = (",", ";", "|", BLANKS)
 """What may stand between path and label: the same in all lines."""
 CELLS = 2
+SIDES_OF_BOX = 4
 NO_NAMES = "the table has no names of columns: each line is a path and a label"
 
 
@@ -42,8 +43,15 @@ def bare_line(line: str, mark: str, *, lacks_suffix: bool = False) -> BareLine |
     if len(cells) != CELLS or not (_is_image(cells[0]) or (lacks_suffix and cells[0])) or '"' in line:
         return None
     path, label = cells
-    is_label = label and label[0] not in MARKS and not any(map(_is_image, label.split()))
+    words = label.split()
+    is_label = label and label[0] not in MARKS and not any(map(_is_image, words)) and not _has_columns(label, words)
     return BareLine(path, label) if is_label else None
+
+
+def _has_columns(label: str, words: list[str]) -> bool:
+    """Whether the rest of a line is more than a label: cells with tabs between, or a name and the sides of a box."""
+    has_name = not _are_figures(words)
+    return has_name and ("\t" in label or (len(words) > SIDES_OF_BOX and _are_figures(words[-SIDES_OF_BOX:])))
 
 
 def mark_of_list(lines: Iterable[str], *, multi_label: bool) -> str | None:

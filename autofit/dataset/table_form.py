@@ -110,9 +110,9 @@ def _refusal(source: str, first_line: str, asked: Asked) -> UserError | None:
         return UserError(f"{source} is no text: give an image folder, or a CSV file with the columns path,label")
     if first_line.strip('"').lower().startswith("sep=") or first_line.startswith("#"):
         return UserError(f"{source} begins with {shown!r} and not with the names of its columns: remove this line")
-    header = max((_cells(first_line, separator) for separator in SEPARATORS), key=len)
+    header, separator = max(((_cells(first_line, each), each) for each in SEPARATORS), key=lambda found: len(found[0]))
     words = first_line.split() if len(header) == 1 else []  # with blanks between
-    if problem := _lack_of_names(first_line, words, len(header), asked):
+    if problem := _lack_of_names(first_line, words, header, separator, asked):
         return UserError(f"{source} begins with {shown!r}{problem}")
     if sum(_PIXEL.fullmatch(name) is not None for name in header) >= LEAST_PIXELS or "pixels" in header:
         return UserError(
@@ -130,16 +130,16 @@ def _refusal(source: str, first_line: str, asked: Asked) -> UserError | None:
     return None
 
 
-def _lack_of_names(line: str, words: Sequence[str], cells: int, asked: Asked) -> str | None:
+def _lack_of_names(line: str, words: Sequence[str], header: Sequence[str], separator: str, asked: Asked) -> str | None:
     """What is wrong with a first line that has the content of columns, not their names; None if it has not."""
-    if cells == 1 and len(words) <= 1 and (alone := _of_path_alone(line)):
+    if len(header) == 1 and len(words) <= 1 and (alone := _of_path_alone(line)):
         return f", a path without a label: {alone}"
     is_numbered = len(words) > 1 and any(word.isdecimal() for word in words[1:])
     if not is_numbered and not any(map(ends_as_image, re.split(r"[,;|\s]+", line))):
         return None
     return (
         " and not with the names of its columns: write them in a line above it, such as path,label, with commas "
-        f"between{_instead(words, asked)}"
+        f"between{_instead(words or header, separator if header[1:] else ' ', asked)}"
     )
 
 
@@ -154,14 +154,14 @@ def _of_path_alone(line: str) -> str | None:
     return "write a label behind each path" if "." in line and ends_as_image(line) else None
 
 
-def _instead(words: Sequence[str], asked: Asked) -> str:
-    """Further advice about a first line without names of columns, if blanks separate its cells."""
-    if not words or any(map(ends_as_image, words[1:])):
+def _instead(words: Sequence[str], separator: str, asked: Asked) -> str:
+    """Further advice about a first line without names of columns, by its cells."""
+    if any(map(ends_as_image, words[1:])):
         return ""
     if len(words) > CELLS:
         return (
-            ", or give the two columns that are meant: autofit.run(pandas.read_csv(FILE, sep=' ', names=['path', "
-            "'label'], usecols=[0, 1], dtype=str), images_in=FOLDER)"
+            f", or give the two columns that are meant: autofit.run(pandas.read_csv(FILE, sep={separator!r}, "
+            "names=['path', 'label'], usecols=[0, 1], dtype=str), images_in=FOLDER)"
         )
     return (
         "" if asked.images_in or ends_as_image(words[0]) else "; if it lists names of images, give images_in= as well"

@@ -81,6 +81,8 @@ def test_a_column_that_is_named_needs_names(pets: Path) -> None:
         ['"a.jpg",cat'],
         ["a.jpg ,"],
         ["path label", "a.jpg cat"],
+        ["a.jpg\tcat\t0 0 9 9", "b.jpg\tdog\t0 0 9 9"],
+        ["a.jpg a cat 0 0 9 9.5"],
         [],
         ["  "],
     ],
@@ -88,6 +90,27 @@ def test_a_column_that_is_named_needs_names(pets: Path) -> None:
 def test_what_may_mean_something_else_is_no_such_list(lines: list[str]) -> None:
     """Pairs of images, numbers of boxes or lines of two forms would be trained on as classes."""
     assert mark_of_list(lines, multi_label=False) is None
+
+
+@pytest.mark.parametrize("separator", ["\t", " ", ","])
+def test_boxes_behind_the_labels_are_no_part_of_them(
+    pets: Path, monkeypatch: pytest.MonkeyPatch, separator: str
+) -> None:
+    """Each image of Tiny ImageNet's validation would be of a class of its own: its label, and the sides of its box."""
+    pandas = pytest.importorskip("pandas")
+    lines = [separator.join((path, name, "0", str(number), "44", "62")) for number, (path, name) in enumerate(ROWS)]
+    with pytest.raises(UserError, match=r"not with the names of its columns.*, or give the two columns that are") as no:
+        read(pets, lines)
+    call = str(no.value).partition("autofit.run(")[2].partition(", images_in")[0]
+    monkeypatch.chdir(pets)
+    frame = eval(call, {"pandas": pandas, "FILE": "list.csv"})  # noqa: S307 - of the message itself
+    assert labelled(scan(frame)) == dict(ROWS)
+
+
+def test_names_of_classes_may_end_in_figures(pets: Path) -> None:
+    """The classes of Stanford Cars, which end in a year, would be taken for boxes."""
+    index = read(pets, [f"{path}\t{name} 3 Sedan 2012" for path, name in ROWS])
+    assert index.class_names == ("cat 3 Sedan 2012", "dog 3 Sedan 2012")
 
 
 def test_a_long_line_costs_no_time() -> None:
