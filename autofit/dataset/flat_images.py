@@ -25,6 +25,10 @@ _LISTING = {
     ".txt": re.compile(rf"\A\s*[^\s,;|]+\.{_SUFFIX}[\s,;|]+\w", re.IGNORECASE),
 }
 """How files that may be anything begin if they list images."""
+_CELLS = re.compile(r"\s*[,;|]\s*|\s+")
+_FIGURES = re.compile(r"[-+0-9.,;|\s]+\s[-+0-9.,;|\s]+")
+"""Several figures behind a name, which may be of a box."""
+LEAST_ROWS = 3
 LOOKED_AT_BYTES = 4096
 MOST_TEXTS = 20
 
@@ -67,7 +71,19 @@ def _lists_images(path: str) -> bool:
             start = file.read(LOOKED_AT_BYTES).decode("utf-8", "replace")
     except OSError:
         return False
-    return _LISTING[os.path.splitext(path)[1].lower()].search(start) is not None  # noqa: PTH122 - paths are str
+    suffix = os.path.splitext(path)[1].lower()  # noqa: PTH122 - paths are str
+    return _LISTING[suffix].search(start) is not None or (suffix == ".txt" and _lists_names(start))
+
+
+def _lists_names(start: str) -> bool:
+    """Whether a text begins as a list of names with numbers and of classes that recur, as `named_list.py` reads it."""
+    *lines, _ = start.splitlines() or [""]  # the last one may be cut off
+    rows = [_CELLS.split(line.strip(), maxsplit=1) for line in lines if line.strip()]
+    if len(rows) < LEAST_ROWS or any(len(row) < 2 for row in rows):  # noqa: PLR2004 - a name and a label
+        return False
+    names, labels = zip(*rows, strict=True)
+    is_list = all(any(map(str.isdecimal, name)) for name in names) and len(set(names)) == len(names)
+    return is_list and len(set(labels)) < len(labels) and not all(map(_FIGURES.fullmatch, labels))
 
 
 def _names(folder: str) -> list[str]:

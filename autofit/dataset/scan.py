@@ -199,15 +199,21 @@ def _require_trainable(found: Found, source: str, root: str) -> None:
         found_instead = f"; {vanished}" if vanished else ""
         raise UserError(f"{source} holds no images{skipped}: give images of two classes or more{found_instead}")
     if len(found.classes) == 1:
-        only = next(iter(found.classes))
+        ((only, paths),) = found.classes.items()
         vanished = without_images(found)
-        tables = tables_in(root, os.path.join(root, only)) if root else ""  # noqa: PTH118 - paths are str
+        tables = tables_in(*_folders_down_to(root, paths[0])) if root else ""
         raise UserError(
             f"{source} holds images of only one class, {only!r}{f' ({vanished})' if vanished else ''}: "
             f"give two classes or more{f', or the table of their classes, perhaps {tables}' if tables else ''}"
         )
     if all(len(paths) == 1 for paths in found.classes.values()):
         raise UserError(f"no class of {source} has more than one image: add images, there is nothing to learn from")
+
+
+def _folders_down_to(root: str, path: str) -> list[str]:
+    """The root folder, and each below it down to that of an image."""
+    *names, _ = path.split("/")
+    return [os.path.join(root, *names[:depth]) for depth in range(len(names) + 1)]  # noqa: PTH118 - paths are str
 
 
 def _index(source: Source, training: Classes, validating: Classes, testing: Classes) -> ImageIndex:

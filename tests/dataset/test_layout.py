@@ -264,12 +264,23 @@ def test_images_without_class_folders_are_answered_with_the_table_beside_them(
         scan(tmp_path / "set")
 
 
+def test_a_table_is_looked_for_down_to_the_images(tmp_path: Path) -> None:
+    """The lists of FGVC-Aircraft, which lie in the folder that is in the one that was given, would not be named."""
+    touch(lay(tmp_path / "set", "data/images") / "data", "labels.csv")
+    with pytest.raises(UserError, match=rf"of only one class, 'images': .*, perhaps {tmp_path}/set/data/labels\.csv$"):
+        scan(tmp_path / "set")
+
+
 @pytest.mark.parametrize(
     ("name", "text", "is_named"),
     [
         ("metadata.jsonl", '{"file_name": "0001.jpg", "label": "cat"}', True),
         ("labels.json", '{"0001.jpg": "cat"}', True),
         ("labels.txt", "0001.jpg cat\n", True),
+        ("variants.txt", "0034309 Boeing 707\n1001 A300\n1002 A300\n1003 Boeing 707\n", True),
+        ("boxes.txt", "0034309 1 2 3 4\n1001 1 2 3 4\n1002 1 2 3 4\n1003 1 2 3 5\n", False),
+        ("classes.txt", "1 001.Albatross\n2 002.Auk\n3 003.Auk\n4 004.Auk\n", False),
+        ("names.txt", "0034309\n1001\n1002\n1003\n", False),
         ("classes.json", '{"cat": 0, "dog": 1}', False),
         ("README.txt", "Photos of 2024, as 0001.jpg is one.\n", False),
         ("test.jsonl", '{"file_name": "0001.jpg", "label": "cat"}', False),
