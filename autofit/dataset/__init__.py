@@ -14,6 +14,7 @@
     mask_files.py  images that are named as masks or versions of others (pure)
     folder.py   a folder with one subfolder for each class -> Found
     flat_images.py  images without class folders: the table or archive beside them
+    containers.py  files that hold images in another form: what to do with each, by its name (pure)
     found.py    Found: the images and other content of a folder or table
     asked.py    the options about a table: its columns and the folder of its images
     columns.py  which columns hold paths, labels, splits and groups; table_form.py a table's encoding and separator

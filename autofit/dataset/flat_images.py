@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
+from autofit.dataset import containers
 from autofit.dataset.found import kinds_text
 from autofit.dataset.split_words import roles_of
 from autofit.errors import UserError
@@ -16,7 +17,7 @@ from autofit.storage.safe_files import open_plain
 
 GIVE_TABLE = "give a CSV file with the columns path,label"
 SHOWN_TABLES = 2
-ARCHIVES = frozenset({".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".7z", ".rar", ".zst"})
+ARCHIVES = frozenset(f".{suffix}" for suffix in containers.ARCHIVES)
 
 _TABLES = (".csv", ".tsv", ".jsonl", ".ndjson")
 _SUFFIX = "(jpe?g|png|bmp|gif|webp|tiff?)"
@@ -120,12 +121,23 @@ def no_class_folders(folder: str, kinds: Mapping[str, int]) -> UserError:
     tables = tables_in(folder, *([above] if _PART_OF_SET.search(name) else [])) if count else ""
     is_packed = count and all(kind in ARCHIVES for kind in kinds)
     instead = "unpack the archives, and " if is_packed else f"give their table, perhaps {tables}, or " if tables else ""
+    held_arrays = contained(folder)
+    if count and held_arrays and not (instead or is_packed):
+        instead = f"{held_arrays}, or "
     if any("\\" in each for each in _names(folder)[:LOOKED_AT_NAMES]):
         instead = "the names of files hold folders of Windows: unpack the archive with another program, and "
     return UserError(
         f"{printable(folder)} has no subfolders ({held}): {instead}give a folder with one subfolder of images a class"
         f"{'' if tables else _by_names(folder)}"
     )
+
+
+def contained(folder: str) -> str:
+    """What to do about the files in a folder, or in the only folder in it, that hold images in another form."""
+    names = _names(folder)
+    if len(names) == 1:
+        names = _names(os.path.join(folder, *names)) or names  # noqa: PTH118 - paths are str in this package
+    return printable(containers.remedy_of_most(names) or "")
 
 
 def _by_names(folder: str) -> str:

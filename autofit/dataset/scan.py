@@ -10,7 +10,7 @@ from pathlib import Path
 
 from autofit.dataset.asked import Asked, refuse_groups
 from autofit.dataset.findings import notes_of, without_images
-from autofit.dataset.flat_images import tables_in
+from autofit.dataset.flat_images import contained, tables_in
 from autofit.dataset.folder import find_images
 from autofit.dataset.found import Found, Progress
 from autofit.dataset.gather import gather
@@ -197,7 +197,10 @@ def _require_trainable(found: Found, source: str, root: str) -> None:
     if not found.classes:
         vanished = without_images(found)
         found_instead = f"; {vanished}" if vanished else ""
-        raise UserError(f"{source} holds no images{skipped}: give images of two classes or more{found_instead}")
+        instead = f"{held}, or " if root and (held := contained(root)) else ""
+        raise UserError(
+            f"{source} holds no images{skipped}: {instead}give images of two classes or more{found_instead}"
+        )
     if len(found.classes) == 1:
         ((only, paths),) = found.classes.items()
         vanished = without_images(found)

@@ -1,6 +1,6 @@
 """Refuses data that is neither a folder nor a table, by its name, with advice on what to do."""
 
-# ruff: noqa: PTH100, PTH111, PTH116 - paths are str in this package
+# ruff: noqa: PTH100, PTH111, PTH116, PTH119 - paths are str in this package
 
 from __future__ import annotations
 
@@ -9,36 +9,14 @@ import re
 import stat
 from typing import Final
 
+from autofit.dataset.containers import remedy_of
 from autofit.dataset.folder import HEIF_SUFFIXES, IMAGE_SUFFIXES, image_suffixes
 from autofit.errors import UserError
 from autofit.printable import printable
 from autofit.storage.system_errors import said_of
 
-_UNPACK: Final = "is an archive: unpack it and give the folder"
-_REMEDIES: Final = {
-    **dict.fromkeys(("zip", "tar", "tgz", "gz", "bz2", "xz", "7z", "rar", "zst"), _UNPACK),
-    **dict.fromkeys(("xlsx", "xls", "xlsm", "ods", "numbers"), "is a spreadsheet: save it as CSV and give that"),
-    **dict.fromkeys(
-        ("parquet", "feather"),
-        "is a table of pandas: read it with pandas.read_parquet or read_feather, and give the DataFrame",
-    ),
-    **dict.fromkeys(
-        ("yaml", "yml", "xml"),
-        "describes images and lists none: give their folder with one subfolder a class, or a CSV file with the columns "
-        "path,label",
-    ),
-    **dict.fromkeys(("mdb", "lmdb", "rec", "arrow"), "is a data base of images: write them to one folder a class"),
-    **dict.fromkeys(
-        ("npz", "npy", "h5", "hdf5", "mat", "pkl", "pickle"),
-        "is a file of arrays: load its images and labels, and give autofit.run(images, labels)",
-    ),
-    **dict.fromkeys(
-        ("tfrecord", "tfrecords", "tfrec"),
-        "is a file of TensorFlow: read it as a tf.data.Dataset of (image, label), and give that",
-    ),
-    "arff": "is a table of Weka: save it as CSV and give that",
-    **dict.fromkeys(IMAGE_SUFFIXES | HEIF_SUFFIXES, "is one image: give a folder with one subfolder of images a class"),
-}
+_IMAGES: Final = IMAGE_SUFFIXES | HEIF_SUFFIXES
+_IMAGE: Final = "is one image: give a folder with one subfolder of images a class"
 _URL = re.compile(r"([a-z][a-z0-9+.-]+):/", re.IGNORECASE)  # a drive of Windows has one letter
 
 
@@ -57,7 +35,7 @@ def existing_source(data: str | os.PathLike[str]) -> str:
     if kind == stat.S_IFDIR:
         return absolute
     refuse_address(text)
-    if remedy := _REMEDIES.get(text.rpartition(".")[2].lower() if "." in text else ""):
+    if remedy := remedy_of(os.path.basename(text)) or (_IMAGE if _suffix(text) in _IMAGES else None):
         raise UserError(f"{shown} {remedy}")
     if kind is None:
         raise UserError(f"{shown} does not exist: check the path (looked for {printable(absolute)})")
@@ -110,6 +88,12 @@ def refuse_container(text: str) -> None:
     Raises:
         UserError: it is such a file; the message says what to do.
     """
-    suffix = text.rpartition(".")[2].lower() if "." in text else ""
-    if suffix in _REMEDIES and suffix not in image_suffixes():
-        raise UserError(f"{printable(text)} {_REMEDIES[suffix]}")
+    suffix = _suffix(text)
+    if suffix in image_suffixes():
+        return
+    if remedy := remedy_of(os.path.basename(text)) or (_IMAGE if suffix in _IMAGES else None):
+        raise UserError(f"{printable(text)} {remedy}")
+
+
+def _suffix(text: str) -> str:
+    return text.rpartition(".")[2].lower() if "." in text else ""

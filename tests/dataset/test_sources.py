@@ -8,6 +8,7 @@ import pytest
 
 from autofit.dataset import scan
 from autofit.errors import UserError
+from tests.support.datasets import touch
 
 
 @pytest.mark.parametrize(
@@ -22,6 +23,10 @@ from autofit.errors import UserError
         ("train.parquet", r"read it with pandas\.read_parquet"),
         ("digits.npz", r"give autofit.run\(images, labels\)"),
         *((f"train.{suffix}", "read it as a tf.data.Dataset") for suffix in ("tfrecord", "tfrecords", "tfrec")),
+        ("train-00000-of-00010.tfrecord-00000-of-00010", r"read it as a tf\.data\.Dataset"),
+        ("data_batch_1", r"is a file of arrays: load its images and labels"),
+        ("train-images-idx3-ubyte", r"is a file of arrays: load its images and labels"),
+        ("train-images-idx3-ubyte.gz", r"is a file of arrays: load its images and labels"),
         ("data.yaml", "describes images and lists none: give their folder"),
         ("data.mdb", "is a data base of images"),
         ("s3://bucket/photos", r"is an address \(s3\): copy the data to this machine"),
@@ -44,3 +49,32 @@ def test_what_is_no_data_is_refused_with_what_to_do(
     if data.strip():
         with pytest.raises(UserError, match=advice):
             scan(tmp_path, test=data)
+
+
+FOLDERS = {
+    "CIFAR-10": ("batches.meta data_batch_1 data_batch_2 test_batch", "data_batch_1 is a file of arrays: load"),
+    "MNIST": ("train-images.idx3-ubyte train-labels.idx1-ubyte", r"train-images\.idx3-ubyte is a file of arrays: load"),
+    "SVHN": ("README.txt test_32x32.mat train_32x32.mat", r"test_32x32\.mat is a file of arrays: load"),
+    "Hugging Face": ("test.parquet train.parquet", r"test\.parquet is a table of pandas: read it with"),
+    "TFRecord": ("a.tfrecord-00000-of-00002 a.tfrecord-00001-of-00002", ".*is a file of TensorFlow: read it as a"),
+}
+
+
+@pytest.mark.parametrize("inside", ["", "data"])
+@pytest.mark.parametrize(("files", "advice"), FOLDERS.values(), ids=FOLDERS)
+def test_a_folder_of_what_holds_images_is_answered_as_its_files_are(
+    tmp_path: Path, files: str, advice: str, inside: str
+) -> None:
+    """A user of CIFAR-10 would hear that there are no class folders, and not that its arrays can be given."""
+    touch(tmp_path / "set" / inside, *files.split())
+    with pytest.raises(UserError, match=rf"(has no subfolders|holds no images) .*: {advice}.*, or give "):
+        scan(tmp_path / "set")
+
+
+def test_a_folder_with_photos_and_few_of_these_is_answered_by_its_photos(tmp_path: Path) -> None:
+    """The list of a data set in MATLAB would be said to hold the images beside it."""
+    touch(tmp_path / "set", "a.jpg", "b.jpg", "imagelabels.mat", "c.xml", "d.xml", "e.xml", "f.xml")
+    with pytest.raises(
+        UserError, match=r"has no subfolders \([^)]*\): give a folder with one subfolder of images a class$"
+    ):
+        scan(tmp_path / "set")
