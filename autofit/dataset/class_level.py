@@ -66,8 +66,9 @@ def _same_inside(folder: str, names: frozenset[str], shared: frozenset[str]) -> 
         )
     return UserError(
         f"in {printable(folder)} {shown(names)} hold the same subfolders {shown(shared)}: either these are "
-        f"the classes and {shown(names)} are splits (then give one as the data, another with validation=), or the "
-        f"reverse (then {give_table(folder)})"
+        f"the classes and {shown(names)} are splits (then give one as the data, and another with validation= "
+        f"unless it has the same images in another form, as in grey), or the reverse (then "
+        f"{give_table(folder)})"
     )
 
 

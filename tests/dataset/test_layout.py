@@ -109,6 +109,11 @@ REFUSED: list[tuple[str, list[str], str]] = [
     ),
     ("folds", under("fold_1 fold_2"), "fold_1 and fold_2 hold the same subfolders cat and dog"),
     ("the same subfolders", under("paris rome"), "either these are the classes and paris and rome are splits"),
+    (
+        "versions of the same images",
+        under("color grayscale segmented"),
+        r"give one as the data, and another with validation= unless it has the same images in another form",
+    ),
     ("patients", ["p1/cat", "p2/dog", *under("p3 p4")], "p1, p2, p3 and p4 hold the same subfolders cat and"),
     ("parts", ["scans_images_part_1", "scans_images_part_2"], "differ in a number only: if they are parts or"),
     ("parts with a folder each", ["images_001/images", "images_002/images"], "give a CSV file with the columns"),
