@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 from autofit.dataset.asked import Asked, holds_other
 from autofit.dataset.groups import group_like
-from autofit.dataset.label_sets import mark_of
-from autofit.dataset.mark_columns import MISSING, are_signed, holds_marks, is_one_hot, marks_of
+from autofit.dataset.label_sets import NO_MARK, mark_of
+from autofit.dataset.mark_columns import are_signed, holds_marks, is_one_hot, marks_of
 from autofit.dataset.split_words import FLAGS, Role, split_name, split_role
 from autofit.errors import UserError
 
@@ -294,7 +294,7 @@ def _in_header(asked: str, header: Sequence[str]) -> str | None:
 
 def _holds_splits(values: Sequence[object]) -> bool:
     """Whether the first value is the name of a split, or most of those that are there: an empty first one is named."""
-    texts = [text for value in values if (text := str(value).strip()).lower() not in MISSING]
+    texts = [text for value in values if (text := str(value).strip()).lower() not in NO_MARK]
     named = sum(split_role(text) is not None for text in texts)
     return named > len(texts) / 2 or (bool(values) and split_role(str(values[0])) is not None)
 

@@ -24,6 +24,7 @@ SEPARATORS = (";", "|", ",")
 """The separators in the order in which they are tried: a name may contain one that comes later."""
 SHOWN_CLASSES = 5
 MARKS = {"0": False, "1": True, "0.0": False, "1.0": True, "false": False, "true": True}
+NO_MARK = frozenset({"", "nan", "none", "<na>"})
 SIGNS = {"-1": False, "1": True, "-1.0": False, "1.0": True}
 """Of columns that hold nothing else, as lists of attributes do."""
 
@@ -100,6 +101,8 @@ def is_marked(value: object, *, signed: bool = False) -> bool:
     marked = SIGNS.get(str(value).strip()) if signed else mark_of(value)
     if marked is None and signed:
         raise ValueError(f"{str(value)[:40]!r} is neither -1 nor 1, as all values above it are")
+    if marked is None and (is_missing(value) or str(value).strip().lower() in NO_MARK):
+        raise ValueError("it is empty, neither 0 nor 1: where that means 0, pandas' fillna(0) writes it")
     if marked is None:
         is_minus_one = str(value).strip() in {"-1", "-1.0"}
         remedy = "write 0 for it" if is_minus_one else "name the columns of the labels with label_column="

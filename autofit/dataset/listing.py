@@ -197,7 +197,9 @@ def _cells_of(path: Path, form: TableForm, *, multi_label: bool) -> Iterator[tup
     """The cells of each row that are read, with the number of its line."""
     columns = form.columns
     if not form.is_bare:
-        optional = [columns.group or ""] if columns.marks or not multi_label else [columns.group or "", columns.label]
+        optional = {columns.group or "", *columns.marks}  # of an empty mark more is to be said
+        if multi_label and not columns.marks:
+            optional.add(columns.label)
         yield from read_rows(
             path, columns.read, encoding=form.encoding, separator=form.separator, may_be_empty=optional
         )

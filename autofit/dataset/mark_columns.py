@@ -6,9 +6,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from autofit.dataset.label_sets import MARKS, SIGNS, mark_of
+from autofit.dataset.label_sets import MARKS, NO_MARK, SIGNS, mark_of
 
-MISSING: Final = frozenset({"", "nan", "none", "<na>"})
 LEAST_SIGNED: Final = 2
 """One column of -1 and 1 may be anything."""
 _IS_NO_LABEL = re.compile(r"(unnamed:.*|is_(valid|train|test|val))$", re.IGNORECASE)
@@ -49,5 +48,5 @@ def holds_marks(values: Sequence[object]) -> bool:
 
 
 def _holds_mostly(marks: Mapping[str, bool], values: Sequence[object]) -> bool:
-    texts = [text for value in values if (text := str(value).strip().lower()) not in MISSING]
+    texts = [text for value in values if (text := str(value).strip().lower()) not in NO_MARK]
     return sum(text in marks for text in texts) > len(texts) / 2

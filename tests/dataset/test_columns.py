@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from autofit.dataset import ImageIndex, asked_of, scan
@@ -194,14 +196,20 @@ def test_columns_of_0_and_1_are_told_by_many_rows(pets: Path) -> None:
     """A column of ages would be a label because the first is 1, or a label be none because its first cell is empty."""
     cells = [("1", "0", "1"), ("0", "1", "34"), ("", "", "5")]
     rows = [(path, *cells[number % 3]) for number, (path, _) in enumerate(ROWS)]
-    with pytest.raises(UserError, match=r"list\.csv, line 4: the cat is empty; correct this line"):
+    with pytest.raises(UserError, match=r"list\.csv, line 4: column 'cat': it is empty, neither 0 nor 1: where that m"):
         scan(csv_file(pets, written("path,cat,dog,age", rows=rows)), asked=MULTI_LABEL)
     whole = [(path, cat or "0", dog or "1", age) for path, cat, dog, age in rows]
     index = scan(csv_file(pets, written("path,cat,dog,age", rows=whole)), asked=MULTI_LABEL)
     assert index.class_names == ("cat", "dog")
     gap = [(path, "1", "" if not number else "0") for number, (path, _) in enumerate(ROWS)]
-    with pytest.raises(UserError, match=r"list\.csv, line 2: the dog is empty; correct this line"):
+    with pytest.raises(UserError, match=r"list\.csv, line 2: column 'dog': .*, pandas' fillna\(0\) writes it; correct"):
         scan(csv_file(pets, written("path,cat,dog", rows=gap)), asked=MULTI_LABEL)
+    frame = pd.DataFrame(
+        {"path": [str(pets / path) for path, _ in ROWS], "cat": 1.0, "dog": [math.nan, 0, 1, 0, 1, 0, 1, 0]}
+    )
+    with pytest.raises(UserError, match=r"item 0 of the labels: column 'dog': it is empty, neither 0 nor 1: where "):
+        scan(frame, asked=MULTI_LABEL)
+    assert scan(frame.fillna(0), asked=MULTI_LABEL).class_names == ("cat", "dog")
     late = [(ROWS[number % 8][0], "1", "0") for number in range(LOOKED_AT_ROWS)] + [(ROWS[0][0], "1", "7")]
     with pytest.raises(UserError, match=rf"line {LOOKED_AT_ROWS + 2}: column 'dog': '7' is neither 0 nor 1"):
         scan(csv_file(pets, written("path,cat,dog", rows=late)), asked=MULTI_LABEL)
