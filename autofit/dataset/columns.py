@@ -19,7 +19,8 @@ from autofit.errors import UserError
 
 PATH_NAMES = (
     *("path", "filepath", "imagepath", "imgpath", "filename", "fname", "file", "image", "img", "imagename", "imgname"),
-    *("paths", "filepaths", "imagepaths", "filenames", "imagenames", "imagefile", "imageid", "imgid", "idcode", "id"),
+    *("paths", "filepaths", "imagepaths", "filenames", "imagenames", "imagefile", "imageindex", "imageid", "imgid"),
+    *("idcode", "id"),
 )
 LABEL_NAMES = (
     *("label", "labels", "class", "classname", "classlabel", "category", "categoryname", "target", "species"),
@@ -171,12 +172,16 @@ def _may_be_of_groups(column: str, header: Sequence[str], asked: Asked) -> bool:
 
 
 def _label_column(header: Sequence[str], path: str | None, asked: Asked, source: str) -> str | None:
-    """The column of labels; None if none has such a name. A `y` beside an `x` is a place in the image, not a label."""
+    """The column of labels; None if none has such a name. A `y` beside an `x` is a place in the image, not a label.
+
+    Nor is the `y]` of a name with a comma in it, such as `Spacing[x,y]`, which two columns have.
+    """
     if isinstance(asked.label_column, str):
         return _column(header, asked.label_column, (), source)
     has_places = any(_bare(name) == "x" for name in header)
     usual = [name for name in LABEL_NAMES if name != "y" or not has_places]
-    return _column([name for name in header if name != path], None, usual, source)
+    others = [name for name in header if name != path and (_bare(name) != "y" or name.strip().casefold() == "y")]
+    return _column(others, None, usual, source)
 
 
 def _column(header: Sequence[str], asked: str | None, usual: Iterable[str], source: str) -> str | None:

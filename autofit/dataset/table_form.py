@@ -91,6 +91,11 @@ def _first_lines(stream: TextIO) -> Iterator[str]:
 def _unknown(path: Path, first_line: str, lines: Sequence[str], asked: Asked) -> UserError:
     """The error about a file that looks like no table, or like a list of images by name which are not found."""
     source, shown = printable(str(path)), first_line[:SHOWN_HEADER_CHARACTERS]
+    if _is_counted(lines):
+        return UserError(
+            f"{source} begins with the number of its lines, {shown}: give autofit.run(pandas.read_csv(FILE, sep=' ', "
+            "skipinitialspace=True, skiprows=1).rename_axis('path').reset_index(), images_in=FOLDER, multi_label=True)"
+        )
     if not asked.names_columns and lacks_images(path, lines, asked):
         places = f"in {printable(asked.images_in)}" if asked.images_in else "beside it, nor in a folder there"
         return UserError(
@@ -101,6 +106,16 @@ def _unknown(path: Path, first_line: str, lines: Sequence[str], asked: Asked) ->
         f"{source} is no CSV file with the columns path,label: its first line is {shown!r}; "
         "give an image folder, or name the columns with path_column= and label_column="
     )
+
+
+def _is_counted(lines: Sequence[str]) -> bool:
+    """Whether a table has the number of its lines above the names of its columns, and none over its paths, as CelebA's.
+
+    Its labels are columns, one for each.
+    """
+    first, names, row = ([*(line.split() for line in lines[:3]), [], [], []])[:3]
+    is_number = len(first) == 1 and first[0].isdecimal()
+    return is_number and len(row) > 1 and ends_as_image(row[0]) and len(row) == len(names) + 1
 
 
 def _refusal(source: str, first_line: str, asked: Asked) -> UserError | None:

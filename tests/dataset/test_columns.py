@@ -420,3 +420,34 @@ def test_a_table_with_very_many_columns_of_labels_is_read(tmp_path: Path) -> Non
     index = scan(table, asked=MULTI_LABEL)
     assert (index.class_names, len(index.paths)) == (tuple(names), 10)
     assert time.process_time() - started < 20
+
+
+def test_the_list_of_attributes_of_celeba_is_answered_with_how_to_read_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The list as it is downloaded would be said to have no columns, without a way to give it."""
+    touch(tmp_path / "img", *(f"{number:06}.jpg" for number in range(8)))
+    rows = [f"{number:06}.jpg {'-1' if number % 2 else ' 1'} {'-1' if number % 3 else ' 1'} " for number in range(8)]
+    (tmp_path / "list_attr.txt").write_text("\n".join(["8", "Bald Young ", *rows, ""]))
+    with pytest.raises(UserError, match=r"begins with the number of its lines, 8: give autofit\.run\(") as refused:
+        scan(tmp_path / "list_attr.txt", asked=MULTI_LABEL)
+    call = str(refused.value).partition("autofit.run(")[2].partition(", images_in")[0]
+    monkeypatch.chdir(tmp_path)
+    frame = eval(call, {"pandas": pd, "FILE": "list_attr.txt"})  # noqa: S307 - of the message itself
+    index = scan(frame, asked=asked_of(None, None, "img", multi_label=True))
+    assert (index.class_names, len(index.paths)) == (("Bald", "Young"), 8)
+
+
+def test_the_table_of_chestx_ray14_is_asked_for_its_column_of_labels(tmp_path: Path) -> None:
+    """The spacing of its pixels would be the labels: a comma in its last name makes a column `y]` of it."""
+    touch(tmp_path, *images(4))
+    header = "Image Index,Finding Labels,Follow-up #,Patient ID,OriginalImagePixelSpacing[x,y],"
+    labels = ["Edema", "Mass|Edema"] * 2
+    rows = [(file, label, "3", "27", "0.143", "0.168", "") for file, label in zip(images(4), labels, strict=True)]
+    table = csv_file(tmp_path, written(header, rows=rows))
+    with pytest.raises(
+        UserError, match=r"has paths in its column 'Image Index', but none .*: name it with label_column="
+    ):
+        scan(table, asked=MULTI_LABEL)
+    asked = asked_of(None, "Finding Labels", None, multi_label=True)
+    assert scan(table, asked=asked).class_names == ("Edema", "Mass")
