@@ -21,6 +21,7 @@ ARCHIVES = frozenset(f".{suffix}" for suffix in containers.ARCHIVES)
 
 _TABLES = (".csv", ".tsv", ".jsonl", ".ndjson")
 _SUFFIX = "(jpe?g|png|bmp|gif|webp|tiff?)"
+_IMAGE = re.compile(rf"\.{_SUFFIX}$", re.IGNORECASE)
 _LISTING = {
     ".json": re.compile(rf'"[^"\n]*\.{_SUFFIX}"', re.IGNORECASE),
     ".txt": re.compile(rf"\A\s*[^\s,;|]+\.{_SUFFIX}[\s,;|]+\w", re.IGNORECASE),
@@ -55,10 +56,13 @@ def tables_in(*folders: str) -> str:
 
 
 def _tables(folder: str) -> list[str]:
+    names = _names(folder)
+    of_images = {name.rpartition(".")[0] for name in names if _IMAGE.search(name)}  # what they describe is one image
     paths = [
         os.path.join(folder, name)  # noqa: PTH118 - paths are str in this package
-        for name in _names(folder)
+        for name in names
         if name.lower().endswith((*_TABLES, *_LISTING)) and not _NO_LABELS.search(name)
+        if name.rpartition(".")[0] not in of_images
     ]
     texts = {path for path in paths if not path.lower().endswith(_TABLES)}
     may_list = len(texts) <= MOST_TEXTS  # very many describe one image each

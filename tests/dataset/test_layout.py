@@ -269,6 +269,15 @@ def test_images_without_class_folders_are_answered_with_the_table_beside_them(
         scan(tmp_path / "set")
 
 
+def test_what_describes_one_image_is_no_table(tmp_path: Path) -> None:
+    """A user of LabelMe would be told to give the objects in one photo as the table of all."""
+    touch(tmp_path / "set", "a.jpg", "b.JPG")
+    for name in "ab":
+        (tmp_path / "set" / f"{name}.json").write_text(f'{{"imagePath": "{name}.jpg", "shapes": []}}')
+    with pytest.raises(UserError, match=r"has no subfolders .*\): give a folder with one subfolder of images a class"):
+        scan(tmp_path / "set")
+
+
 def test_a_table_is_looked_for_down_to_the_images(tmp_path: Path) -> None:
     """The lists of FGVC-Aircraft, which lie in the folder that is in the one that was given, would not be named."""
     touch(lay(tmp_path / "set", "data/images") / "data", "labels.csv")
