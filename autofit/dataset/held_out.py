@@ -123,7 +123,8 @@ def _by_class(source: Source, held: Found, name: str) -> Classes:
     known = source.found.classes
     for class_name in held.classes.keys() - known.keys():
         if other := other_notation(class_name, known):
-            held.classes[other] = held.classes.pop(class_name)
+            images = held.classes.pop(class_name)
+            held.classes[other] = sorted([*held.classes.get(other, []), *images])
     if unknown := held.classes.keys() - known.keys():
         raise UserError(
             f"{name} has the class {min(unknown)!r:.60} that training has no images of: "

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import operator
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -137,15 +137,16 @@ def class_numbers(labels: Iterable[object], class_names: Sequence[str]) -> list[
     return [_class_number(label, number_of, class_names) for label in labels]
 
 
-def _class_number(label: object, number_of: Mapping[str | int, int], class_names: Sequence[str]) -> int:
+def _class_number(label: object, number_of: dict[str | int, int], class_names: Sequence[str]) -> int:
     for key in _meanings(label):
         if key in number_of:
             return number_of[key]
     with suppress(ValueError):  # as a training would understand it: without blanks around it, 1.0 as 1
         if (meant := label_of(label)) != label or type(meant) is not type(label):
             return _class_number(meant, number_of, class_names)
-    if isinstance(label, str) and (other := other_notation(label, class_names)):
-        return number_of[other]
+    text = label if isinstance(label, str) else str(label)
+    if type(label) in {str, int} and (other := other_notation(text, class_names)):
+        return number_of.setdefault(text, number_of[other])  # it is looked for once, of many images
     raise UserError(f"label {label!r:.60} is not one of this model's classes: {_shown(class_names)}")
 
 

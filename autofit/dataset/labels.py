@@ -44,14 +44,22 @@ def label_of(value: object) -> Label:
 
 
 def other_notation(label: str, names: Collection[str]) -> str | None:
-    """The class that a truth value means where training has the two in another notation; None if there is none.
+    """The class that a label means where training has all classes in another notation; None if there is none.
 
-    A DataFrame's True is the class 1, and in the CSV file that pandas writes of it the text `True`.
+    A DataFrame's True is the class 1, and in the CSV file that pandas writes of it the text `True`. Where all classes
+    are whole numbers, 7 is 00007, as a folder may be called of which a table has the number.
     """
     truths = {_TRUTHS.get(name.casefold()): name for name in names}
-    if len(names) != len(truths) or truths.keys() != {False, True}:
+    if len(names) == len(truths) and truths.keys() == {False, True}:
+        return truths.get(_TRUTHS.get(label.casefold()))
+    if not label.isdecimal() or not all(map(str.isdecimal, names)):
         return None
-    return truths.get(_TRUTHS.get(label.casefold()))
+    numbers = {_without_zeros(name): name for name in names}
+    return numbers.get(_without_zeros(label)) if len(numbers) == len(names) else None
+
+
+def _without_zeros(number: str) -> str:
+    return number.lstrip("0") or "0"
 
 
 def class_order(names: Iterable[str]) -> list[str]:

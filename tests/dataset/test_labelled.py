@@ -98,6 +98,20 @@ def test_truths_are_known_in_each_notation(labels: Any, names: tuple[str, ...]) 
     assert labelled(["a.jpg", "b.jpg"], labels, names).numbers == [1, 0]
 
 
+@pytest.mark.parametrize("names", [("00000", "00001", "00010"), ("0", "1", "10"), ("0", "01", "010")])
+@pytest.mark.parametrize("labels", [[0, 10, 1, 10], ["0", "10", "1", "10"], ["00", "0010", "001", "10"]])
+def test_a_number_is_known_with_zeros_and_without(labels: list[Any], names: tuple[str, ...]) -> None:
+    """The test of GTSRB, whose table has numbers, would be refused by a run on its folders, 00000 to 00042."""
+    assert labelled(list("abcd"), labels, names).numbers == [0, 2, 1, 2]
+
+
+@pytest.mark.parametrize("names", [("1", "01", "2"), ("00001", "dog")], ids=["both", "names"])
+def test_a_number_is_not_guessed(names: tuple[str, ...]) -> None:
+    """One of two classes would be taken at random."""
+    with pytest.raises(UserError, match="is not one of this model's classes"):
+        labelled(["a"], ["001"], names)
+
+
 def test_a_truth_is_none_of_classes_that_are_no_truths() -> None:
     """An image would be counted for a class that nobody has named."""
     for names in (("0", "1", "2"), ("1", "True"), ("no", "yes")):

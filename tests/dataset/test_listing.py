@@ -95,6 +95,19 @@ def test_arrays_are_lists(pets: Path) -> None:
     assert {type(name) for name in expected.class_names + tuple(expected.paths)} == {str}
 
 
+def test_held_out_numbers_are_the_classes_of_the_training(tmp_path: Path) -> None:
+    """The table of GTSRB's test would be refused, whose classes are 0 to 42 where the training's are 00000 to 00042."""
+    for name in ("00000", "00001"):
+        touch(tmp_path / "train" / name, *images(3))
+    held = ["0,0", "1,1", "2,0", "3,00000"]
+    touch(tmp_path / "test", *(f"{line.split(',')[0]}.jpg" for line in held))
+    table = csv_file(tmp_path / "test", "path,label\n" + "".join(f"{line}\n" for line in held))
+    index = scan(tmp_path / "train", test=table)
+    assert index.class_names == ("00000", "00001")
+    names = [Path(path).stem for path in index.test_paths]
+    assert dict(zip(names, index.test_labels, strict=True)) == {"0": 0, "1": 1, "2": 0, "3": 0}
+
+
 def test_held_out_truths_are_the_classes_of_the_training(pets: Path) -> None:
     """A table of True and False beside a DataFrame of them would be refused: the classes of one are 0 and 1."""
     pandas = pytest.importorskip("pandas")
