@@ -13,6 +13,7 @@ from typing import Literal, NamedTuple
 
 from autofit.config.validators import described
 from autofit.dataset.asked import Asked
+from autofit.dataset.flat_images import give_table
 from autofit.dataset.folder import find_images
 from autofit.dataset.found import Found, Progress
 from autofit.dataset.gather import gather
@@ -21,6 +22,7 @@ from autofit.dataset.label_sets import KnownLabels, names_of_set
 from autofit.dataset.labels import other_notation
 from autofit.dataset.layout import class_folders
 from autofit.dataset.listing import Frame, from_frame
+from autofit.dataset.side_folders import IMAGE_NAMES
 from autofit.dataset.sources import existing_source, leads_to_folder
 from autofit.dataset.split import Classes
 from autofit.dataset.table_files import from_file
@@ -63,8 +65,9 @@ def held_out_images(
     held = _given_images(split, source.root, given, replace(asked, may_lack_groups=True), progress, known)
     source.found.notes += (*held.notes, *_join_groups(split, source.found.grouping, held.grouping))
     name = printable(os.fspath(given)) if isinstance(given, str | os.PathLike) else "DataFrame"
-    is_folder = isinstance(given, str | os.PathLike) and os.path.isdir(os.path.expanduser(given))  # noqa: PTH111
-    return _by_class(source, held, f"the {split} {'folder' if is_folder else 'table'} {name}")
+    path = os.path.expanduser(given) if isinstance(given, str | os.PathLike) else ""  # noqa: PTH111
+    folder = path if os.path.isdir(path) else ""
+    return _by_class(source, held, f"the {split} {'folder' if folder else 'table'} {name}", folder)
 
 
 def require_apart(splits: Mapping[str, Classes]) -> None:
@@ -113,8 +116,8 @@ def _join_groups(split: Split, grouping: Grouping | None, held: Grouping | None)
         yield f"the {split} images have no {column}: whether some belong to images of the training is not known"
 
 
-def _by_class(source: Source, held: Found, name: str) -> Classes:
-    """The images of a split in the order of the training classes."""
+def _by_class(source: Source, held: Found, name: str, folder: str = "") -> Classes:
+    """The images of a split, perhaps those of a folder, in the order of the training classes."""
     source.found.skipped.update(held.skipped)
     if not held.classes:
         raise UserError(f"{name} holds no images ({held.skipped.total()} other files)")
@@ -126,6 +129,8 @@ def _by_class(source: Source, held: Found, name: str) -> Classes:
             images = held.classes.pop(class_name)
             held.classes[other] = sorted([*held.classes.get(other, []), *images])
     if unknown := held.classes.keys() - known.keys():
+        if folder and {name.lower() for name in held.classes} <= IMAGE_NAMES:
+            raise UserError(f"{name} has no class folders, but {min(unknown)}: {give_table(folder)}")
         raise UserError(
             f"{name} has the class {min(unknown)!r:.60} that training has no images of: "
             f"remove it, or name it as one of the {len(known)} training classes"

@@ -269,6 +269,21 @@ def test_images_without_class_folders_are_answered_with_the_table_beside_them(
         scan(tmp_path / "set")
 
 
+@pytest.mark.parametrize("split", ["validation", "test"])
+def test_a_held_out_folder_without_class_folders_is_answered_with_its_table(tmp_path: Path, split: str) -> None:
+    """The validation of Tiny ImageNet would be said to have a class "images", which is to be removed."""
+    lay(tmp_path / "set", *under("train"))
+    touch(tmp_path / "set" / "held" / "images", "a.jpg", "b.jpg")
+    touch(tmp_path / "set" / "held", "labels.csv")
+    with pytest.raises(
+        UserError, match=rf"the {split} folder .*/held has no class folders, but images: .*/labels\.csv$"
+    ):
+        scan(tmp_path / "set" / "train", **{split: tmp_path / "set" / "held"})  # type: ignore[arg-type]
+    lay(tmp_path / "other", "images", "cat")
+    touch(tmp_path / "held" / "images", "a.jpg")
+    assert scan(tmp_path / "other", **{split: tmp_path / "held"}).class_names == ("cat", "images")  # type: ignore[arg-type]
+
+
 def test_what_describes_one_image_is_no_table(tmp_path: Path) -> None:
     """A user of LabelMe would be told to give the objects in one photo as the table of all."""
     touch(tmp_path / "set", "a.jpg", "b.JPG")
