@@ -63,9 +63,10 @@ def plan_of_stage(
     fine_tune = plan.fine_tune
     if stage not in FINE_TUNING or fine_tune is None:
         return plan.model_copy(update={"views": None, "fine_tune": None})
+    epochs = _epochs_of(fine_tune, stage, finished, best_epoch)
     return plan.model_copy(
         update={
-            "epochs": _epochs_before(stage, finished) + _epochs_of(fine_tune, stage, finished, best_epoch),
+            "epochs": _epochs_before(stage, finished) + epochs,
             "first_batch_size": fine_tune.batch_size,
             "last_batch_size": fine_tune.batch_size,
             "micro_batch_size": fine_tune.micro_batch_size,
@@ -73,7 +74,7 @@ def plan_of_stage(
             "augment": fine_tune.augment,
             "flip": fine_tune.flip,
             "feature_cache": fine_tune.cut != WHOLE,
-            "feature_views": fine_tune.views,
+            "feature_views": min(fine_tune.views, epochs),  # an image has one an epoch: no others are extracted
             "kernels": fine_tune.kernels,
             "head": "epochs",
             "refit_head": False,

@@ -149,6 +149,14 @@ def test_a_refit_has_as_many_epochs_as_the_best_of_a_fine_tuning_that_ended_earl
     assert schedule.updates == 8 * -(-1_250 // 32)
 
 
+def test_a_refit_has_no_more_views_of_an_image_than_epochs() -> None:
+    """Views would be extracted that no epoch shows: of 2,000 images in a refit of one epoch, 6,000 for nothing."""
+    made = plan(fine_tune_epochs=8, fine_tune_from="0.5")
+    ended_early = [HEAD, FINE_TUNED.model_copy(update={"epochs": 6})]
+    refits = [plan_of_stage(made, "refit", ended_early, best_epoch) for best_epoch in (1, 3, 6)]
+    assert [(refit.epochs - 7, refit.feature_views) for refit in refits] == [(1, 1), (3, 3), (6, 4)]
+
+
 @pytest.mark.parametrize(
     ("given", "strength", "views"),
     [({}, "light", 4), ({"augment": "none"}, "none", 1), ({"augment": "strong", "feature_cache": "on"}, "strong", 4)],
