@@ -15,7 +15,11 @@ import pytest
 
 import autofit
 from autofit.probing.records import ProbeReport
+from autofit.protocol.job import ViewsPlan
 from autofit.protocol.messages import Phase, Verdict
+from autofit.runs.run_record import RunRecord
+from autofit.storage.checkpoints import CheckpointStore
+from autofit.storage.run_directory import RunDirectory
 from tests.support.paths import child_environment
 from tests.support.processes import kill_with_children
 from tests.support.run_files import assert_each_epoch_once, committed, samples_of
@@ -80,6 +84,29 @@ def test_a_request_without_options_solves_the_head(photos: Path, weights: Path, 
     assert resumed.history == result.history
     assert resumed.predicted_images().accuracy == result.history["val_accuracy"][0]
     np.testing.assert_array_equal(last_layer(resumed), last_layer(result))
+
+
+def test_a_head_on_views_that_is_no_better_leaves_the_first_one(photos: Path, weights: Path, tmp_path: Path) -> None:
+    """Fine-tuning would begin with the worse of two heads."""
+    files = RunDirectory(tmp_path / "run")
+    autofit.run(photos, run_dir=files.path, weights=weights, **NETWORK)
+    record, store = RunRecord.load(files.run), CheckpointStore(files.checkpoints)
+    first = store.latest()
+    assert first is not None
+    views = ViewsPlan(count=2, augment="strong")
+    record.model_copy(update={"plan": record.plan.model_copy(update={"views": views})}).save(files.run)
+    store.save(first.groups, first.state | {"best_value": 0.0})  # no head has a lower loss
+    files.result.unlink()
+
+    result = autofit.resume(files.path)
+
+    assert [(stage.name, stage.method) for stage in result.record.stages] == [("head", "solved"), ("views", "solved")]
+    assert result.best_epoch == 0
+    last = store.latest()
+    assert last is not None
+    for group in ("model", "best"):
+        for name, array in first.groups[group].items():
+            np.testing.assert_array_equal(last.groups[group][name], array)
 
 
 def test_fine_tuning_that_helped_is_done_once_more_on_all_images(photos: Path, fine_tuned: Path) -> None:

@@ -19,10 +19,12 @@ def with_best_kept(
 ) -> TrainingProgress:
     """Keep the weights of the epoch that has just ended, if they are the best so far or those of a whole refit.
 
+    A solved head is set only if it is the best so far: fine-tuning goes on from the head that the session has.
+
     Args:
         progress: after the epoch.
         state: takes the weights, and the probabilities that they give for the validation images.
-        session: has the weights.
+        session: has the weights, but for a head that the epoch solved.
         evaluation: has validated the weights; None without a validation.
         solved: the head, if the epoch solved it.
         is_refitted: whether this was the last epoch of a refit.

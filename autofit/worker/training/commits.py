@@ -74,7 +74,7 @@ class Commits:
         for name in checkpoint.set_aside:
             on_damaged(name, True)
         if progress.stages and progress.stage != stage:
-            self._state.begin_stage(checkpoint, stage, progress.stages[-1])
+            self._state.begin_stage(checkpoint, stage, progress.stages)
             self.release_newest()
             return progress.in_stage(stage).moved(micro_batch_size=size, validation_micro_batch_size=size)
         self.restore()

@@ -261,7 +261,7 @@ def _scores_and_truth(head: Head, rows: LabelledRows, table: LabelTable) -> Iter
 
 
 def final_weights(session: Session, state: TrainState, solved: SolvedHead) -> Arrays:
-    """The weights of the saved model; afterwards the session has the head solved on the training images again."""
+    """The weights of the saved model; afterwards the session has the head solved on the training images."""
     set_head(session, solved.final)
     final = state.weights()
     set_head(session, solved.trained)

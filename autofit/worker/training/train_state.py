@@ -287,7 +287,7 @@ class TrainState:
         self.probabilities = groups.get("validation", {}).get(PROBABILITIES)
         self.callbacks = dict(groups.get("callbacks", {}))
 
-    def begin_stage(self, checkpoint: Checkpoint, stage: StageName, before: StageRecord) -> None:
+    def begin_stage(self, checkpoint: Checkpoint, stage: StageName, finished: Sequence[StageRecord]) -> None:
         """Take the head's weights from a checkpoint of the stage before; the backbone keeps those it was built with.
 
         Fine-tuning begins with the head as it was solved on the training images, or with its best epoch; a refit with
@@ -296,7 +296,7 @@ class TrainState:
         Args:
             checkpoint: the last checkpoint of the stage before.
             stage: the stage that begins.
-            before: the record of the stage before.
+            finished: the stages before it, of which one may have been left out, with no epoch.
 
         Raises:
             TrainingFailedError: the checkpoint is of another network.
@@ -311,7 +311,7 @@ class TrainState:
         self.head = dict(groups["best"])
         self._write_head(self.head)
         self.best = self.weights()
-        if before.method == "solved":
+        if any(record.method == "solved" for record in finished):
             self._write_head(groups["model"])
 
     def _write_head(self, arrays: Arrays) -> None:

@@ -35,7 +35,7 @@ from autofit.worker.training.divergence import require_convergence
 from autofit.worker.training.epoch_plan import EpochPlans, index_of
 from autofit.worker.training.evaluation import Evaluation
 from autofit.worker.training.export import write_best, write_history
-from autofit.worker.training.head_stage import HeadStage, SolvedHead, set_head
+from autofit.worker.training.head_stage import HeadStage, SolvedHead
 from autofit.worker.training.replay import Replay
 from autofit.worker.training.run_events import RunEvents
 from autofit.worker.training.source_opener import SourceOpener
@@ -222,7 +222,6 @@ class Trainer:
         self._write_audit(epoch, 0, self._index.train_count, stage.used.tolist(), stage.unused.tolist())
         self._commits.note_step()
         self._events.note_first_step()
-        set_head(self._session, solved.trained)
         self._progress = self._progress.moved(stopped=True)
         self._close_epoch(epoch, solved.metrics, solved)
 

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+import keras
+import numpy as np
 import pytest
 
 from autofit.errors import UserError
+from autofit.protocol.messages import StageRecord
 from autofit.worker.execution.loss_scale import LossScale
 from autofit.worker.training.export import write_history
-from autofit.worker.training.train_state import TrainingProgress
+from autofit.worker.training.train_state import TrainingProgress, TrainState
 
 pytestmark = pytest.mark.slow
 
@@ -57,3 +62,31 @@ def test_skipped_updates_of_a_later_stage_have_a_row_for_each_epoch_before(tmp_p
     assert after.history["skipped_updates"] == [0.0, 2.0]
     write_history(tmp_path / "history.csv", after.history)
     assert (tmp_path / "history.csv").read_text().splitlines()[1:] == ["0,0.9,0.5,0.4,0.6,0.0", "1,0.5,0.9,0.3,0.5,2.0"]
+
+
+HEAD = StageRecord(name="head", method="solved", epochs=1)
+LEFT_OUT = StageRecord(name="views", method="epochs", epochs=0)
+BY_EPOCHS = StageRecord(name="head", method="epochs", epochs=3)
+
+
+@pytest.mark.parametrize(
+    ("finished", "begins_with"),
+    [([HEAD], 1), ([HEAD, LEFT_OUT], 1), ([BY_EPOCHS], 2)],
+    ids=["solved", "solved, without views", "by epochs"],
+)
+def test_fine_tuning_begins_with_a_head_that_has_not_seen_the_validation(
+    finished: list[StageRecord], begins_with: int
+) -> None:
+    """Its epochs would be judged by images that its head was fitted to, and a worse one be taken for the best."""
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3), keras.layers.Dense(2)])
+    session: Any = SimpleNamespace(built=SimpleNamespace(model=model, frozen=False, features=None))
+    trained, handed_over = (
+        {"0": np.full((3, 2), value, np.float32), "1": np.full(2, value, np.float32)} for value in (1, 2)
+    )
+    checkpoint: Any = SimpleNamespace(groups={"model": trained, "best": handed_over})
+    state = TrainState(session)
+
+    state.begin_stage(checkpoint, "fine-tune", finished)
+
+    assert (model.layers[-1].kernel == begins_with).numpy().all()
+    assert [(array == 2).all() for array in list(state.best.values())[-2:]] == [True, True]
