@@ -148,8 +148,9 @@ class StageRecord(Record):
             those from before.
         cross_validated_accuracy: the accuracy in the cross-validation by which the strength was chosen; None if it was
             chosen otherwise.
-        cut_short: how much was done before a time budget or, in a refit, a callback ended the stage, such as "6 of 9
-            epochs"; empty if all of it was done.
+        cut_short: how much was done before a time budget ended the stage or, in a refit, a callback or its divergence,
+            such as "6 of 9 epochs"; empty if all of it was done.
+        diverged: how a refit has diverged, for which it was dropped; empty if it has not.
     """
 
     name: StageName
@@ -161,6 +162,7 @@ class StageRecord(Record):
     refitted: bool = False
     cross_validated_accuracy: float | None = None
     cut_short: str = ""
+    diverged: str = ""
 
 
 class EpochEnd(Record):

@@ -165,7 +165,7 @@ def stage_lines(result: ResultRecord) -> list[str]:
 
 
 def _budget_lines(result: ResultRecord) -> list[str]:
-    """What was cut short in each stage, a line each: by the time budget, or without one by a callback."""
+    """What was cut short in each stage, a line each: by the time budget, a divergence, or else by a callback."""
     done = {
         "head": "The head was trained with",
         "views": "Solving the head on augmented views was left out after",
@@ -176,7 +176,8 @@ def _budget_lines(result: ResultRecord) -> list[str]:
     lines = []
     for stage in (stage for stage in result.stages if stage.cut_short):
         by_budget = stage.name != "refit" or result.budget_seconds is not None
-        lines.append(f"{done[stage.name]} {printable(stage.cut_short)}{': the time budget' if by_budget else ''}.")
+        why = printable(stage.diverged) or ("the time budget" if by_budget else "")
+        lines.append(f"{done[stage.name]} {printable(stage.cut_short)}{why and f': {why}'}.")
     return lines
 
 

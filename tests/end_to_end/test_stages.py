@@ -143,6 +143,32 @@ def test_a_refit_that_a_callback_ends_is_not_the_model(photos: Path, weights: Pa
     assert "dropped after 1 of 2 epochs." in result.summary()
 
 
+def test_a_refit_that_diverges_is_dropped(
+    photos: Path, weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A run would fail in its last stage, although the model from before is as good as it was."""
+    import keras
+
+    class Ruins(keras.callbacks.Callback):  # type: ignore[misc]
+        def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+            del logs
+            if epoch == 4:  # the second one of the refit
+                self.model.set_weights([array * np.nan for array in self.model.get_weights()])
+
+    request = {**NETWORK, **FINE_TUNED, "epochs": 1, "batch_size": 32}
+    result = autofit.run(photos, run_dir=tmp_path, weights=weights, callbacks=[Ruins()], **request)
+    stages = [(stage.name, stage.epochs, stage.refitted, stage.cut_short) for stage in result.record.stages]
+    assert stages == [("head", 1, False, ""), ("fine-tune", 2, False, ""), ("refit", 1, False, "1 of 2 epochs")]
+    assert (best := result.best_epoch) in {1, 2}
+    assert result.predicted_images().accuracy == pytest.approx(result.history["val_accuracy"][best])
+    summary, shown = (" ".join(text.split()) for text in (result.summary(), capsys.readouterr().err))
+    assert "dropped after 1 of 2 epochs: its loss is nan in epoch 2." in summary
+    assert "diverged (its loss is nan in epoch 2): the model from before is kept" in shown
+    newest = CheckpointStore(tmp_path / "checkpoints").latest()
+    assert newest is not None
+    assert all(np.isfinite(array).all() for array in newest.groups["model"].values())
+
+
 def test_a_refit_of_a_fine_tuning_that_ended_early_has_as_many_epochs_as_its_best(
     photos: Path, weights: Path, tmp_path: Path
 ) -> None:

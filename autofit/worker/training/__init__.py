@@ -12,7 +12,7 @@ audit_log.py      writes a line for each update; replay.py: repeats the micro-ba
 export.py         the saved model and the history
 evaluation.py     the recalibration and the validation after an epoch
 head_stage.py     solves the head on cached features
-best_model.py     keeps the best weights so far
+best_model.py     keeps the best weights so far; monitored_figure.py: the figure by which they are chosen
 stage_clock.py    ends a stage within its time budget
 callback_states.py  the states of callbacks in a checkpoint
 compiled_for_callbacks.py  compiles a model for callbacks if its user has not

@@ -15,8 +15,9 @@ from autofit.worker.model.fine_tuning import LayerwiseAdamW
 from autofit.worker.model.keras_internals import forget_compilation
 from autofit.worker.training.callback_states import CallbackStates, csv_columns, open_csv_files
 from autofit.worker.training.compiled_for_callbacks import compile_for_callbacks
+from autofit.worker.training.monitored_figure import require_monitored
 from autofit.worker.training.run_events import RunEvents
-from autofit.worker.training.train_state import TrainingProgress, TrainState, require_monitored
+from autofit.worker.training.train_state import TrainingProgress, TrainState
 
 LEARNING_RATE = "learning_rate"
 SHOWN_LOST = 3

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from autofit.config.learning_rates import usual_rates
 from autofit.errors import UserError
 from autofit.protocol.job import ModelSource
+from autofit.protocol.messages import StageName
 
 if TYPE_CHECKING:
     from autofit.worker.execution.session import Session
     from autofit.worker.model.objective import Objective
+    from autofit.worker.training.run_events import RunEvents
+    from autofit.worker.training.train_state import TrainState
 
 FAR_PAST_THE_START = 2.0
 """A training may have diverged if its loss is over this multiple of the loss of the stage's first epoch."""
@@ -46,6 +50,18 @@ def divergence(losses: Sequence[float], guessing: float = 0.0) -> str | None:
     return None
 
 
+class DivergedError(UserError):
+    """A training has diverged.
+
+    Attributes:
+        why: how that shows, in a few words.
+    """
+
+    def __init__(self, why: str, message: str) -> None:
+        super().__init__(message)
+        self.why = why
+
+
 @dataclass(frozen=True, slots=True)
 class Facts:
     """What may tell why a training has diverged.
@@ -74,11 +90,36 @@ def require_convergence(losses: Sequence[float], session: Session, source: Model
         source: where the network comes from.
 
     Raises:
-        UserError: it has diverged; the message names the likely cause and what to do.
+        DivergedError: it has diverged; the message names the likely cause and what to do.
     """
     why = divergence(losses, guessing_loss(session.objective, source.num_classes) if source else 0.0)
     if why and source:
-        raise UserError(advice(why, facts_of(session, source), is_finite=math.isfinite(losses[-1])))
+        raise DivergedError(why, advice(why, facts_of(session, source), is_finite=math.isfinite(losses[-1])))
+
+
+@contextmanager
+def dropped_if_diverged(
+    stage: StageName, state: TrainState, events: RunEvents, end_stage: Callable[[str], None]
+) -> Iterator[None]:
+    """End a refit that diverges with the model from before it, which is as good as it was.
+
+    Args:
+        stage: the stage that trains.
+        state: gets the weights from before.
+        events: tells the user.
+        end_stage: called with how it has diverged.
+
+    Raises:
+        DivergedError: another stage has diverged.
+    """
+    try:
+        yield
+    except DivergedError as error:
+        if stage != "refit":
+            raise
+        state.show_best()
+        events.message(f"fine-tuning on all images has diverged ({error.why}): the model from before is kept")
+        end_stage(error.why)
 
 
 def guessing_loss(objective: Objective, classes: int) -> float:

@@ -7,7 +7,7 @@ not written: they are built again, and must have the same hash.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from autofit.config.monitoring import higher_is_better
-from autofit.errors import TrainingFailedError, UserError
+from autofit.errors import TrainingFailedError
 from autofit.protocol.messages import StageName, StageRecord
 from autofit.storage.checkpoints import Checkpoint
 from autofit.storage.records import Record
@@ -25,6 +25,7 @@ from autofit.worker.execution.session import Session
 from autofit.worker.execution.steps import TrainStep
 from autofit.worker.model.network_hash import network_sha256
 from autofit.worker.model.weights import frozen_hash
+from autofit.worker.training.monitored_figure import monitored
 
 Arrays = dict[str, np.ndarray[Any, Any]]
 PROBABILITIES = "probabilities"
@@ -42,7 +43,7 @@ class TrainingProgress(Record):
     number of epochs since then. `best_predicted` says how often the best epoch's validation predicted each class; empty
     without a validation. `stages` are the finished stages, `stage` the checkpoint's. `callbacks` are their states
     (`callback_states.py`); `callbacks_ended`: they were told of the end of the stage; `callbacks_lost`: the user was
-    told which of their states could not be kept.
+    told which of their states could not be kept. `refit_losses` are those of a refit's epochs, which has no history.
     """
 
     epoch: int = 0
@@ -57,6 +58,7 @@ class TrainingProgress(Record):
     best_value: float | None = None
     best_accuracy: float | None = None
     best_predicted: list[int] = Field(default_factory=list)
+    refit_losses: list[float] = Field(default_factory=list)
     waited_epochs: int = 0
     stopped: bool = False
     result_changed: bool = False
@@ -75,12 +77,15 @@ class TrainingProgress(Record):
             stage=stage, position=0, step=0, skipped_updates=0, waited_epochs=0, stopped=False, callbacks_ended=False
         )
 
-    def after_stage(self, record: StageRecord | None = None, *, cut_short: str = "") -> TrainingProgress:
+    def after_stage(
+        self, record: StageRecord | None = None, *, cut_short: str = "", diverged: str = ""
+    ) -> TrainingProgress:
         """The progress with its stage finished.
 
         Args:
             record: the record of the stage; by default one of a stage that was trained by epochs.
-            cut_short: how far a stage trained by epochs came, if its time was too short for all.
+            cut_short: how far a stage trained by epochs came, if it did not come to its end.
+            diverged: how a refit has diverged, if it has.
         """
         epochs = self.epoch - self.first_epoch
         by_epochs = StageRecord(
@@ -88,6 +93,7 @@ class TrainingProgress(Record):
             method="epochs",
             epochs=epochs,
             cut_short=cut_short,
+            diverged=diverged,
             refitted=self.stage == "refit" and not cut_short,
         )
         return self.moved(stages=[*self.stages, record or by_epochs])
@@ -117,7 +123,7 @@ class TrainingProgress(Record):
 
     def losses_of_stage(self) -> list[float]:
         """The training loss of each finished epoch of the stage."""
-        return self.history.get("loss", [])[self.first_epoch :]
+        return self.refit_losses if self.stage == "refit" else self.history.get("loss", [])[self.first_epoch :]
 
     def epochs_done(self, planned: int) -> str:
         """How many of the stage's epochs are done, if it ends after epoch `planned`; empty if all are."""
@@ -146,11 +152,11 @@ class TrainingProgress(Record):
         right. With equal accuracy the lower loss counts. The epochs of a refit, which has no validation, are compared
         with nothing: the history and the best are those of the stages before.
         """
+        ended = self.moved(epoch=epoch + 1, position=0, step=0, skipped_updates=0)
         if self.stage == "refit":
-            return self.moved(epoch=epoch + 1, position=0, step=0, skipped_updates=0)
-        history = {name: [*self._column(name), value] for name, value in logs.items()}
-        progress = self.moved(epoch=epoch + 1, position=0, step=0, skipped_updates=0, history=history)
-        value, accuracy = _monitored(logs, monitor), logs.get("val_accuracy", logs.get("accuracy"))
+            return ended.moved(refit_losses=[*self.refit_losses, logs["loss"]])
+        progress = ended.moved(history={name: [*self._column(name), value] for name, value in logs.items()})
+        value, accuracy = monitored(logs, monitor), logs.get("val_accuracy", logs.get("accuracy"))
         is_better = self._is_better(value, accuracy) if monitor == "auto" else self._is_best(value, monitor)
         if is_better:
             return progress.moved(best_epoch=epoch, best_value=value, best_accuracy=accuracy, waited_epochs=0)
@@ -179,28 +185,6 @@ class TrainingProgress(Record):
         if self.stage == "fine-tune" and accuracy is not None and self.best_accuracy not in {None, accuracy}:
             return accuracy > (self.best_accuracy or 0.0)
         return value < self.best_value
-
-
-def _monitored(logs: Mapping[str, float], monitor: str) -> float:
-    """The figure of an epoch by which the best epoch is chosen.
-
-    Raises:
-        UserError: it is none of the model's metrics.
-    """
-    if monitor == "auto":
-        return logs.get("val_loss", logs["loss"])
-    require_monitored(monitor, logs)
-    return logs[monitor]
-
-
-def require_monitored(monitor: str, names: Collection[str]) -> None:
-    """Check that a figure is among the metrics.
-
-    Raises:
-        UserError: it is not; the message names them.
-    """
-    if monitor not in names:
-        raise UserError(f"monitor {monitor!r} is none of the metrics here: {', '.join(names)}; choose another monitor")
 
 
 class TrainState:

@@ -31,7 +31,7 @@ from autofit.worker.training.best_model import with_best_kept
 from autofit.worker.training.bn_recalibration import recalibration_for
 from autofit.worker.training.callbacks import Callbacks
 from autofit.worker.training.commits import Commits
-from autofit.worker.training.divergence import require_convergence
+from autofit.worker.training.divergence import dropped_if_diverged, require_convergence
 from autofit.worker.training.epoch_plan import EpochPlans, index_of
 from autofit.worker.training.evaluation import Evaluation
 from autofit.worker.training.export import write_best, write_history
@@ -98,8 +98,9 @@ class Trainer:
                 self._end_stage()
             if self._plan.head == "solve" and self._has_epochs_left() and self._progress.is_at_stage_start:
                 self._solve_head()
-            while self._has_epochs_left() and not self._replay.is_over(self._progress):
-                self._epoch()
+            with dropped_if_diverged(self._work.stage, self._state, self._events, self._end_stage):
+                while self._has_epochs_left() and not self._replay.is_over(self._progress):
+                    self._epoch()
             self._end_stage()
             self._end_callbacks()
         self._audit_log.close()
@@ -120,11 +121,11 @@ class Trainer:
         is_inside = self._progress.position > 0
         return is_inside or (self._progress.epoch < self._plan.epochs and not self._progress.stopped)
 
-    def _end_stage(self) -> None:
-        """Record the stage as finished if it has epochs left, for which there is no time; called between two epochs."""
+    def _end_stage(self, diverged: str = "") -> None:
+        """Record the stage as finished if it has epochs left: there is no time for them, or a refit has `diverged`."""
         if self._has_epochs_left():
-            cut_short = self._progress.epochs_done(self._plan.epochs)
-            self._progress = self._progress.moved(stopped=True).after_stage(cut_short=cut_short)
+            why = {"cut_short": self._progress.epochs_done(self._plan.epochs), "diverged": diverged}
+            self._progress = self._progress.moved(stopped=True, position=0, step=0).after_stage(None, **why)
             self._commit()
 
     def _begin_callbacks(self) -> None:

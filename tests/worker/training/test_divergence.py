@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 import re
+from typing import Any
 
 import pytest
 
-from autofit.worker.training.divergence import Facts, advice, divergence
+from autofit.protocol.messages import StageName
+from autofit.worker.training.divergence import DivergedError, Facts, advice, divergence, dropped_if_diverged
 
 
 @pytest.mark.parametrize(
@@ -36,6 +38,14 @@ def test_a_loss_that_is_better_than_guessing_has_not_diverged() -> None:
     assert divergence(losses) is not None
     assert divergence(losses, guessing=math.log(6)) is None
     assert divergence([0.0234, 2.0, 3.0, 4.0], guessing=math.log(6)) is not None
+
+
+@pytest.mark.parametrize("stage", ["training", "head", "fine-tune"])
+def test_only_a_refit_is_dropped(stage: StageName) -> None:
+    """A network of NaN would be the best epoch's model of a run that is complete."""
+    unused: Any = None
+    with pytest.raises(DivergedError, match="loss is nan"), dropped_if_diverged(stage, unused, unused, unused):
+        raise DivergedError("its loss is nan", "its loss is nan: take a lower learning_rate")
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ import pytest
 from autofit.errors import UserError
 from autofit.protocol.messages import StageRecord
 from autofit.worker.execution.loss_scale import LossScale
+from autofit.worker.training.divergence import divergence
 from autofit.worker.training.export import write_history
 from autofit.worker.training.train_state import TrainingProgress, TrainState
 
@@ -62,6 +63,20 @@ def test_skipped_updates_of_a_later_stage_have_a_row_for_each_epoch_before(tmp_p
     assert after.history["skipped_updates"] == [0.0, 2.0]
     write_history(tmp_path / "history.csv", after.history)
     assert (tmp_path / "history.csv").read_text().splitlines()[1:] == ["0,0.9,0.5,0.4,0.6,0.0", "1,0.5,0.9,0.3,0.5,2.0"]
+
+
+def test_the_losses_of_a_refit_are_those_of_its_own_epochs() -> None:
+    """One that diverges would be the model: its history is that of the stages before, and it has no validation."""
+    tuned = TrainingProgress(stage="fine-tune", stages=[HEAD.model_copy(update={"epochs": 1})])
+    tuned = tuned.after_epoch(1, EPOCHS[0]).after_stage()
+    refit = tuned.in_stage("refit")
+    assert refit.losses_of_stage() == []
+    for epoch, loss in enumerate([0.5, 2.0, 2.0], 2):
+        refit = refit.after_epoch(epoch, {"loss": loss})
+    again = TrainingProgress.model_validate_json(refit.model_dump_json())  # in another attempt
+    assert again.losses_of_stage() == [0.5, 2.0, 2.0]
+    assert divergence([*again.losses_of_stage(), 2.0])
+    assert again.history == tuned.history
 
 
 HEAD = StageRecord(name="head", method="solved", epochs=1)

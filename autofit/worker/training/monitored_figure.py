@@ -1,0 +1,29 @@
+"""The figure of an epoch by which the best one is chosen."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+from autofit.errors import UserError
+
+
+def monitored(logs: Mapping[str, float], monitor: str) -> float:
+    """The figure of an epoch by which the best epoch is chosen.
+
+    Raises:
+        UserError: it is none of the model's metrics.
+    """
+    if monitor == "auto":
+        return logs.get("val_loss", logs["loss"])
+    require_monitored(monitor, logs)
+    return logs[monitor]
+
+
+def require_monitored(monitor: str, names: Collection[str]) -> None:
+    """Check that a figure is among the metrics.
+
+    Raises:
+        UserError: it is not; the message names them.
+    """
+    if monitor not in names:
+        raise UserError(f"monitor {monitor!r} is none of the metrics here: {', '.join(names)}; choose another monitor")
