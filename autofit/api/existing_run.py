@@ -15,7 +15,7 @@ from autofit.api.changed_photos import photo_changes
 from autofit.api.new_run import fresh_plan
 from autofit.api.result import shown_path
 from autofit.api.signature import is_signed_here
-from autofit.api.workers import WEIGHTS_FILE, ModelFunction
+from autofit.api.workers import ModelFunction
 from autofit.config.option_checks import GIVEN_FUNCTION
 from autofit.config.options import Options, difference, shown_value
 from autofit.dataset import ImageIndex
@@ -28,7 +28,7 @@ from autofit.report.run_text import best_line, resume_command
 from autofit.runs.collect_result import committed
 from autofit.runs.rerun import AnotherTrainingError, Rerun, has_other_epochs, with_conditions, with_epochs
 from autofit.runs.result_record import ResultRecord, is_finished, require_known_result
-from autofit.runs.run_record import RunRecord, listed_images, read_run
+from autofit.runs.run_record import WEIGHTS_FILE, RunRecord, listed_images, read_run
 from autofit.storage.checkpoints import CheckpointStore
 from autofit.storage.format_version import NewerFormatError
 from autofit.storage.run_directory import RunDirectory, writing_in

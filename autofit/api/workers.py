@@ -25,13 +25,10 @@ from autofit.protocol.cache_job import CacheJob
 from autofit.protocol.payload import Payload
 from autofit.runs import plan
 from autofit.runs.model_source import model_source
-from autofit.runs.run_record import RunRecord
+from autofit.runs.run_record import WEIGHTS_FILE, RunRecord
 from autofit.runs.warm_model import WARM
 from autofit.storage.safe_files import sha256_of_file
 from autofit.worker.inline_launcher import InlineLauncher, refuse_memory_limit
-
-WEIGHTS_FILE = "weights file"
-"""The name of a weights file among the hashes of a run's code."""
 
 ModelFunction = Callable[[tuple[int, int, int], int], Any]
 

@@ -28,7 +28,8 @@ class ModelSource(Record):
     autofit builds `spec`; `reference` names a function to import, as `module:name`; `sent` says that the function comes
     in the payload. `optimizer_config`, `loss` and `metrics` are the user's, as names or Keras configurations. With
     `fine_tuning`, the optimizer is the one of these settings, and `learning_rate` the peak of its schedule. With
-    `multi_label` an image may have any number of classes.
+    `multi_label` an image may have any number of classes. `weights_sha256` is the hash of the weights file with which
+    a run began; empty without one.
     """
 
     spec: ModelSpec
@@ -42,6 +43,7 @@ class ModelSource(Record):
     optimizer_config: KerasConfig | None = None
     loss: str | KerasConfig | None = None
     metrics: tuple[str | KerasConfig, ...] = ()
+    weights_sha256: str = ""
 
 
 MOST_THREADS = 1024

@@ -12,6 +12,8 @@ from autofit.config.precisions import Precision
 from autofit.config.rungs import KEPT, ON_REQUEST, Rung
 from autofit.probing.records import Workload
 from autofit.protocol.job import ModelSource
+from autofit.protocol.messages import StageName
+from autofit.runs.run_record import WEIGHTS_FILE, RunRecord
 
 
 def model_source(options: Options, num_classes: int) -> ModelSource:
@@ -39,6 +41,12 @@ def model_source(options: Options, num_classes: int) -> ModelSource:
         loss=options.loss,
         metrics=options.metrics,
     )
+
+
+def source_of_run(record: RunRecord, stage: StageName) -> ModelSource:
+    """Where a worker of a stage gets the network of a run, which has to be from the weights that the run began with."""
+    source = model_source(record.options_of(stage), len(record.data.class_names))
+    return source.model_copy(update={"weights_sha256": record.code.get(WEIGHTS_FILE, "")})
 
 
 def workload(options: Options, num_classes: int) -> Workload:

@@ -16,6 +16,9 @@ from autofit.protocol.precision import PrecisionChoice
 from autofit.storage.records import Record
 from autofit.storage.run_directory import RunDirectory
 
+WEIGHTS_FILE = "weights file"
+"""The name of a weights file among the hashes of a run's code."""
+
 
 def settled(options: Options, choice: PrecisionChoice | None) -> Options:
     """The request with the precision that was chosen for it, if it leaves that to autofit."""

@@ -21,7 +21,7 @@ from autofit.protocol.payload import Payload
 from autofit.runs.attempt_notes import attempt_record, note_oom
 from autofit.runs.attempt_summary import summarize
 from autofit.runs.collect_result import Committed, committed, has_model_of_stage
-from autofit.runs.model_source import model_source, rung_of
+from autofit.runs.model_source import rung_of, source_of_run
 from autofit.runs.retry_policy import AttemptSummary, Sizes, next_sizes
 from autofit.runs.run_record import RunRecord
 from autofit.runs.squeeze import Squeeze
@@ -287,7 +287,7 @@ class Supervisor:
 
     def _job(self, number: int, sizes: Sizes, stage: StageName, plan: TrainingPlan) -> Job:
         record = self._record
-        source = model_source(record.options_of(stage), len(record.data.class_names))
+        source = source_of_run(record, stage)
         return Job(
             attempt=number,
             source=source_of_stage(source, record.plan, stage, record.data),

@@ -14,9 +14,10 @@ import numpy as np
 import pytest
 
 import autofit
+from autofit.errors import UserError
 from autofit.probing.records import ProbeReport
 from autofit.protocol.job import ViewsPlan
-from autofit.protocol.messages import Phase, Verdict
+from autofit.protocol.messages import EpochEnd, Phase, Verdict
 from autofit.runs.run_record import RunRecord
 from autofit.storage.checkpoints import CheckpointStore
 from autofit.storage.run_directory import RunDirectory
@@ -124,6 +125,37 @@ def test_fine_tuning_that_helped_is_done_once_more_on_all_images(photos: Path, f
     scores = result.evaluate(paths, [path.parent.name for path in paths])
     assert scores.loss < 0.9 * result.history["val_loss"][best]  # it has learned them
     assert "once more, on the training and validation images together" in result.summary()
+
+
+class ReplacesTheWeights(RecordingView):
+    """A view whose user saves other weights into the file when the head is done."""
+
+    def __init__(self, file: Path, weights: Path) -> None:
+        super().__init__()
+        self.file, self.weights = file, weights
+
+    def epoch_done(self, end: EpochEnd, *, epochs: int) -> None:
+        """Replace the file."""
+        super().epoch_done(end, epochs=epochs)
+        self.file.write_bytes(self.weights.read_bytes() + b"other weights")
+
+
+def test_weights_that_are_replaced_between_two_stages_end_the_run_until_they_are_back(
+    photos: Path, weights: Path, tmp_path: Path
+) -> None:
+    """Other weights would be fine-tuned, below a head that was solved on those from before."""
+    file, run_dir = tmp_path / "my.weights.h5", tmp_path / "run"
+    file.write_bytes(weights.read_bytes())
+    request = {**NETWORK, **FINE_TUNED, "fine_tune_epochs": 1, "weights": file, "run_dir": run_dir}
+    said = rf"^weights file {file} has another content than when the run began: .*, then resume$"
+    with pytest.raises(UserError, match=said):
+        autofit.run(photos, view=ReplacesTheWeights(file, weights), **request)
+    file.write_bytes(weights.read_bytes())
+
+    result = autofit.resume(run_dir)
+
+    assert [attempt.verdict for attempt in result.record.attempts][:2] == [Verdict.COMPLETED, Verdict.USER_ERROR]
+    assert [stage.name for stage in result.record.stages][:2] == ["head", "fine-tune"]
 
 
 def test_a_refit_that_a_callback_ends_is_not_the_model(photos: Path, weights: Path, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from autofit.input.predecode import PredecodedImages
 from autofit.protocol.job import Event, Job, TrainJob
 from autofit.worker.jobs.extract import extract
 from autofit.worker.jobs.startup import LoadPayload, limit_allocator, open_network
+from autofit.worker.model.weights import require_same_weights
 from autofit.worker.runtime.control_pipe import Requests
 from autofit.worker.runtime.exceptions import OutOfDeviceMemoryError, ShortOfMemoryError, StopRequested
 from autofit.worker.runtime.heartbeat import Heartbeat
@@ -28,11 +29,14 @@ def train(
         StopRequested: the worker was asked to stop, or the host has too little memory left; what was trained is
             committed.
         OutOfDeviceMemoryError: not even a single image fits; what was trained is committed.
+        UserError: the weights file was replaced since the run began.
     """
     try:
         limit_allocator(job, heartbeat)
     except ShortOfMemoryError as error:  # the next attempt asks for less memory, or finds more
         raise StopRequested("yielded", error.cause) from error
+    if job.source is not None:
+        require_same_weights(job.source)
     session, payload = open_network(job, heartbeat, load_payload)
     heartbeat.event(Event(most_segments=session.most_segments))
     stop_conditions = StopConditions(requests, heartbeat, job.memory, device_name(job.memory), work.stop_at)

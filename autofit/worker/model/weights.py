@@ -7,6 +7,7 @@ import os
 import warnings
 import zipfile
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from http.client import HTTPException
 from pathlib import Path
 
@@ -15,7 +16,9 @@ import keras
 from autofit.config.backbones import Backbone
 from autofit.errors import UserError
 from autofit.printable import printable
+from autofit.protocol.job import ModelSource
 from autofit.storage.model_file import require_plain_model
+from autofit.storage.safe_files import sha256_of_file
 from autofit.worker.model.classifier_weights import classes_of_top, load_without_top, weighted_layers
 
 WEIGHTS_SUFFIXES = (".h5", ".keras")  # .weights.h5 too
@@ -51,6 +54,23 @@ def load_backbone(
     top = f"; its top for {classes:,} classes was left out" if classes else ""
     on_message(f"weights of {len(weighted_layers(model)):,} layers loaded from {printable(path.name)}{top}")
     return model
+
+
+def require_same_weights(source: ModelSource) -> None:
+    """Check that the weights file of a run has the content that it had when the run began.
+
+    Stages are done by workers of their own, each of which loads the file. One that cannot be read is named where it is
+    loaded.
+
+    Raises:
+        UserError: it has another content.
+    """
+    with suppress(OSError):
+        if source.weights_sha256 and sha256_of_file(Path(source.spec.weights)) != source.weights_sha256:
+            raise UserError(
+                f"weights file {source.spec.weights} has another content than when the run began: bring that file "
+                "back, then resume"
+            )
 
 
 def frozen_hash(variables: Iterable[keras.Variable]) -> str:
