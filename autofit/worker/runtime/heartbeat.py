@@ -6,7 +6,7 @@ import contextlib
 import os
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
 from typing import Any, Self
 
@@ -16,7 +16,9 @@ from autofit.machine.cgroups import MemoryLeft, memory_left_reader, oom_kill_cou
 from autofit.machine.memory_policy import stop_below_bytes
 from autofit.protocol.job import Event
 from autofit.protocol.messages import MemorySample, Phase, Progress
+from autofit.storage.json_bounds import LINE, MAX_RECORD_BYTES
 from autofit.storage.run_directory import AttemptDirectory
+from autofit.storage.safe_files import bounded_lines
 from autofit.worker.runtime.memory import children_bytes
 from autofit.worker.runtime.phase_times import PhaseTimes
 
@@ -118,7 +120,7 @@ class Heartbeat:
         Raises:
             OSError: it cannot be written.
         """
-        self._events.write(event.model_dump_json(exclude_defaults=True).encode() + b"\n")
+        self._events.write(_line(event))
         self._events.flush()
 
     def _write_lines(self) -> None:
@@ -178,6 +180,20 @@ class Heartbeat:
         for file in (self._sample_file, self._progress, self._events):
             with contextlib.suppress(OSError):  # what a full disk did not take
                 file.close()
+
+
+def was_written(event: Event, attempts: Iterable[AttemptDirectory]) -> bool:
+    """Whether one of these attempts has written just this event, as far as their files can be read."""
+    wanted = _line(event)
+    for attempt in attempts:
+        with contextlib.suppress(OSError):  # it does not exist, or is no regular file
+            if wanted in bounded_lines(attempt.events, LINE.size_bytes, MAX_RECORD_BYTES):
+                return True
+    return False
+
+
+def _line(event: Event) -> bytes:
+    return event.model_dump_json(exclude_defaults=True).encode() + b"\n"
 
 
 def _numbers(metrics: Mapping[str, Any]) -> dict[str, float]:

@@ -74,7 +74,6 @@ class Callbacks:
         self._stage: StageName = stage
         if isinstance(model.optimizer, LayerwiseAdamW):
             model.optimizer.on_rate_set = self._say_that_the_rate_stays
-        self._has_said_that_the_rate_stays = stage == "refit"  # it was said in the fine-tuning
         self._rate_setters = [one for one in self._all if _sets_the_rate(one)] if stage in FINE_TUNING else []
         self.list.callbacks = [one for one in self._all if one not in self._rate_setters]
         self._watchers = [one for one in self.list.callbacks if stage == "refit" and _watches_validation(one)]
@@ -125,21 +124,19 @@ class Callbacks:
     def _say_what_rests(self) -> None:
         if self._rate_setters and self._stage == "fine-tune":
             words = "callbacks rest in fine-tuning, whose learning rate has a schedule of its own"
-            self._events.message(f"{words}: {_names(self._rate_setters)}")
+            self._events.message_once(f"{words}: {_names(self._rate_setters)}")
         if self._watchers:
             self._say_what_needs_validation(self._watchers)
 
     def _say_that_the_rate_stays(self) -> None:
-        """Say once that what a callback sets as the learning rate has no effect."""
-        if not self._has_said_that_the_rate_stays:
-            self._has_said_that_the_rate_stays = True
-            self._events.message(
-                "a callback has set the learning rate, which stays as it is: in fine-tuning it has a schedule of its "
-                "own. With trainable='all' callbacks can set it"
-            )
+        """Say that what a callback sets as the learning rate has no effect."""
+        self._events.message_once(
+            "a callback has set the learning rate, which stays as it is: in fine-tuning it has a schedule of its own. "
+            "With trainable='all' callbacks can set it"
+        )
 
     def _say_what_needs_validation(self, callbacks: Sequence[Any]) -> None:
-        self._events.message(f"callbacks that need a validation rest in the refit: {_names(callbacks)}")
+        self._events.message_once(f"callbacks that need a validation rest in the refit: {_names(callbacks)}")
 
     def epoch_ended(self, epoch: int, logs: Mapping[str, float]) -> None:
         """Tell them that an epoch has ended; in a refit those rest that need figures of a validation, and that is said.

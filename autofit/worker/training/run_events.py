@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from autofit.protocol.job import Event
 from autofit.protocol.messages import BadImage, EpochEnd, Phase, StageName, StageRecord
+from autofit.storage.run_directory import AttemptDirectory
 from autofit.worker.execution.microbatch import Shrink
-from autofit.worker.runtime.heartbeat import Heartbeat
+from autofit.worker.runtime.heartbeat import Heartbeat, was_written
 from autofit.worker.training.train_state import TrainingProgress
 
 SMOOTHING = 0.2
@@ -24,6 +25,7 @@ class RunEvents:
         attempt: the number of the attempt.
         stage: the stage of the training that the attempt is in.
         launched_at: when the parent started the worker, by the same clock.
+        attempts: those of the run so far.
         clock: in seconds.
     """
 
@@ -33,10 +35,12 @@ class RunEvents:
         attempt: int,
         stage: StageName,
         launched_at: float,
+        attempts: Sequence[AttemptDirectory] = (),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._heartbeat, self._attempt, self._launched_at, self._clock = heartbeat, attempt, launched_at, clock
         self._stage: StageName = stage
+        self._attempts, self._shown = attempts, set[str]()
         self._first_epoch = 0
         heartbeat.beat(stage=stage)
         heartbeat.times.launched(launched_at)
@@ -61,6 +65,13 @@ class RunEvents:
     def message(self, text: str) -> None:
         """Show a line to the user."""
         self._heartbeat.event(Event(message=text))
+
+    def message_once(self, text: str) -> None:
+        """Show a line to the user, unless an attempt of the run has shown it."""
+        if text not in self._shown:
+            self._shown.add(text)
+            if not was_written(Event(message=text), self._attempts):
+                self.message(text)
 
     def step_begins(self, **state: Any) -> None:
         """Announce a step."""

@@ -65,7 +65,7 @@ class Trainer:
         self._targets = Targets(self._index, work.plan.class_weight)
         recalibration = recalibration_for(session.built, work.plan)
         self._epoch_plans = EpochPlans(self._index, work.plan, recalibrates=recalibration is not None)
-        self._events = RunEvents(heartbeat, job.attempt, work.stage, work.launched_at)
+        self._events = RunEvents(heartbeat, job.attempt, work.stage, work.launched_at, self._files.attempts())
         self._state = TrainState(session)
         self._commits = Commits(CheckpointStore(self._files.checkpoints), self._state, work.plan, stop_conditions)
         self._progress = self._commits.begin(work.stage, work.micro_batch_size, self._events.damaged_checkpoint)
@@ -211,7 +211,7 @@ class Trainer:
             if self._work.stage == "views":
                 self._end_stage()
             else:
-                self._events.message("the features are not cached: the head is trained by epochs")
+                self._events.message_once("the features are not cached: the head is trained by epochs")
             return
         self._events.phase(Phase.SOLVE)
         work = self._index, self._plan, self._targets, self._goes_on, self._clock

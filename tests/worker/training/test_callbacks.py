@@ -70,6 +70,10 @@ class Told:
         """Remember it."""
         self.messages.append(text)
 
+    def message_once(self, text: str) -> None:
+        """Remember it, once."""
+        self.messages += [] if text in self.messages else [text]
+
 
 def callbacks_of(*callbacks: Any, told: Any = None, trains: bool = True, **more: Any) -> Callbacks:
     """Callbacks of a new process: a network of its own, of the same layers."""

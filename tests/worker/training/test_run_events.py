@@ -8,7 +8,7 @@ import pytest
 
 from autofit.process.tail import Tail
 from autofit.protocol.job import Event
-from autofit.storage.run_directory import AttemptDirectory
+from autofit.storage.run_directory import AttemptDirectory, RunDirectory
 from autofit.worker.runtime.heartbeat import Heartbeat
 from autofit.worker.training.run_events import RunEvents
 
@@ -29,7 +29,7 @@ def test_the_speed_is_that_of_whole_steps_without_the_first_and_without_pauses(t
     """On a GPU a step returns before it is done; a first step that traces, or a checkpoint, is not the speed."""
     clock = Clock()
     with Heartbeat(AttemptDirectory(tmp_path)) as heartbeat:
-        events = RunEvents(heartbeat, 1, "training", 90.0, clock)
+        events = RunEvents(heartbeat, 1, "training", 90.0, clock=clock)
         events.step_begins(step=0)
         clock.now += 50  # traces
         events.step_ended(8, {})
@@ -70,3 +70,16 @@ def test_a_source_that_is_the_limit_is_told_once(tmp_path: Path) -> None:
     told = Tail(AttemptDirectory(tmp_path).events).records(Event)
     assert [event.message for event in told if event.message] == ["the loader is the limit"]
     assert [event.epoch_end.epoch for event in told if event.epoch_end] == [0, 1, 2]
+
+
+def test_what_is_told_once_is_told_once_in_a_run(tmp_path: Path) -> None:
+    """Each attempt after an out-of-memory would say again that the rate stays as a callback has not set it."""
+    files, told = RunDirectory(tmp_path), []
+    for _ in range(3):
+        number, attempt = files.new_attempt()
+        with Heartbeat(attempt) as heartbeat:
+            events = RunEvents(heartbeat, number, "fine-tune", 0.0, files.attempts())
+            for text in ("the rate “stays”", "the rate “stays”", f"attempt {number}"):
+                events.message_once(text)
+        told += [event.message for event in Tail(attempt.events).records(Event)]
+    assert told == ["the rate “stays”", "attempt 1", "attempt 2", "attempt 3"]
