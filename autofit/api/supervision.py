@@ -40,7 +40,7 @@ from autofit.runs.environment import environment_of, on_software, software_of
 from autofit.runs.grouped_validation import grouped_validation
 from autofit.runs.memory_budget import foreseen_bytes, largest_decoded_batch, memory_budget
 from autofit.runs.run_record import RunRecord, read_run
-from autofit.runs.stage_probe import is_left_out
+from autofit.runs.stage_probe import stage_left_out
 from autofit.runs.stage_speed import saved_probe
 from autofit.runs.supervisor import Supervisor
 from autofit.runs.time_budget import TimeBudget
@@ -172,8 +172,8 @@ def _write_result(
             grouped_validation(files, record),
         )
         decided = read_run(files) or record  # a time budget may have decided for the head alone
-        if error is None and is_left_out(decided.plan, result.stages):
-            left_out = left_out_words(decided.settled_options, machine.device)
+        if error is None and (stage := stage_left_out(decided.plan, result.stages, result.best_epoch)):
+            left_out = left_out_words(decided.settled_options, machine.device, stage)
             result = result.model_copy(update={"warnings": [left_out, *result.warnings]})
         data = run_findings(files, record.data) if error is None else None
         facts = {

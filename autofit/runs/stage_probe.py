@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 from autofit.config.batch_schedule import LARGEST_EXTRACTION, auto_micro_batch_size
 from autofit.config.cuts import WHOLE
@@ -18,7 +18,7 @@ from autofit.protocol.precision import PrecisionChoice
 from autofit.runs.memory_budget import foreseen_bytes, most_to_extract_bytes
 from autofit.runs.model_source import workload
 from autofit.runs.plan import SHARE_FOR_ONEDNN, has_time_to_probe
-from autofit.runs.stages import stages_of
+from autofit.runs.stages import next_stage, stages_of
 from autofit.runs.what_would_help import advice_after, tried_rungs, tried_words
 
 LAYERWISE_ADAMW: Final = "layerwise-adamw"
@@ -99,3 +99,27 @@ def probed_words(report: ProbeReport) -> str:
 def is_left_out(plan: TrainingPlan, finished: Sequence[StageRecord]) -> bool:
     """Whether fine-tuning was planned and left out: whether a run, which has ended, finished only stages before it."""
     return "fine-tune" in stages_of(plan) and bool(finished) and not FINE_TUNING & {stage.name for stage in finished}
+
+
+def stage_left_out(
+    plan: TrainingPlan, finished: Sequence[StageRecord], best_epoch: int | None
+) -> Literal["fine-tune", "refit"] | None:
+    """Which stage did not fit in a run that has ended without it; None if none was left out for that."""
+    if is_left_out(plan, finished):
+        return "fine-tune"
+    return "refit" if finished and next_stage(plan, finished, best_epoch) == "refit" else None
+
+
+def model_kept(plan: TrainingPlan, stage: StageName, committed: StageName, finished: Sequence[StageRecord]) -> str:
+    """The model with which a run can end if a stage does not fit, in words; empty if more would be lost than that.
+
+    Args:
+        plan: the plan of the run.
+        stage: the stage that does not fit.
+        committed: the stage of the newest checkpoint.
+        finished: the finished stages.
+    """
+    if stage == "refit":
+        return "the model from before the fine-tuning on all images"
+    is_head_alone = committed not in FINE_TUNING and is_left_out(plan, finished)
+    return "the model with the head alone" if is_head_alone else ""

@@ -16,7 +16,7 @@ from autofit.process.launch import Launcher
 from autofit.process.monitor import PATIENCE, Patience, View, WorkerExit, monitored
 from autofit.protocol.cache_job import CacheJob
 from autofit.protocol.job import Job, StageTime, TrainingPlan, TrainJob
-from autofit.protocol.messages import FINE_TUNING, OUT_OF_MEMORY, MemoryBudget, StageName, Verdict
+from autofit.protocol.messages import OUT_OF_MEMORY, MemoryBudget, StageName, Verdict
 from autofit.protocol.payload import Payload
 from autofit.runs.attempt_notes import attempt_record, note_oom
 from autofit.runs.attempt_summary import summarize
@@ -34,7 +34,7 @@ from autofit.runs.stage_decision import (
     with_rung,
     with_stage_decided,
 )
-from autofit.runs.stage_probe import StageStart, is_left_out
+from autofit.runs.stage_probe import StageStart, model_kept
 from autofit.runs.stages import chosen_rung, next_stage, plan_of_stage, source_of_stage, stages_of
 from autofit.runs.time_budget import TimeBudget
 from autofit.runs.what_would_help import advice_in_stage
@@ -116,17 +116,19 @@ class Supervisor:
         return None
 
     def _without_fine_tuning(self, error: DoesNotFitError) -> AutofitError | None:
-        """Finish the run with the head's model, if the head is finished and nothing of fine-tuning is committed.
+        """Finish the run with its model, if only a refit does not fit, or if nothing of fine-tuning is committed.
 
         Returns:
             None if the run is finished so; else the error.
         """
         state = committed(self._store)
-        if state is None or state.stage in FINE_TUNING or not is_left_out(self._record.plan, state.stages):
+        kept = model_kept(self._record.plan, self._stage()[0], state.stage, state.stages) if state else ""
+        if state is None or not kept:
             return error
-        if not has_model_of_stage(self._files, state.stages[-1].name) and not self._saves_model(state):
+        is_there = has_model_of_stage(self._files, state.stages[-1].name)
+        if not is_there and (state.stage == "refit" or not self._saves_model(state)):
             return error
-        self._view.message(f"{error}: the model with the head alone is kept")
+        self._view.message(f"{error}: {kept} is kept")
         return None
 
     def _saves_model(self, state: Committed) -> bool:
@@ -170,8 +172,7 @@ class Supervisor:
 
     def _sizes_after(self, stage: StageName) -> Sizes | None:
         """The sizes of the stage that follows; None if there is none."""
-        is_last = stage == stages_of(self._record.plan)[-1]
-        if is_last or self._is_over():
+        if stage == stages_of(self._record.plan)[-1] or self._is_over():
             return None
         self._past.clear()
         return self._sizes_of_next_stage(is_first=False)

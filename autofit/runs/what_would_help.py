@@ -82,11 +82,14 @@ def trains_in(options: Options, stage: StageName) -> Trains:
     return "all" if stage == "training" and options.trainable == "all" else "head"
 
 
-def left_out_words(options: Options, device: Literal["cpu", "gpu"]) -> str:
-    """The warning in a run whose fine-tuning was left out, since nothing fitted."""
-    helps = advice_in_stage(options, "fine-tune", device)
-    kept = "Fine-tuning was left out: not even one image at a time fits. The model with the head alone is kept."
-    return f"{kept} In a new run, {helps}."
+def left_out_words(options: Options, device: Literal["cpu", "gpu"], stage: Literal["fine-tune", "refit"]) -> str:
+    """The warning in a run whose fine-tuning, or only that on all images, was left out, since nothing fitted."""
+    what, kept = {
+        "fine-tune": ("Fine-tuning", "with the head alone"),
+        "refit": ("Fine-tuning on all images", "from before it"),
+    }[stage]
+    helps = advice_in_stage(options, stage, device)
+    return f"{what} was left out: not even one image at a time fits. The model {kept} is kept. In a new run, {helps}."
 
 
 def _saving(precision: str, device: Literal["cpu", "gpu"]) -> Precision | None:

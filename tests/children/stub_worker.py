@@ -90,6 +90,8 @@ class StubTraining:
         epochs = self.work.plan.epochs - sum(record["epochs"] for record in stages)
         record = StageRecord(name=stage, method="epochs", epochs=epochs)
         self.state |= {"stage": stage, "stages": [*stages, record.model_dump(mode="json")]}
+        if stage != "refit":  # each stage is better than the one before
+            self.state["best_epoch"] = self.work.plan.epochs - 1
 
     def batches(self, size: int) -> Iterator[LoadedBatch]:
         """The batches that the epoch still has."""

@@ -12,11 +12,11 @@ from autofit.protocol.job import FineTunePlan, Kernels, TrainingPlan
 from autofit.protocol.messages import StageRecord, Trial, Verdict
 from autofit.runs.plan import staged_plan
 from autofit.runs.stage_probe import (
-    is_left_out,
     kernels_of_stage,
     needs_stage_probe,
     probed_words,
     size_of_stage,
+    stage_left_out,
     stage_workload,
 )
 from tests.support.machines import make_hardware
@@ -114,7 +114,9 @@ def test_what_was_found_is_said_with_its_origin() -> None:
 def test_fine_tuning_that_never_came_is_noticed() -> None:
     """The head would look like all that was asked for, or a finished run as if something were missing."""
     two = planned(make_options(fine_tune_epochs=2))
-    assert is_left_out(two, [HEAD])
-    assert not is_left_out(two, [HEAD, FINE_TUNE])
-    assert not is_left_out(two, [])
-    assert not is_left_out(planned(make_options()), [HEAD])
+    assert stage_left_out(two, [HEAD], 0) == "fine-tune"
+    assert stage_left_out(two, [HEAD, FINE_TUNE], 1) == "refit"
+    assert stage_left_out(two, [HEAD, FINE_TUNE], 0) is None  # fine-tuning was no better
+    assert stage_left_out(two, [HEAD, FINE_TUNE, FINE_TUNE.model_copy(update={"name": "refit"})], 1) is None
+    assert stage_left_out(two, [], None) is None
+    assert stage_left_out(planned(make_options()), [HEAD], 0) is None

@@ -221,6 +221,28 @@ def test_what_does_not_fit_in_the_middle_of_fine_tuning_fails(run: Run) -> None:
     assert isinstance(error, DoesNotFitError)
 
 
+def with_refit() -> RunRecord:
+    """The same run, whose fine-tuning was better than its head and is done once more."""
+    record = in_stages()
+    stage = record.plan.fine_tune
+    assert stage is not None
+    plan = record.plan.model_copy(update={"fine_tune": stage.model_copy(update={"refit": True})})
+    return record.model_copy(update={"plan": plan})
+
+
+@pytest.mark.parametrize("updates", [0, 4])
+def test_a_refit_that_does_not_fit_leaves_the_model_from_before(
+    files: RunDirectory, run: Run, capsys: pytest.CaptureFixture[str], updates: int
+) -> None:
+    """A run would fail in its last stage, although its fine-tuned model is there."""
+    assert run(f"complete,complete,device_oom@{updates},device_oom@0", record=with_refit()) is None
+    assert files.model.read_text() == "fine-tune"
+    assert ": the model from before the fine-tuning on all images is kept" in capsys.readouterr().out
+    works = [job.work for job in jobs(files)]
+    assert {work.stage for work in works if isinstance(work, TrainJob)} == {"head", "fine-tune", "refit"}
+    assert [stage.name for stage in collect_result(files, "completed", "", 0.0).stages] == ["head", "fine-tune"]
+
+
 def test_the_kernels_that_a_stage_begins_with_are_those_of_the_run(files: RunDirectory, run: Run) -> None:
     """A resumed run, or a replay, would compute other bits."""
 

@@ -59,7 +59,8 @@ def test_a_stage_has_the_advice_for_what_trains_in_it(device: Literal["cpu", "gp
     assert advice_in_stage(options, "head", device) == advice("head")
     coarse = options.model_copy(update={"precision": "mixed_bfloat16", "recompute": "auto"})
     assert not {"recompute", "precision"} & set(advice_in_stage(coarse, "training", device).split())
-    assert advice_in_stage(options, "refit", device) in left_out_words(options, device)
+    for stage in ("fine-tune", "refit"):
+        assert advice_in_stage(options, stage, device) in left_out_words(options, device, stage)
 
 
 def test_the_ladder_is_advised_only_where_it_was_not_tried() -> None:
