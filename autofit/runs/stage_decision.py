@@ -19,6 +19,9 @@ from autofit.runs.stages import next_stage
 from autofit.runs.time_budget import TimeBudget, Work, decide, is_asked_for, seconds_words, views_fit
 from autofit.storage.run_directory import RunDirectory, writing_in
 
+WARM_START = 0.5
+"""The start of a later worker takes at least this share of the first one's, which may have read from a cold disk."""
+
 
 def with_stage_decided(
     record: RunRecord,
@@ -28,6 +31,7 @@ def with_stage_decided(
     now: float,
     *,
     is_probed: bool,
+    best_epoch: int | None = None,
 ) -> tuple[RunRecord, str]:
     """Decide about the next stage, if that is not decided yet, and save the decision in `run.json`.
 
@@ -42,6 +46,7 @@ def with_stage_decided(
         now: the time by the budget's clock.
         is_probed: whether the stage was probed. If not, this decides only which layers are probed, or, finally, that
             there is no further stage.
+        best_epoch: the best epoch of the run, counted from zero; after a fine-tuning it says whether a refit follows.
 
     Returns:
         The record with the decision, and a message for the user; empty if there is nothing to say.
@@ -49,6 +54,8 @@ def with_stage_decided(
     Raises:
         StorageError: `run.json` cannot be written.
     """
+    if next_stage(record.plan, finished, best_epoch) == "refit":
+        return _with_refit_decided(record, files, budget, now)
     record, words = _with_views_decided(record, files, finished, budget, now)
     stage = record.plan.fine_tune
     if words or stage is None or not stage.by_budget or next_stage(record.plan, finished, None) != "fine-tune":
@@ -178,6 +185,24 @@ def _with_views_decided(
         f"on {views.count} augmented views of each image, about {seconds_words(needed)}"
     )
     return _with_plan(record, files, {"views": decided}), words
+
+
+def _with_refit_decided(
+    record: RunRecord, files: RunDirectory, budget: TimeBudget, now: float
+) -> tuple[RunRecord, str]:
+    """Leave out the refit if there is no time to start its worker, which ends it if there is none for its epochs.
+
+    Returns:
+        The record with the decision, and a message if the refit is left out.
+    """
+    stage, left_seconds = record.plan.fine_tune, budget.left_seconds(now)
+    if stage is None or left_seconds >= WARM_START * _work(record, files, budget).speed.other_seconds:
+        return record, ""
+    left = seconds_words(max(left_seconds, 0.0))
+    words = (
+        f"time budget: {left} left, no time to fine-tune once more on all images: the model from before is the result"
+    )
+    return _with_plan(record, files, {"fine_tune": stage.model_copy(update={"refit": False})}), words
 
 
 def _with_plan(record: RunRecord, files: RunDirectory, update: dict[str, object]) -> RunRecord:

@@ -211,9 +211,8 @@ class Supervisor:
         state = committed(self._store)
         has_ended = state is not None and self._stage_after(state) != state.stage
         if self._time_budget is not None and state is not None and has_ended:
-            self._record, words = with_stage_decided(
-                self._record, self._files, state.stages, self._time_budget, self._clock(), is_probed=is_probed
-            )
+            known = self._record, self._files, state.stages, self._time_budget, self._clock()
+            self._record, words = with_stage_decided(*known, is_probed=is_probed, best_epoch=state.best_epoch)
             if words:
                 self._view.message(words)
 

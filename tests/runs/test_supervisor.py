@@ -243,6 +243,19 @@ def test_a_refit_that_does_not_fit_leaves_the_model_from_before(
     assert [stage.name for stage in collect_result(files, "completed", "", 0.0).stages] == ["head", "fine-tune"]
 
 
+@pytest.mark.parametrize(("left_seconds", "stages"), [(0.5, 2), (900.0, 3)])
+def test_no_worker_is_started_for_a_refit_that_has_no_time(
+    files: RunDirectory, run: Run, capsys: pytest.CaptureFixture[str], left_seconds: float, stages: int
+) -> None:
+    """A run whose fine-tuning took all of its time would end later by the start of a worker that trains nothing."""
+    budget = TimeBudget(900.0, time.monotonic() + left_seconds, known_per_second=100.0)
+    assert run("complete", record=with_refit(), budget=budget) is None
+    works = [job.work for job in jobs(files)]
+    assert [work.stage for work in works if isinstance(work, TrainJob)] == ["head", "fine-tune", "refit"][:stages]
+    assert ("no time to fine-tune once more on all images" in capsys.readouterr().out) == (stages == 2)
+    assert collect_result(files, "completed", "", 0.0).stages[-1].name == ("fine-tune" if stages == 2 else "refit")
+
+
 def test_the_kernels_that_a_stage_begins_with_are_those_of_the_run(files: RunDirectory, run: Run) -> None:
     """A resumed run, or a replay, would compute other bits."""
 
