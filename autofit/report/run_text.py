@@ -182,11 +182,13 @@ def _budget_lines(result: ResultRecord) -> list[str]:
 
 
 def _fine_tuning_lines(result: ResultRecord) -> list[str]:
-    """A line if fine-tuning gave a better model than the head alone; if it did not, a warning says so elsewhere."""
+    """What fine-tuning gave, if its model was kept; if it gave no better model, a warning says so elsewhere."""
     stages = [stage.name for stage in result.stages]
     best = best_epoch(result.history, result.best_epoch)
     if "fine-tune" not in stages or best is None or stage_of(result.stages, best) != "fine-tune":
         return []
+    if "val_loss" not in result.history:
+        return ["The fine-tuned model was kept: there were no validation images to compare it with the head alone."]
     if result.stages[-1].name == "refit" and result.stages[-1].refitted:
         return [
             "Fine-tuning gave a better model than the head alone by validation.",

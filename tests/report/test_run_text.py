@@ -227,6 +227,15 @@ def test_a_refit_that_a_callback_has_ended_is_told_as_one_that_counts_for_nothin
     ]
 
 
+def test_a_fine_tuned_model_without_validation_is_not_said_to_be_better(make_result: MakeResult) -> None:
+    """Nobody has compared the two."""
+    head = StageRecord(name="head", method="epochs", epochs=1)
+    tuned = StageRecord(name="fine-tune", method="epochs", epochs=2)
+    result = make_result(stages=[head, tuned], best_epoch=2, history={"loss": [0.1, 0.5, 0.3]})
+    said = "The fine-tuned model was kept: there were no validation images to compare it with the head alone."
+    assert stage_lines(result) == [said]
+
+
 def test_a_solved_head_is_no_trained_epoch(make_result: MakeResult) -> None:
     """Two epochs of fine-tuning after a head that was solved at once would be told as three epochs of training."""
     head = StageRecord(name="head", method="solved", epochs=1, seconds=1.0)

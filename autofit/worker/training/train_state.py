@@ -149,8 +149,9 @@ class TrainingProgress(Record):
 
         `best_value` follows `monitor`: by default `val_loss`, or `loss` where there is no validation. Then an epoch of
         fine-tuning is better if it is more accurate: with growing confidence its loss rises while it gets more images
-        right. With equal accuracy the lower loss counts. The epochs of a refit, which has no validation, are compared
-        with nothing: the history and the best are those of the stages before.
+        right. With equal accuracy the lower loss counts. Without a validation, epochs of fine-tuning are compared only
+        with each other: the figures of the head are of the images that it was fitted to. The epochs of a refit, which
+        has no validation, are compared with nothing: the history and the best are those of the stages before.
         """
         ended = self.moved(epoch=epoch + 1, position=0, step=0, skipped_updates=0)
         if self.stage == "refit":
@@ -158,9 +159,14 @@ class TrainingProgress(Record):
         progress = ended.moved(history={name: [*self._column(name), value] for name, value in logs.items()})
         value, accuracy = monitored(logs, monitor), logs.get("val_accuracy", logs.get("accuracy"))
         is_better = self._is_better(value, accuracy) if monitor == "auto" else self._is_best(value, monitor)
-        if is_better:
+        if is_better or self._begins_fine_tuning_unseen(logs):
             return progress.moved(best_epoch=epoch, best_value=value, best_accuracy=accuracy, waited_epochs=0)
         return progress.moved(waited_epochs=self.waited_epochs + 1)
+
+    def _begins_fine_tuning_unseen(self, logs: Mapping[str, float]) -> bool:
+        """Whether a whole epoch has just ended that is the first of fine-tuning, in a run without validation."""
+        is_first = self.stage == "fine-tune" and self.epoch == self.first_epoch
+        return is_first and "val_loss" not in logs and not self.stopped
 
     def _column(self, name: str) -> list[float]:
         """The values of a metric so far. Before the first stage that computes in float16 no update was skipped."""

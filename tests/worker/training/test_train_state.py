@@ -65,6 +65,22 @@ def test_skipped_updates_of_a_later_stage_have_a_row_for_each_epoch_before(tmp_p
     assert (tmp_path / "history.csv").read_text().splitlines()[1:] == ["0,0.9,0.5,0.4,0.6,0.0", "1,0.5,0.9,0.3,0.5,2.0"]
 
 
+WITHOUT_VALIDATION = [{"loss": 0.001, "accuracy": 1.0}, {"loss": 0.5, "accuracy": 0.8}, {"loss": 0.3, "accuracy": 0.9}]
+
+
+@pytest.mark.parametrize("monitor", ["auto", "loss", "accuracy"])
+def test_without_validation_the_fine_tuned_model_is_not_measured_by_the_figures_of_the_head(monitor: str) -> None:
+    """A head knows the images by heart that it was fitted to: what was fine-tuned would always be thrown away."""
+    progress = TrainingProgress(stage="head").after_epoch(0, WITHOUT_VALIDATION[0], monitor)
+    progress = progress.after_stage(HEAD).in_stage("fine-tune")
+    torn = progress.moved(stopped=True).after_epoch(1, WITHOUT_VALIDATION[1], monitor)
+    assert torn.best_epoch == 0  # the time was over within its first epoch
+    for epoch, logs in enumerate(WITHOUT_VALIDATION[1:], 1):
+        progress = progress.after_epoch(epoch, logs, monitor)
+        assert (progress.best_epoch, progress.best_accuracy) == (epoch, logs["accuracy"])
+    assert progress.after_epoch(3, WITHOUT_VALIDATION[1], monitor).best_epoch == 2
+
+
 def test_the_losses_of_a_refit_are_those_of_its_own_epochs() -> None:
     """One that diverges would be the model: its history is that of the stages before, and it has no validation."""
     tuned = TrainingProgress(stage="fine-tune", stages=[HEAD.model_copy(update={"epochs": 1})])
