@@ -146,6 +146,8 @@ def new_run(
     if ranges:
         view.message(ranges_text(ranges))
     update = {"value_ranges": ranges, "doubt_labels": doubt_labels, "precision_choice": choice}
+    if not index.validation_count:  # by which a head on views is chosen
+        update["views"] = None
     planned = planned.model_copy(update=update)
     record = RunRecord(
         options=options,

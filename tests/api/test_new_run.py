@@ -15,6 +15,7 @@ from autofit.config.batch_schedule import DETERMINISTIC_EXTRACTION
 from autofit.config.rungs import Rung
 from autofit.errors import DoesNotFitError, InterruptedRunError, UserError
 from autofit.machine import hardware
+from autofit.runs.stages import stages_of
 from autofit.worker.inline_launcher import InlineLauncher
 from tests.support.machines import make_hardware
 
@@ -61,6 +62,15 @@ def test_nothing_is_trained_on_validation_images_that_were_given(
     plan = stages.runs[0]["record"].plan
     assert plan.fine_tune is not None
     assert (plan.refit_head, plan.fine_tune.refit) == ((True, True) if layout == "split off" else (False, False))
+
+
+@pytest.mark.parametrize("validation", [0.25, 0])
+def test_views_need_validation_images_that_tell_if_they_help(
+    stages: Stages, photos: Path, train: Train, validation: float
+) -> None:
+    """Time would go into a head that is never kept: one without views has next to no loss on its own images."""
+    train(photos, batch_size="auto", time_budget="5m", validation=validation)
+    assert ("views" in stages_of(stages.runs[0]["record"].plan)) == bool(validation)
 
 
 def test_an_extraction_needs_no_probe(stages: Stages, photos: Path, train: Train) -> None:
