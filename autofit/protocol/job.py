@@ -236,7 +236,7 @@ class StageTime(Record):
 class TrainJob(Record):
     """Train a stage from the newest checkpoint, or from the start, to its last epoch.
 
-    `plan` is the plan of this stage. Epochs are numbered on from one stage to the next.
+    `plan` is the plan of this stage, which comes `after` another. Epochs are numbered on from one stage to the next.
 
     `launched_at` and the time limit `stop_at` are readings of `time.monotonic()`, which the processes of one machine
     share on Linux (CLOCK_MONOTONIC, https://man7.org/linux/man-pages/man2/clock_gettime.2.html) and on macOS. The wall
@@ -249,6 +249,7 @@ class TrainJob(Record):
     class_names: list[str]
     plan: TrainingPlan
     stage: StageName = "training"
+    after: StageName | None = None
     micro_batch_size: int
     launched_at: float
     stop_at: float | None = None

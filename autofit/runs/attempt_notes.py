@@ -1,4 +1,4 @@
-"""Records an attempt that has ended: its `AttemptRecord`, and the out-of-memory that ended it."""
+"""Records an attempt that has ended: its `AttemptRecord`, the out-of-memory that ended it, and what is said of it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from autofit.protocol.job import Event, TrainingPlan
 from autofit.protocol.messages import OomEvent, Phase
 from autofit.runs.attempt_summary import sizes_at_exit
 from autofit.runs.result_record import AttemptRecord
-from autofit.runs.retry_policy import Sizes
+from autofit.runs.retry_policy import AttemptSummary, Sizes
+from autofit.runs.squeeze import Squeeze
 from autofit.storage.run_directory import AttemptDirectory, writing_in
 
 
@@ -46,3 +47,16 @@ def note_oom(number: int, directory: AttemptDirectory, worker_exit: WorkerExit, 
     with writing_in(directory.path), directory.events.open("a", encoding="utf-8") as events:
         # the first newline ends a line that a killed worker may have left incomplete
         events.write("\n" + Event(oom=event).model_dump_json(exclude_defaults=True) + "\n")
+
+
+def failure_words(number: int, summary: AttemptSummary, sizes: Sizes, squeeze: Squeeze | None) -> str:
+    """What is shown of an attempt that failed: its cause, and the sizes with which the next one goes on."""
+    cause = summary.diagnosis.cause or summary.diagnosis.verdict.value
+    fewer = " and fewer decoded ahead" if sizes.buffer_bytes < summary.sizes.buffer_bytes else ""
+    if sizes.rung != summary.sizes.rung:
+        fewer += f", and {sizes.rung.words}"
+    return (
+        f"attempt {number} ended ({summary.diagnosis.verdict.value}: {cause}); "
+        f"going on from the last checkpoint with {sizes.micro_batch_size} images at once{fewer}"
+        + (f": {squeeze.words}" if squeeze else "")
+    )

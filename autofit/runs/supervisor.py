@@ -18,7 +18,7 @@ from autofit.protocol.cache_job import CacheJob
 from autofit.protocol.job import Job, StageTime, TrainingPlan, TrainJob
 from autofit.protocol.messages import OUT_OF_MEMORY, MemoryBudget, StageName, Verdict
 from autofit.protocol.payload import Payload
-from autofit.runs.attempt_notes import attempt_record, note_oom
+from autofit.runs.attempt_notes import attempt_record, failure_words, note_oom
 from autofit.runs.attempt_summary import summarize
 from autofit.runs.collect_result import Committed, committed, has_model_of_stage
 from autofit.runs.model_source import rung_of, source_of_run
@@ -163,7 +163,7 @@ class Supervisor:
             verdict = summary.diagnosis.verdict.value
             self._view.message(f"attempt {len(self._past)} ended ({verdict}) after its stage was finished")
             return self._sizes_after(stage) or following  # if none follows, its model is still to be saved
-        self._view.message(self._failure_message(summary, following, squeeze))
+        self._view.message(failure_words(len(self._past), summary, following, squeeze))
         if squeeze is not None:
             self._memory = self._memory.model_copy(update={"limit_bytes": squeeze.limit_bytes})
         if following.rung != summary.sizes.rung:
@@ -221,6 +221,11 @@ class Supervisor:
         state = committed(self._store) or Committed()
         stage = self._stage_after(state) or state.stages[-1].name
         return stage, plan_of_stage(self._record.plan, stage, state.stages, state.best_epoch)
+
+    def _stage_before(self, stage: StageName) -> StageName | None:
+        """The stage that was finished last before this one; None if there is none."""
+        finished = (committed(self._store) or Committed()).stages
+        return next((record.name for record in reversed(finished) if record.name != stage), None)
 
     def _is_over(self) -> bool:
         """Whether no stage is left to be trained."""
@@ -301,6 +306,7 @@ class Supervisor:
                 class_names=record.data.class_names,
                 plan=plan,
                 stage=stage,
+                after=self._stage_before(stage),
                 micro_batch_size=sizes.micro_batch_size,
                 launched_at=self._clock(),
                 stop_at=self._stop_at,
@@ -336,14 +342,3 @@ class Supervisor:
         """The epoch and the position in it that the newest checkpoint has."""
         state = committed(self._store)
         return (state.epoch, state.position) if state else (0, -1)
-
-    def _failure_message(self, summary: AttemptSummary, sizes: Sizes, squeeze: Squeeze | None) -> str:
-        cause = summary.diagnosis.cause or summary.diagnosis.verdict.value
-        fewer = " and fewer decoded ahead" if sizes.buffer_bytes < summary.sizes.buffer_bytes else ""
-        if sizes.rung != summary.sizes.rung:
-            fewer += f", and {sizes.rung.words}"
-        return (
-            f"attempt {len(self._past)} ended ({summary.diagnosis.verdict.value}: {cause}); "
-            f"going on from the last checkpoint with {sizes.micro_batch_size} images at once{fewer}"
-            + (f": {squeeze.words}" if squeeze else "")
-        )

@@ -230,6 +230,14 @@ def with_refit() -> RunRecord:
     return record.model_copy(update={"plan": plan})
 
 
+def test_each_worker_is_told_from_the_end_of_which_stage_it_begins(files: RunDirectory, run: Run) -> None:
+    """From an older checkpoint, where the newest is damaged, it would begin as if that stage had ended there."""
+    assert run("complete,SIGKILL@4,complete", record=with_refit()) is None
+    works = [job.work for job in jobs(files)]
+    told = [(work.stage, work.after) for work in works if isinstance(work, TrainJob)]
+    assert told == [("head", None), *[("fine-tune", "head")] * 2, ("refit", "fine-tune")]
+
+
 @pytest.mark.parametrize("updates", [0, 4])
 def test_a_refit_that_does_not_fit_leaves_the_model_from_before(
     files: RunDirectory, run: Run, capsys: pytest.CaptureFixture[str], updates: int
@@ -243,7 +251,7 @@ def test_a_refit_that_does_not_fit_leaves_the_model_from_before(
     assert [stage.name for stage in collect_result(files, "completed", "", 0.0).stages] == ["head", "fine-tune"]
 
 
-@pytest.mark.parametrize(("left_seconds", "stages"), [(0.5, 2), (900.0, 3)])
+@pytest.mark.parametrize(("left_seconds", "stages"), [(-1.0, 2), (900.0, 3)])
 def test_no_worker_is_started_for_a_refit_that_has_no_time(
     files: RunDirectory, run: Run, capsys: pytest.CaptureFixture[str], left_seconds: float, stages: int
 ) -> None:

@@ -53,16 +53,19 @@ class Commits:
         self._last = clock()
         self._steps = 0
 
-    def begin(self, stage: StageName, micro_batch_size: int, on_damaged: OnDamaged) -> TrainingProgress:
+    def begin(
+        self, stage: StageName, micro_batch_size: int, on_damaged: OnDamaged, after: StageName | None = None
+    ) -> TrainingProgress:
         """Set the model to the newest checkpoint; returns its progress, with the micro-batch that the attempt may use.
 
         Args:
             stage: of the attempt. It begins with the head of the stage before, if the checkpoint is of that one.
             micro_batch_size: samples on the device at once.
             on_damaged: called with the name of each checkpoint that could not be used, and whether another one is.
+            after: the stage before; None if any will do.
 
         Raises:
-            TrainingFailedError: none can be used, and the stage needs that of the stage before.
+            TrainingFailedError: the stage needs a checkpoint from the end of the stage before, and that is damaged.
         """
         size, checkpoint, progress = micro_batch_size, self.newest, self.progress
         if checkpoint is None or progress is None:
@@ -73,6 +76,10 @@ class Commits:
             return TrainingProgress(stage=stage, micro_batch_size=size, validation_micro_batch_size=size)
         for name in checkpoint.set_aside:
             on_damaged(name, True)
+        if stage in LATER_STAGES and progress.stage != stage and _ended(progress, after) is None:
+            raise TrainingFailedError(
+                "the checkpoint from the end of the stage before cannot be used: resume to go on from an earlier one"
+            )
         if progress.stages and progress.stage != stage:
             self._state.begin_stage(checkpoint, stage, progress.stages)
             self.release_newest()
@@ -125,3 +132,9 @@ class Commits:
         """
         self._store.save(self._state.groups(), progress.model_dump(mode="json"))
         self._last, self._steps = self._clock(), 0
+
+
+def _ended(progress: TrainingProgress, wanted: StageName | None) -> StageName | None:
+    """The stage that has ended with this progress, if it is the one that is wanted."""
+    ended = progress.stages[-1].name if progress.stages else None
+    return ended if ended == progress.stage and wanted in {None, ended} else None

@@ -68,7 +68,8 @@ class Trainer:
         self._events = RunEvents(heartbeat, job.attempt, work.stage, work.launched_at, self._files.attempts())
         self._state = TrainState(session)
         self._commits = Commits(CheckpointStore(self._files.checkpoints), self._state, work.plan, stop_conditions)
-        self._progress = self._commits.begin(work.stage, work.micro_batch_size, self._events.damaged_checkpoint)
+        begins = work.stage, work.micro_batch_size, self._events.damaged_checkpoint, work.after
+        self._progress = self._commits.begin(*begins)
         self._events.stage_begins_at(self._progress.first_epoch)
         self._clock, self._replay = stage_clock(job, work, self._progress.epoch), Replay(work.plan)
         self._audit_log = AuditLog(self._files.audit if work.plan.audit else None, self._progress.ledger_bytes)
@@ -89,9 +90,8 @@ class Trainer:
         """Train to the end, save the best epoch's model, and return the SHA-256 of the last epoch's weights."""
         attempt = (self._job, self._work, self._session, self._heartbeat, self._stop_conditions)
         opener = SourceOpener(*attempt, self._index, self._predecoded, self._stop_if_asked)
-        is_after_first = bool(self._progress.stages)  # whose model may be handed over as it is
-        if is_after_first and not self._progress.position and not self._clock.has_time_for_epoch():
-            self._end_stage()
+        if self._progress.stages and not self._progress.position and not self._clock.has_time_for_epoch():
+            self._end_stage()  # the model of the stage before may be handed over as it is
         with opener, closing(self._open_source(opener)) as self._source:
             self._begin_callbacks()
             if self._progress.stages and isinstance(self._source, CachedFeatures) and self._source.has_left_out:

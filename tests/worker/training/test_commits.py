@@ -10,6 +10,7 @@ import pytest
 
 from autofit.errors import TrainingFailedError
 from autofit.protocol.job import TrainingPlan
+from autofit.protocol.messages import StageName, StageRecord
 from autofit.storage.checkpoints import Checkpoint
 from autofit.worker.training.commits import Commits
 from autofit.worker.training.train_state import TrainingProgress
@@ -164,6 +165,27 @@ def test_a_stage_with_other_epochs_than_before_is_finished_or_not(
     assert [stage.epochs for stage in progress.stages] == finished
     assert len(store.saved) == saved
     assert all(state["stages"] == progress.model_dump(mode="json")["stages"] for state in store.saved)
+
+
+HEAD = StageRecord(name="head", method="epochs", epochs=1)
+
+
+@pytest.mark.parametrize(
+    ("found", "stage", "after"),
+    [
+        (TrainingProgress(stage="head", epoch=0, position=8), "fine-tune", "head"),
+        (TrainingProgress(stage="fine-tune", epoch=2, stages=[HEAD]), "refit", "fine-tune"),
+        (TrainingProgress(stage="head", epoch=1, stages=[HEAD]), "fine-tune", "views"),
+    ],
+    ids=["a head that is not finished", "a fine-tuning that is not", "the stage before that"],
+)
+def test_a_stage_begins_only_from_the_end_of_the_stage_before(
+    found: TrainingProgress, stage: StageName, after: StageName
+) -> None:
+    """Where that checkpoint is damaged, a refit would begin within the fine-tuning, with twice the planned epochs."""
+    made, _ = commits([0.0], None, 100, before=found)
+    with pytest.raises(TrainingFailedError, match="the stage before cannot be used: resume to go on from an earlier"):
+        made.begin(stage, 8, lambda *_: None, after)
 
 
 def test_that_no_checkpoint_can_be_used_is_said() -> None:
