@@ -28,8 +28,7 @@ class ModelSource(Record):
     autofit builds `spec`; `reference` names a function to import, as `module:name`; `sent` says that the function comes
     in the payload. `optimizer_config`, `loss` and `metrics` are the user's, as names or Keras configurations. With
     `fine_tuning`, the optimizer is the one of these settings, and `learning_rate` the peak of its schedule. With
-    `multi_label` an image may have any number of classes. `weights_sha256` is the hash of the weights file with which
-    a run began; empty without one.
+    `multi_label` an image may have any number of classes. `weights_sha256` is of the weights file, empty without one.
     """
 
     spec: ModelSpec
@@ -327,8 +326,7 @@ class Event(Record):
 
     `oom` is one from which the worker recovered. `cut_off` counts the JPEGs that the attempt has used although their
     end is missing. `kept_rows` is how many rows of features have just been written to the cache. `answered` is the
-    number of the request for predictions that is done, counted from one. `most_segments`, as in `Trial`, is of the
-    network that an attempt has built.
+    number of the request for predictions that is done, counted from one. `most_segments` is as in `Trial`.
     """
 
     oom: OomEvent | None = None
