@@ -29,6 +29,10 @@ STEPS_ON_A_RUNG = 12
 """The same for a candidate on a rung where activations are recomputed, on a CPU: there the peak depends on the order of
 operations, which is not the same in each step (docs/decisions/0057)."""
 
+LEAST_MARGIN_BYTES = 16 * 10**6
+"""By so much more does a process grow in twenty steps than it had after its first one, or than another like it: up to
+12 MB in MobileNetV2, all layers, under 2 GB (2026-11-30)."""
+
 
 def trial_budget(
     memory: MemoryBudget, image_size: tuple[int, int], buffered_images: int, non_allocator_bytes: int
@@ -50,13 +54,18 @@ def trial_budget(
 def measured_non_allocator_bytes(trials: Sequence[Trial], image_size: tuple[int, int]) -> int | None:
     """The budget for a worker's resident memory outside the allocator and the image buffers; None if not measured.
 
-    It is the most that was measured, plus a margin: the difference between the most and the least. Trials that ran out
-    of memory count only if none fits, since they end before a process has reached its full size.
+    It is the most that was measured, plus a margin: the difference between the most and the least, but at least
+    `LEAST_MARGIN_BYTES`. Trials that ran out of memory count only if none fits, and then without this least, since they
+    end before a process has reached its full size.
     """
     measuring = [trial for trial in trials if trial.non_allocator_bytes]
-    counted = [trial for trial in measuring if trial.verdict is Verdict.FITS] or measuring
+    fitting = [trial for trial in measuring if trial.verdict is Verdict.FITS]
+    counted = fitting or measuring
     measured = [t.non_allocator_bytes - image_buffer_bytes(t.batch_size, image_size) for t in counted]
-    return max(0, 2 * max(measured) - min(measured)) if measured else None
+    if not measured:
+        return None
+    margin = max(max(measured) - min(measured), LEAST_MARGIN_BYTES if fitting else 0)
+    return max(0, max(measured) + margin)
 
 
 def saved_non_allocator_bytes(hint: ProfileHint, limit_bytes: int) -> int:

@@ -478,9 +478,9 @@ def test_the_memory_outside_the_allocator_is_measured_and_subtracted(bench: Benc
     assert first is not None
     assert first.non_allocator_bytes is None  # for the worker to estimate
     assert verifying is not None
-    assert verifying.non_allocator_bytes == 300 * 10**6
+    assert verifying.non_allocator_bytes == 316 * 10**6  # with the least margin
     assert verifying.buffer_bytes == 32 * 2**20
-    assert report.non_allocator_bytes == 300 * 10**6
+    assert report.non_allocator_bytes == 316 * 10**6
     assert 63 <= report.largest_feasible_batch <= 66  # (1000 - 300 - 34) / 10
 
 

@@ -27,7 +27,7 @@ def test_where_nothing_fits_a_process_is_given_what_those_before_it_took() -> No
     assert measured_non_allocator_bytes([Trial(batch_size=4, verdict=Verdict.DEVICE_OOM)], size) is None
     assert measured_non_allocator_bytes([ran_out], size) == 600 * 10**6
     fits = ran_out.model_copy(update={"verdict": Verdict.FITS, "non_allocator_bytes": 700 * 10**6 + buffers})
-    assert measured_non_allocator_bytes([ran_out, fits], size) == 700 * 10**6
+    assert measured_non_allocator_bytes([ran_out, fits], size) == 716 * 10**6  # with the least margin
 
 
 @pytest.mark.parametrize(
