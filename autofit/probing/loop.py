@@ -26,6 +26,7 @@ from autofit.probing.trial_limits import (
     measured_non_allocator_bytes,
     min_steps,
     saved_non_allocator_bytes,
+    spare_bytes,
     trial_budget,
     within_memory_limit,
 )
@@ -154,7 +155,7 @@ class Prober:
 
     def _search(self) -> BatchSearch:
         search = self._kind_of_search()(
-            self.request.memory.limit_bytes,
+            self.request.memory.limit_bytes - self._spare_bytes,
             self.request.max_batch,
             saved=self._hint.trials if self._hint else (),
             expected=min(self._hint.expected_batch, self.request.max_batch) if self._hint else 0,
@@ -186,11 +187,8 @@ class Prober:
     def _tried(self, asked: NextTrial, budget: MemoryBudget) -> Trial:
         """Measure one size under a budget, and end a worker whose allocator is not usable after an out-of-memory."""
         if budget.tensors_bytes < LEAST_ALLOCATOR_BYTES:
-            trial = Trial(
-                batch_size=asked.size,
-                verdict=Verdict.HOST_OOM,
-                cause="its images take all the memory",
-            )
+            cause = "its images take all the memory"
+            trial = Trial(batch_size=asked.size, verdict=Verdict.HOST_OOM, cause=cause)
         else:
             trial = within_memory_limit(self._measure(asked, budget), self.request.memory, fresh=asked.fresh)
         if trial.verdict is not Verdict.FITS and not trial.worker_stays:
@@ -243,7 +241,12 @@ class Prober:
             self.request.source.spec.image_size,
             max(asked.size, smallest),
             self._non_allocator_bytes(uses_hint=uses_hint),
+            self._spare_bytes if asked.fresh and asked.size > 1 else 0,
         )
+
+    @property
+    def _spare_bytes(self) -> int:
+        return spare_bytes(self.request.source, self.request.memory, self._baseline_rss_bytes)
 
     def _non_allocator_bytes(self, *, uses_hint: bool) -> int:
         """The memory outside the allocator and the image buffers: as measured, else by the profile or the last rung."""
@@ -338,10 +341,7 @@ def _memory_model(search: BatchSearch) -> MemoryModelRecord | None:
     model = search.model
     if model is None:
         return None
-    return MemoryModelRecord(
-        **dataclasses.asdict(model),
-        fragmentation=search.fragmentation,
-    )
+    return MemoryModelRecord(**dataclasses.asdict(model), fragmentation=search.fragmentation)
 
 
 def _other_gpu_processes(machine: Hardware) -> list[str]:

@@ -29,13 +29,17 @@ STEPS_ON_A_RUNG = 12
 """The same for a candidate on a rung where activations are recomputed, on a CPU: there the peak depends on the order of
 operations, which is not the same in each step (docs/decisions/0057)."""
 
+SPARE_SHARE = 0.05
+"""There a candidate also has less room by this share of what the limit leaves beside TensorFlow, for steps whose peak
+is higher than those of the trial: of sizes that had held for twelve steps in all of it, some ran out in twenty."""
+
 LEAST_MARGIN_BYTES = 16 * 10**6
 """By so much more does a process grow in twenty steps than it had after its first one, or than another like it: up to
 12 MB in MobileNetV2, all layers, under 2 GB (2026-11-30)."""
 
 
 def trial_budget(
-    memory: MemoryBudget, image_size: tuple[int, int], buffered_images: int, non_allocator_bytes: int
+    memory: MemoryBudget, image_size: tuple[int, int], buffered_images: int, non_allocator_bytes: int, spare: int = 0
 ) -> MemoryBudget:
     """The budget of a process that runs a trial: on a CPU the image buffers take a part of the limit.
 
@@ -44,11 +48,17 @@ def trial_budget(
         image_size: height and width of an image.
         buffered_images: the images whose buffers the process must hold.
         non_allocator_bytes: the memory outside the allocator and the image buffers; 0 if the worker is to estimate it.
+        spare: what the trial is to leave free, in bytes.
     """
     if memory.device == "gpu":
         return memory
-    buffer_bytes = image_buffer_bytes(buffered_images, image_size)
+    buffer_bytes = image_buffer_bytes(buffered_images, image_size) + spare
     return memory.model_copy(update={"non_allocator_bytes": non_allocator_bytes or None, "buffer_bytes": buffer_bytes})
+
+
+def spare_bytes(source: ModelSource, memory: MemoryBudget, baseline_rss_bytes: int) -> int:
+    """What a candidate leaves free of the limit, for steps whose peak is higher than those of the trial."""
+    return round(SPARE_SHARE * max(0, memory.limit_bytes - baseline_rss_bytes)) if _peaks_vary(source, memory) else 0
 
 
 def measured_non_allocator_bytes(trials: Sequence[Trial], image_size: tuple[int, int]) -> int | None:
@@ -97,8 +107,12 @@ def deadline_seconds(trials: Sequence[Trial], size: int) -> float:
 
 def min_steps(hint: ProfileHint | None, asked: NextTrial, source: ModelSource, memory: MemoryBudget) -> int:
     """The fewest whole steps that a trial runs."""
-    if asked.fresh and memory.device == "cpu" and source.spec.segments > 1:
+    if asked.fresh and _peaks_vary(source, memory):
         return STEPS_ON_A_RUNG
     saved = hint.trials if hint and hint.expected_batch == asked.size else ()
     is_timed = any(is_timed_by(asked.size, trial) and trial.images_per_second > 0 for trial in saved)
     return MIN_STEPS_OF_A_TIMED_SIZE if is_timed else MIN_STEPS
+
+
+def _peaks_vary(source: ModelSource, memory: MemoryBudget) -> bool:
+    return memory.device == "cpu" and source.spec.segments > 1

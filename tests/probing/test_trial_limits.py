@@ -7,7 +7,7 @@ import pytest
 from autofit.config.backbones import ModelSpec
 from autofit.config.batch_schedule import image_buffer_bytes
 from autofit.probing.search import NextTrial
-from autofit.probing.trial_limits import deadline_seconds, measured_non_allocator_bytes, min_steps
+from autofit.probing.trial_limits import deadline_seconds, measured_non_allocator_bytes, min_steps, spare_bytes
 from autofit.protocol.job import ModelSource
 from autofit.protocol.messages import MemoryBudget, Trial, Verdict
 
@@ -34,7 +34,7 @@ def test_where_nothing_fits_a_process_is_given_what_those_before_it_took() -> No
     ("segments", "device", "fresh", "steps"),
     [(8, "cpu", True, 12), (8, "cpu", False, 2), (1, "cpu", True, 2), (0, "cpu", True, 2), (8, "gpu", True, 2)],
 )
-def test_a_candidate_whose_peaks_differ_runs_more_steps(
+def test_a_candidate_whose_peaks_differ_runs_more_steps_in_less_room(
     *, segments: int, device: Literal["cpu", "gpu"], fresh: bool, steps: int
 ) -> None:
     """Two steps that fit would be an answer of which the third runs out of memory."""
@@ -42,3 +42,4 @@ def test_a_candidate_whose_peaks_differ_runs_more_steps(
     source = ModelSource(spec=spec, num_classes=2, optimizer="sgd", learning_rate=1e-3)
     memory = MemoryBudget(device=device, limit_bytes=10**9, is_given=True)
     assert min_steps(None, NextTrial(8, fresh=fresh), source, memory) == steps
+    assert spare_bytes(source, memory, 600 * 10**6) == (20 * 10**6 if (segments, device) == (8, "cpu") else 0)
