@@ -218,7 +218,7 @@ class Prober:
             self._non_allocator_bytes_given[asked.size] = budget.non_allocator_bytes
         request = Request(
             trial=asked.size,
-            steps=min_steps(self._hint, asked, self.request.source, self.request.memory),
+            steps=min_steps(self._hint, asked, self.request.source.spec.segments, self.request.memory),
             partial_batch=asked.fresh or not self._is_gpu,  # a GPU tunes for one more shape: only for the answer
             memory=budget,
         )
@@ -246,7 +246,7 @@ class Prober:
 
     @property
     def _spare_bytes(self) -> int:
-        return spare_bytes(self.request.source, self.request.memory, self._baseline_rss_bytes)
+        return spare_bytes(self.request.source.spec.segments, self.request.memory, self._baseline_rss_bytes)
 
     def _non_allocator_bytes(self, *, uses_hint: bool) -> int:
         """The memory outside the allocator and the image buffers: as measured, else by the profile or the last rung."""

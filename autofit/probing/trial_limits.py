@@ -8,7 +8,6 @@ from autofit.config.batch_schedule import image_buffer_bytes
 from autofit.probing.hint import ProfileHint
 from autofit.probing.recommend import is_timed_by
 from autofit.probing.search import NextTrial
-from autofit.protocol.job import ModelSource
 from autofit.protocol.messages import LEAST_ALLOCATOR_BYTES, MemoryBudget, Trial, Verdict
 
 FIRST_DEADLINE_SECONDS = 900.0
@@ -56,9 +55,15 @@ def trial_budget(
     return memory.model_copy(update={"non_allocator_bytes": non_allocator_bytes or None, "buffer_bytes": buffer_bytes})
 
 
-def spare_bytes(source: ModelSource, memory: MemoryBudget, baseline_rss_bytes: int) -> int:
-    """What a candidate leaves free of the limit, for steps whose peak is higher than those of the trial."""
-    return round(SPARE_SHARE * max(0, memory.limit_bytes - baseline_rss_bytes)) if _peaks_vary(source, memory) else 0
+def spare_bytes(segments: int, memory: MemoryBudget, baseline_rss_bytes: int) -> int:
+    """What a candidate leaves free of the limit, for steps whose peak is higher than those of the trial.
+
+    Args:
+        segments: the number of segments whose activations are recomputed; 0 if they are kept.
+        memory: the memory limit of the probe.
+        baseline_rss_bytes: the resident memory of a worker after its imports.
+    """
+    return round(SPARE_SHARE * max(0, memory.limit_bytes - baseline_rss_bytes)) if _peaks_vary(segments, memory) else 0
 
 
 def measured_non_allocator_bytes(trials: Sequence[Trial], image_size: tuple[int, int]) -> int | None:
@@ -105,14 +110,14 @@ def deadline_seconds(trials: Sequence[Trial], size: int) -> float:
     return MIN_DEADLINE_SECONDS + DEADLINE_FIRST_STEPS * first_steps_seconds + steps_seconds
 
 
-def min_steps(hint: ProfileHint | None, asked: NextTrial, source: ModelSource, memory: MemoryBudget) -> int:
-    """The fewest whole steps that a trial runs."""
-    if asked.fresh and _peaks_vary(source, memory):
+def min_steps(hint: ProfileHint | None, asked: NextTrial, segments: int, memory: MemoryBudget) -> int:
+    """The fewest whole steps that a trial runs; `segments` as in `spare_bytes`."""
+    if asked.fresh and _peaks_vary(segments, memory):
         return STEPS_ON_A_RUNG
     saved = hint.trials if hint and hint.expected_batch == asked.size else ()
     is_timed = any(is_timed_by(asked.size, trial) and trial.images_per_second > 0 for trial in saved)
     return MIN_STEPS_OF_A_TIMED_SIZE if is_timed else MIN_STEPS
 
 
-def _peaks_vary(source: ModelSource, memory: MemoryBudget) -> bool:
-    return memory.device == "cpu" and source.spec.segments > 1
+def _peaks_vary(segments: int, memory: MemoryBudget) -> bool:
+    return memory.device == "cpu" and segments > 1

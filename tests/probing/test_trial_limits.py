@@ -4,11 +4,9 @@ from typing import Literal
 
 import pytest
 
-from autofit.config.backbones import ModelSpec
 from autofit.config.batch_schedule import image_buffer_bytes
 from autofit.probing.search import NextTrial
 from autofit.probing.trial_limits import deadline_seconds, measured_non_allocator_bytes, min_steps, spare_bytes
-from autofit.protocol.job import ModelSource
 from autofit.protocol.messages import MemoryBudget, Trial, Verdict
 
 
@@ -38,8 +36,6 @@ def test_a_candidate_whose_peaks_differ_runs_more_steps_in_less_room(
     *, segments: int, device: Literal["cpu", "gpu"], fresh: bool, steps: int
 ) -> None:
     """Two steps that fit would be an answer of which the third runs out of memory."""
-    spec = ModelSpec(backbone=None, weights="none", image_size=(32, 32), trainable="all", segments=segments)
-    source = ModelSource(spec=spec, num_classes=2, optimizer="sgd", learning_rate=1e-3)
     memory = MemoryBudget(device=device, limit_bytes=10**9, is_given=True)
-    assert min_steps(None, NextTrial(8, fresh=fresh), source, memory) == steps
-    assert spare_bytes(source, memory, 600 * 10**6) == (20 * 10**6 if (segments, device) == (8, "cpu") else 0)
+    assert min_steps(None, NextTrial(8, fresh=fresh), segments, memory) == steps
+    assert spare_bytes(segments, memory, 600 * 10**6) == (20 * 10**6 if (segments, device) == (8, "cpu") else 0)
