@@ -158,6 +158,14 @@ def test_weights_that_are_replaced_between_two_stages_end_the_run_until_they_are
     assert [stage.name for stage in result.record.stages][:2] == ["head", "fine-tune"]
 
 
+def assert_model_is_from_before_the_refit(result: autofit.Result) -> None:
+    """Check that a refit was ended after one of its two epochs, and dropped."""
+    stages = [(stage.name, stage.epochs, stage.refitted, stage.cut_short) for stage in result.record.stages]
+    assert stages == [("head", 1, False, ""), ("fine-tune", 2, False, ""), ("refit", 1, False, "1 of 2 epochs")]
+    assert (best := result.best_epoch) in {1, 2}
+    assert result.predicted_images().accuracy == pytest.approx(result.history["val_accuracy"][best])
+
+
 def test_a_refit_that_a_callback_ends_is_not_the_model(photos: Path, weights: Path, tmp_path: Path) -> None:
     """The model from before would be told to have learned the validation images."""
     import keras
@@ -168,10 +176,7 @@ def test_a_refit_that_a_callback_ends_is_not_the_model(photos: Path, weights: Pa
 
     request = {**NETWORK, **FINE_TUNED, "epochs": 1, "batch_size": 32}
     result = autofit.run(photos, run_dir=tmp_path, weights=weights, callbacks=[Ends()], **request)
-    stages = [(stage.name, stage.epochs, stage.refitted, stage.cut_short) for stage in result.record.stages]
-    assert stages == [("head", 1, False, ""), ("fine-tune", 2, False, ""), ("refit", 1, False, "1 of 2 epochs")]
-    assert (best := result.best_epoch) in {1, 2}
-    assert result.predicted_images().accuracy == pytest.approx(result.history["val_accuracy"][best])
+    assert_model_is_from_before_the_refit(result)
     assert "dropped after 1 of 2 epochs." in result.summary()
 
 
@@ -189,10 +194,7 @@ def test_a_refit_that_diverges_is_dropped(
 
     request = {**NETWORK, **FINE_TUNED, "epochs": 1, "batch_size": 32}
     result = autofit.run(photos, run_dir=tmp_path, weights=weights, callbacks=[Ruins()], **request)
-    stages = [(stage.name, stage.epochs, stage.refitted, stage.cut_short) for stage in result.record.stages]
-    assert stages == [("head", 1, False, ""), ("fine-tune", 2, False, ""), ("refit", 1, False, "1 of 2 epochs")]
-    assert (best := result.best_epoch) in {1, 2}
-    assert result.predicted_images().accuracy == pytest.approx(result.history["val_accuracy"][best])
+    assert_model_is_from_before_the_refit(result)
     summary, shown = (" ".join(text.split()) for text in (result.summary(), capsys.readouterr().err))
     assert "dropped after 1 of 2 epochs: its loss is nan in epoch 2." in summary
     assert "diverged (its loss is nan in epoch 2): the model from before is kept" in shown

@@ -12,6 +12,7 @@ from typing import Literal
 import pytest
 
 from autofit.config.options import make_options
+from autofit.config.rungs import KEPT, ON_REQUEST, Rung
 from autofit.errors import AutofitError, InterruptedRunError, StorageError, TrainingFailedError, UserError
 from autofit.machine.hardware import Hardware
 from autofit.probing.hint import ProfileHint
@@ -22,7 +23,7 @@ from autofit.process.launch import Exit, Worker
 from autofit.protocol.job import Event, Job, Outcome
 from autofit.protocol.messages import EpochEnd, MemoryBudget, Phase, Progress, Request, Trial, Verdict
 from autofit.protocol.payload import Payload
-from autofit.runs.model_source import model_source, workload
+from autofit.runs.model_source import model_source, on_rung, workload
 from autofit.storage.run_directory import AttemptDirectory
 from tests.support.machines import make_hardware
 
@@ -193,6 +194,7 @@ class Bench:
     max_batch: int = 4096
     clock: Clock = field(default_factory=Clock)
     payload: Payload | None = None
+    rung: Rung = KEPT
     hint: ProfileHint | None = None
     memory: MemoryBudget = field(default_factory=lambda: MEMORY)
     machine: Hardware = field(default_factory=lambda: MACHINE)
@@ -202,7 +204,7 @@ class Bench:
     def probe(self, launcher: SimulatedLauncher) -> ProbeReport:
         options = make_options(image_size=32)
         request = ProbeRequest(
-            source=model_source(options, 3),
+            source=on_rung(model_source(options, 3), self.rung),
             workload=workload(options, 3),
             memory=self.memory,
             machine=self.machine,
@@ -468,6 +470,17 @@ def test_inline_has_no_second_worker(bench: Bench) -> None:
 def fits_in_process(size: int) -> Trial:
     """A process of 300 MB, of which the image buffers are 32 MiB."""
     return fits(size).model_copy(update={"non_allocator_bytes": 300 * 10**6 + 32 * 2**20})
+
+
+def test_where_activations_are_recomputed_the_answer_has_held_in_less_room(bench: Bench) -> None:
+    """The peak of a step is not the same in each: what just fits in the trial would run out in the training."""
+    bench.rung = ON_REQUEST
+    launcher = SimulatedLauncher(lambda _, size: fits_in_process(size) if size <= 66 else runs_out(size))
+    report = bench.probe(launcher)
+    verifying = launcher.workers[1].requests[0]
+    assert verifying.memory is not None
+    assert verifying.memory.buffer_bytes > 32 * 2**20 + 0.04 * (bench.memory.limit_bytes - report.baseline_rss_bytes)
+    assert verifying.steps == 12
 
 
 def test_the_memory_outside_the_allocator_is_measured_and_subtracted(bench: Bench) -> None:
