@@ -35,7 +35,7 @@ def existing_source(data: str | os.PathLike[str]) -> str:
     if kind == stat.S_IFDIR:
         return absolute
     refuse_address(text)
-    if remedy := remedy_of(os.path.basename(text)) or (_IMAGE if _suffix(text) in _IMAGES else None):
+    if remedy := _remedy(text):
         raise UserError(f"{shown} {remedy}")
     if kind is None:
         raise UserError(f"{shown} does not exist: check the path (looked for {printable(absolute)})")
@@ -88,11 +88,15 @@ def refuse_container(text: str) -> None:
     Raises:
         UserError: it is such a file; the message says what to do.
     """
-    suffix = _suffix(text)
-    if suffix in image_suffixes():
+    if _suffix(text) in image_suffixes():
         return
-    if remedy := remedy_of(os.path.basename(text)) or (_IMAGE if suffix in _IMAGES else None):
+    if remedy := _remedy(text):
         raise UserError(f"{printable(text)} {remedy}")
+
+
+def _remedy(text: str) -> str | None:
+    """What to do with a file that is neither a folder nor a table, by its name; None if nothing is known."""
+    return remedy_of(os.path.basename(text)) or (_IMAGE if _suffix(text) in _IMAGES else None)
 
 
 def _suffix(text: str) -> str:

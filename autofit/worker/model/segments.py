@@ -48,12 +48,6 @@ class Segment:
 
     parts: tuple[keras.Model, ...]
 
-    def __call__(self, inputs: Any, **keywords: Any) -> Any:
-        """Compute the segment's output."""
-        for part in self.parts:
-            inputs = part(inputs, **keywords)
-        return inputs
-
     @property
     def trainable_variables(self) -> list[keras.Variable]:
         """The variables that train, each once."""

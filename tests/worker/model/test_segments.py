@@ -105,8 +105,8 @@ def test_segments_one_after_the_other_are_the_network(make: Callable[[], keras.M
     assert 1 <= len(segments) <= count
     assert count == 1 or len(segments) > 1
     flow = inputs = np.random.default_rng(0).random((2, *network.input_shape[1:]), np.float32)
-    for segment in segments:
-        flow = segment(flow, training=False)
+    for part in (part for segment in segments for part in segment.parts):
+        flow = part(flow, training=False)
     np.testing.assert_allclose(flow, network(inputs, training=False), rtol=1e-6, atol=1e-6)
     found = {id(variable) for segment in segments for variable in segment.trainable_variables}
     assert found == {id(variable) for variable in network.trainable_variables}
