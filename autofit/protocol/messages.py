@@ -148,9 +148,9 @@ class StageRecord(Record):
             those from before.
         cross_validated_accuracy: the accuracy in the cross-validation by which the strength was chosen; None if it was
             chosen otherwise.
-        cut_short: how much was done before a time budget ended the stage or, in a refit, a callback or its divergence,
-            such as "6 of 9 epochs"; empty if all of it was done.
-        diverged: how a refit has diverged, for which it was dropped; empty if it has not.
+        cut_short: how much was done before the stage was ended by a time budget, by its divergence or, in a refit, by a
+            callback, such as "6 of 9 epochs"; empty if all of it was done.
+        diverged: how a stage of fine-tuning has diverged, for which it was ended; empty if it has not.
     """
 
     name: StageName

@@ -180,27 +180,47 @@ def test_a_refit_that_a_callback_ends_is_not_the_model(photos: Path, weights: Pa
     assert "dropped after 1 of 2 epochs." in result.summary()
 
 
-def test_a_refit_that_diverges_is_dropped(
-    photos: Path, weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """A run would fail in its last stage, although the model from before is as good as it was."""
+def run_with_ruined_weights(photos: Path, weights: Path, run_dir: Path, *, at_epoch: int) -> autofit.Result:
+    """Run a head and its fine-tuning by epochs; the network becomes NaN at the beginning of an epoch, from zero."""
     import keras
 
     class Ruins(keras.callbacks.Callback):  # type: ignore[misc]
         def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
             del logs
-            if epoch == 4:  # the second one of the refit
+            if epoch == at_epoch:
                 self.model.set_weights([array * np.nan for array in self.model.get_weights()])
 
     request = {**NETWORK, **FINE_TUNED, "epochs": 1, "batch_size": 32}
-    result = autofit.run(photos, run_dir=tmp_path, weights=weights, callbacks=[Ruins()], **request)
+    result = autofit.run(photos, run_dir=run_dir, weights=weights, callbacks=[Ruins()], **request)
+    newest = CheckpointStore(run_dir / "checkpoints").latest()
+    assert newest is not None
+    assert all(np.isfinite(array).all() for array in newest.groups["model"].values())
+    return result
+
+
+def test_a_refit_that_diverges_is_dropped(
+    photos: Path, weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A run would fail in its last stage, although the model from before is as good as it was."""
+    result = run_with_ruined_weights(photos, weights, tmp_path, at_epoch=4)  # the second one of the refit
     assert_model_is_from_before_the_refit(result)
     summary, shown = (" ".join(text.split()) for text in (result.summary(), capsys.readouterr().err))
     assert "dropped after 1 of 2 epochs: its loss is nan in epoch 2." in summary
-    assert "diverged (its loss is nan in epoch 2): the model from before is kept" in shown
-    newest = CheckpointStore(tmp_path / "checkpoints").latest()
-    assert newest is not None
-    assert all(np.isfinite(array).all() for array in newest.groups["model"].values())
+    assert "diverged (its loss is nan in epoch 2): the best model from before is kept" in shown
+
+
+def test_a_fine_tuning_that_diverges_ends_with_the_head(
+    photos: Path, weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A run whose head is good would fail, for a learning rate that autofit chose itself."""
+    result = run_with_ruined_weights(photos, weights, tmp_path, at_epoch=1)
+    stages = [(stage.name, stage.epochs, stage.cut_short) for stage in result.record.stages]
+    assert stages == [("head", 1, ""), ("fine-tune", 0, "0 of 2 epochs")]
+    assert (result.status, result.best_epoch) == ("completed", 0)
+    assert result.predicted_images().accuracy == pytest.approx(result.history["val_accuracy"][0])
+    summary, shown = (" ".join(text.split()) for text in (result.summary(), capsys.readouterr().err))
+    assert "Fine-tuning ended after 0 of 2 epochs: its loss is nan in epoch 1." in summary
+    assert "fine-tuning has diverged (its loss is nan in epoch 1): the best model from before is kept" in shown
 
 
 def test_a_refit_of_a_fine_tuning_that_ended_early_has_as_many_epochs_as_its_best(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from autofit.config.learning_rates import usual_rates
 from autofit.errors import UserError
 from autofit.protocol.job import ModelSource
-from autofit.protocol.messages import StageName
+from autofit.protocol.messages import FINE_TUNING, StageName
 
 if TYPE_CHECKING:
     from autofit.worker.execution.session import Session
@@ -101,11 +101,13 @@ def require_convergence(losses: Sequence[float], session: Session, source: Model
 def dropped_if_diverged(
     stage: StageName, state: TrainState, events: RunEvents, end_stage: Callable[[str], None]
 ) -> Iterator[None]:
-    """End a refit that diverges with the model from before it, which is as good as it was.
+    """End a stage of fine-tuning that diverges with the best model so far, which is as good as it was.
+
+    The learning rate of these stages is autofit's own: the user has nothing to correct.
 
     Args:
         stage: the stage that trains.
-        state: gets the weights from before.
+        state: gets the best weights so far.
         events: tells the user.
         end_stage: called with how it has diverged.
 
@@ -115,10 +117,11 @@ def dropped_if_diverged(
     try:
         yield
     except DivergedError as error:
-        if stage != "refit":
+        if stage not in FINE_TUNING:
             raise
         state.show_best()
-        events.message(f"fine-tuning on all images has diverged ({error.why}): the model from before is kept")
+        on_all = " on all images" if stage == "refit" else ""
+        events.message(f"fine-tuning{on_all} has diverged ({error.why}): the best model from before is kept")
         end_stage(error.why)
 
 

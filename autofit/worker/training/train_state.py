@@ -85,7 +85,7 @@ class TrainingProgress(Record):
         Args:
             record: the record of the stage; by default one of a stage that was trained by epochs.
             cut_short: how far a stage trained by epochs came, if it did not come to its end.
-            diverged: how a refit has diverged, if it has.
+            diverged: how a stage of fine-tuning has diverged, if it has.
         """
         epochs = self.epoch - self.first_epoch
         by_epochs = StageRecord(

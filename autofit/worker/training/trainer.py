@@ -122,7 +122,7 @@ class Trainer:
         return is_inside or (self._progress.epoch < self._plan.epochs and not self._progress.stopped)
 
     def _end_stage(self, diverged: str = "") -> None:
-        """Record the stage as finished if it has epochs left: there is no time for them, or a refit has `diverged`."""
+        """Record the stage as finished if it has epochs left: there is no time for them, or it has `diverged`."""
         if self._has_epochs_left():
             why = {"cut_short": self._progress.epochs_done(self._plan.epochs), "diverged": diverged}
             self._progress = self._progress.moved(stopped=True, position=0, step=0).after_stage(None, **why)
