@@ -8,9 +8,9 @@ import os
 import re
 from collections import Counter
 
-from autofit.dataset.flat_images import give_table
+from autofit.dataset.flat_images import TEXT_NAMES, give_table
 from autofit.dataset.inside import NUMBERS, Inside, peek, shown
-from autofit.dataset.side_folders import IMAGE_NAMES, TEXT_NAMES, are_masks_of, describes_images, may_hold_masks
+from autofit.dataset.side_folders import IMAGE_NAMES, are_masks_of, describes_images, may_hold_masks
 from autofit.dataset.split_words import roles_of, split_name
 from autofit.errors import UserError
 from autofit.printable import printable

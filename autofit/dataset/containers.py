@@ -7,7 +7,10 @@ from collections.abc import Sequence
 from typing import Final
 
 _UNPACK: Final = "is an archive: unpack it and give the folder"
-_ARRAYS: Final = "is a file of arrays: load its images and labels, and give autofit.run(images, labels)"
+_ARRAYS: Final = (
+    "is a file of arrays: load its images and labels, and give autofit.run(images, labels), or autofit.run(paths, "
+    "labels) if it holds labels alone"
+)
 _DESCRIBES: Final = (
     "describes images and lists none: give their folder with one subfolder a class, or a CSV file with the columns "
     "path,label"

@@ -19,7 +19,15 @@ GIVE_TABLE = "give a CSV file with the columns path,label"
 SHOWN_TABLES = 2
 ARCHIVES = frozenset(f".{suffix}" for suffix in containers.ARCHIVES)
 
-_TABLES = (".csv", ".tsv", ".jsonl", ".ndjson")
+TEXT_NAMES = frozenset(
+    {"annotations", "annotation", "labels", "xmls", "xml", "json", "meta", "metadata", "bboxes", "imagesets"}
+)
+"""The names of folders with text, such as annotations."""
+
+_BESIDE_IMAGES = TEXT_NAMES | {"devkit"}
+"""The names of folders in which the table of the images beside them may lie."""
+
+_TABLES = (".csv", ".tsv", ".jsonl", ".ndjson", ".mat")
 _SUFFIX = "(jpe?g|png|bmp|gif|webp|tiff?)"
 _IMAGE = re.compile(rf"\.{_SUFFIX}$", re.IGNORECASE)
 _LISTING = {
@@ -50,9 +58,19 @@ SHOWN_CLASSES = 4
 
 
 def tables_in(*folders: str) -> str:
-    """The tables in these folders that may hold the classes, such as `a/train.csv or a/labels.csv`; empty for none."""
-    tables = [printable(path) for folder in dict.fromkeys(folders) for path in _tables(folder)]
-    return " or ".join(tables[:SHOWN_TABLES])
+    """The tables in these folders that may hold the classes, such as `a/train.csv or a/labels.csv`; empty for none.
+
+    If there are none, those in folders of annotations beside the images.
+    """
+    places = list(dict.fromkeys(folders))
+    tables = [path for folder in places for path in _tables(folder)]
+    if not tables:
+        tables = [path for folder in places for beside in _beside_images(folder) for path in _tables(beside)]
+    return " or ".join(printable(path) for path in tables[:SHOWN_TABLES])
+
+
+def _beside_images(folder: str) -> list[str]:
+    return [os.path.join(folder, name) for name in _names(folder) if name.lower() in _BESIDE_IMAGES]  # noqa: PTH118
 
 
 def _tables(folder: str) -> list[str]:
@@ -120,18 +138,18 @@ def no_class_folders(folder: str, kinds: Mapping[str, int]) -> UserError:
         kinds: the number of the files in it by kind.
     """
     count = sum(kinds.values())
-    held = f"{count} files lie in it directly: {kinds_text(kinds)}" if count else "it is empty"
+    files = f"{count} files lie in it directly: {kinds_text(kinds)}" if count else "it is empty"
     above, name = os.path.split(folder)
-    tables = tables_in(folder, *([above] if _PART_OF_SET.search(name) else [])) if count else ""
+    held = contained(folder) if count else ""
+    tables = tables_in(folder, *([above] if _PART_OF_SET.search(name) else [])) if count and not held else ""
     is_packed = count and all(kind in ARCHIVES for kind in kinds)
-    instead = "unpack the archives, and " if is_packed else f"give their table, perhaps {tables}, or " if tables else ""
-    held_arrays = contained(folder)
-    if count and held_arrays and not (instead or is_packed):
-        instead = f"{held_arrays}, or "
+    instead = f"{held}, or " if held else f"give their table, perhaps {tables}, or " if tables else ""
+    if is_packed:
+        instead = "unpack the archives, and "
     if any("\\" in each for each in _names(folder)[:LOOKED_AT_NAMES]):
         instead = "the names of files hold folders of Windows: unpack the archive with another program, and "
     return UserError(
-        f"{printable(folder)} has no subfolders ({held}): {instead}give a folder with one subfolder of images a class"
+        f"{printable(folder)} has no subfolders ({files}): {instead}give a folder with one subfolder of images a class"
         f"{'' if tables else _by_names(folder)}"
     )
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 import re
 
+from autofit.dataset.flat_images import TEXT_NAMES
 from autofit.dataset.folder import is_image, visible
 from autofit.dataset.inside import look
 
@@ -14,11 +15,6 @@ IMAGE_NAMES = frozenset({"images", "image", "imgs", "img", "jpegimages", "photos
 _ORIGINAL_NAMES = frozenset(
     {"original", "originals", "originalimages", "input", "inputs", "raw", "rgb", "scans", "slices"}
 )
-TEXT_NAMES = frozenset(
-    {"annotations", "annotation", "labels", "xmls", "xml", "json", "meta", "metadata", "bboxes", "imagesets"}
-)
-"""The names of folders with text, such as annotations."""
-
 _MASK_NAMES = frozenset(
     {
         *("masks", "mask", "trimaps", "segmentation", "segmentations", "segmentationclass", "segmentationobject"),

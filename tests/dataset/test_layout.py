@@ -237,6 +237,9 @@ FLAT = [
         r"give the table .*/train/_classes\.csv, with test=.*/test/_c",
     ),
     (["train", "test"], "", "give a CSV file with the columns path,label, or put the images of each class in a folder"),
+    (["train2017", "val2017"], "annotations/list.csv", r"no class folders: give the table .*/annotations/list\.csv$"),
+    (["cars_train", "cars_test"], "devkit/annos.mat", r"no class folders: give the table .*/devkit/annos\.mat$"),
+    (["jpg"], "imagelabels.mat", r"only one class, 'jpg': .*, or the table of their classes, perhaps .*labels\.mat$"),
     (["images", "annotations!"], "annotations/list.csv", r"no classes: give the table .*/annotations/list\.csv"),
     (
         ["img_align"],
