@@ -5,7 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from autofit.process.monitor import WorkerExit
+from autofit.protocol.messages import Phase
 from autofit.runs.retry_policy import AttemptSummary, Sizes
+
+BUILDING = frozenset({Phase.START, Phase.WEIGHTS, Phase.BUILD})
+"""The phases in which a worker's network is not yet built."""
 
 
 def summarize(worker_exit: WorkerExit, sizes: Sizes, *, committed: bool) -> AttemptSummary:
@@ -23,6 +27,7 @@ def summarize(worker_exit: WorkerExit, sizes: Sizes, *, committed: bool) -> Atte
         reported=_would_come_again(worker_exit),
         short_lived=_is_short_lived(worker_exit),
         most_segments=max((event.most_segments or 0 for event in worker_exit.events), default=0),
+        was_building=worker_exit.last is not None and worker_exit.last.phase in BUILDING,
     )
 
 

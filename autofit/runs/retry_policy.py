@@ -17,6 +17,9 @@ MOST_ATTEMPTS_WITHOUT_PROGRESS = 3
 """The most attempts in a row without progress. Attempts that ran out of memory do not count here: each is followed by a
 smaller one, down to one image at a time."""
 
+MOST_WHILE_BUILDING = 2
+"""The most attempts in a row that run out of memory while the network is built: the first may be due to others."""
+
 NO_BACKWARD_PASS = advice("head")
 """The advice for a frozen backbone."""
 
@@ -46,6 +49,7 @@ class AttemptSummary:
         reported: whether the reason is known and would occur again: a Python exception, or a GPU that does not answer.
         short_lived: whether it trained for less time than its start took.
         most_segments: the largest number of segments into which its network can be cut; 1 if it cannot, 0 if unknown.
+        was_building: whether its network was not yet built when it ended.
     """
 
     diagnosis: ExitDiagnosis
@@ -54,6 +58,7 @@ class AttemptSummary:
     reported: bool
     short_lived: bool
     most_segments: int = 0
+    was_building: bool = False
 
 
 def next_sizes(
@@ -79,6 +84,8 @@ def next_sizes(
     last = past[-1]
     _raise_if_final(last.diagnosis.verdict, last.diagnosis.cause, reported=last.reported)
     stalled = _stalled(past)
+    if fits_now is None:
+        _raise_if_not_even_built(stalled)
     _raise_if_ambiguous_to_the_last(stalled)
     if _has_nothing_fit(stalled):
         if saving is None or last.diagnosis.is_limited:
@@ -103,6 +110,16 @@ def _raise_if_final(verdict: Verdict, cause: str, *, reported: bool) -> None:
 def _stalled(past: Sequence[AttemptSummary]) -> list[AttemptSummary]:
     """The attempts since the last progress, the latest first."""
     return list(takewhile(lambda attempt: not attempt.progressed, reversed(past)))
+
+
+def _raise_if_not_even_built(stalled: Sequence[AttemptSummary]) -> None:
+    """Raise if the device's memory ran out twice in a row while the network was built: fewer images take no less."""
+    out = takewhile(lambda one: one.was_building and one.diagnosis.verdict is Verdict.DEVICE_OOM, stalled)
+    diagnoses = [one.diagnosis for one in out]
+    if len(diagnoses) < MOST_WHILE_BUILDING:
+        return
+    helps = "" if diagnoses[0].is_limited else ": take a smaller backbone or more memory"
+    raise DoesNotFitError(f"the network itself does not fit, without any image ({diagnoses[0].cause}){helps}")
 
 
 def _raise_if_ambiguous_to_the_last(stalled: Sequence[AttemptSummary]) -> None:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -16,6 +17,8 @@ import numpy as np
 import pytest
 
 import autofit
+from autofit.errors import DoesNotFitError
+from autofit.storage.run_directory import RunDirectory
 from autofit.worker.runtime.tf_settings import AFTER_IMPORT_BYTES
 from tests.support.drawn import draw_tinted
 from tests.support.paths import CHILDREN
@@ -139,6 +142,18 @@ def test_a_network_that_cannot_be_cut_goes_on_with_its_weights_updated_in_turn(
     result = train(photos, tmp_path / "a", memory_limit=outside_bytes + BRANCHED_BYTES, **given)
     assert [attempt.segments for attempt in result.attempts] == [0, 0, 1]
     assert "weights updated one after another" in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_network_whose_weights_do_not_fit_is_not_tried_with_fewer_images(
+    photos: Path, outside_bytes: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each of seven sizes and two rungs would cost a start, and then the advice be to take smaller images."""
+    monkeypatch.chdir(CHILDREN)
+    given = {"model": "survivor_network:branched_network", "memory_limit": outside_bytes + ALLOCATOR_BYTES["head"]}
+    with pytest.raises(DoesNotFitError, match="the network itself does not fit, without any image") as refusal:
+        train(photos, tmp_path, **given)
+    assert len(list(RunDirectory(tmp_path).attempts())) == 2
+    assert re.search(r"OOM when allocating tensor with shape\[[0-9,]+\] and type float\): take a", str(refusal.value))
 
 
 @pytest.mark.forked_workers

@@ -107,6 +107,13 @@ def test_it_is_known_into_how_many_segments_the_network_can_be_cut() -> None:
     assert summarize(worker_exit(), SIZES, committed=False).most_segments == 0
 
 
+@pytest.mark.parametrize("phase", list(Phase))
+def test_it_is_known_whether_the_network_was_built(phase: Phase) -> None:
+    """A step that does not fit would end the run, or a network that does not be tried with fewer and fewer images."""
+    summary = summarize(worker_exit(last=Progress(time=0.0, phase=phase)), SIZES, committed=False)
+    assert summary.was_building is (phase in {Phase.START, Phase.WEIGHTS, Phase.BUILD})
+
+
 @pytest.mark.parametrize("may_pass", [None, True, False])
 @pytest.mark.parametrize("is_told", [True, False])
 def test_an_error_of_the_gpu_comes_again_or_passes_by_what_it_is(*, may_pass: bool | None, is_told: bool) -> None:

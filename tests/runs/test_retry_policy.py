@@ -37,8 +37,10 @@ def attempted(
     ambiguous: bool = False,
     short_lived: bool = True,
     cause: str = "because",
+    was_building: bool = False,
 ) -> AttemptSummary:
-    return AttemptSummary(ExitDiagnosis(verdict, cause, ambiguous), sizes, progressed, reported, short_lived)
+    diagnosis = ExitDiagnosis(verdict, cause, ambiguous)
+    return AttemptSummary(diagnosis, sizes, progressed, reported, short_lived, was_building=was_building)
 
 
 def sizes_after(*past: AttemptSummary) -> Sizes:
@@ -119,6 +121,19 @@ def test_a_slow_leak_does_not_wear_the_micro_batch_down() -> None:
     """A callback that leaks would bring a run of days down to one image at a time, though a fresh start cures it."""
     leaking = attempted(Verdict.YIELDED, replace(SIZES, buffer_bytes=20 * KB), progressed=True, short_lived=False)
     assert sizes_after(*[leaking] * 50) == leaking.sizes
+
+
+def test_a_network_that_cannot_even_be_built_is_not_tried_with_fewer_images() -> None:
+    """Each size down to one and each rung would cost a start of TensorFlow, and then smaller images be advised."""
+    built, building = attempted(Verdict.DEVICE_OOM), attempted(Verdict.DEVICE_OOM, was_building=True)
+    assert sizes_after(building) == with_micro(4)  # another program may have had the memory
+    assert sizes_after(building, built) == sizes_after(built, building) == with_micro(4)
+    assert sizes_after(replace(building, progressed=True), building) == with_micro(4)
+    assert next_sizes([building, building], BATCH_BYTES, fits_now=3) == with_micro(3)
+    hosts = attempted(Verdict.HOST_OOM, was_building=True)  # images that are decoded meanwhile take some of that
+    assert sizes_after(hosts, hosts) == Sizes(micro_batch_size=4, buffer_bytes=32 * KB)
+    with pytest.raises(DoesNotFitError, match=r"does not fit, without any image \(because\): take a smaller backbone"):
+        sizes_after(building, building)
 
 
 FINAL = {

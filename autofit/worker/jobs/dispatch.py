@@ -17,7 +17,13 @@ from autofit.storage.system_errors import OF_STORAGE, described
 from autofit.worker.jobs.startup import LoadPayload
 from autofit.worker.runtime import tf_settings
 from autofit.worker.runtime.control_pipe import Requests
-from autofit.worker.runtime.exceptions import OutOfDeviceMemoryError, StopRequested, TornUpdateError, first_line
+from autofit.worker.runtime.exceptions import (
+    OutOfDeviceMemoryError,
+    StopRequested,
+    TornUpdateError,
+    first_line,
+    without_placement,
+)
 from autofit.worker.runtime.heartbeat import Heartbeat
 
 
@@ -131,7 +137,10 @@ def _verdict_of(error: BaseException) -> tuple[Verdict, str]:
         return Verdict.DEVICE_OOM, text
     if isinstance(error, MemoryError):
         return Verdict.HOST_OOM, f"MemoryError: {text}"
-    return (Verdict.DEVICE_OOM if _is_device_oom(error) else Verdict.CRASHED), f"{name}: {text}"
+    is_oom = _is_device_oom(error)
+    return (
+        (Verdict.DEVICE_OOM, f"{name}: {without_placement(text)}") if is_oom else (Verdict.CRASHED, f"{name}: {text}")
+    )
 
 
 def _refusal(error: BaseException) -> str | None:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import Literal
 
 from autofit.errors import UserError
+
+_PLACEMENT = re.compile(r"\{\{function_node [^}]*\}\} ?| on /job:\S+| by allocator \S+| \[Op:\w+\]( name:.*)?")
+"""What TensorFlow adds to the message of an out-of-memory about where an operation runs."""
 
 
 class StopRequested(Exception):  # noqa: N818 - no error: the worker was asked to stop
@@ -41,3 +45,8 @@ def first_line(error: BaseException) -> str:
     if lines and lines[0].strip() == "Graph execution error:":
         lines = [line for line in lines[1:] if not line.startswith((" ", "\t", "Detected at node", "<stack"))] or lines
     return lines[0].strip() if lines else type(error).__name__
+
+
+def without_placement(message: str) -> str:
+    """The message of an out-of-memory without where the operation runs: with what was too large."""
+    return _PLACEMENT.sub("", message).strip()
