@@ -94,10 +94,15 @@ def next_rung(goal: Goal, tried: Sequence[RungRecord]) -> Rung | None:
     most_before = max((record.largest_feasible_batch for record in before), default=0)
     largest = last.largest_feasible_batch
     if not max(largest, most_before):
-        return rung
+        return None if cannot_be_built(last.trials) else rung
     if largest >= goal.wanted or (before and (largest <= most_before or goal.until_it_fits)):
         return None
     return rung if goal.shapes_result or last.recommended_batch >= largest else None
+
+
+def cannot_be_built(trials: Sequence[Trial]) -> bool:
+    """Whether the device's memory ran out in each trial before the network was built: no rung changes that."""
+    return bool(trials) and all(trial.was_building and trial.verdict is Verdict.DEVICE_OOM for trial in trials)
 
 
 def _next_above(goal: Goal, tried: Sequence[RungRecord]) -> Rung | None:

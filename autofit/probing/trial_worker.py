@@ -11,7 +11,7 @@ from autofit.errors import AutofitError, InterruptedRunError, StorageError, Trai
 from autofit.probing.evidence import FAILURES
 from autofit.process.monitor import MonitoredWorker, WorkerExit
 from autofit.protocol.job import Event
-from autofit.protocol.messages import Request, Trial, Verdict
+from autofit.protocol.messages import BUILDING, Request, Trial, Verdict
 
 T = TypeVar("T")
 
@@ -59,7 +59,9 @@ def trial_of_exit(size: int, worker_exit: WorkerExit | None) -> Trial:
         AutofitError: the exit says nothing about the size; see `error_of_exit`.
     """
     if worker_exit is not None and worker_exit.diagnosis.verdict in FAILURES:
-        return Trial(batch_size=size, verdict=worker_exit.diagnosis.verdict, cause=worker_exit.diagnosis.cause)
+        diagnosis, last = worker_exit.diagnosis, worker_exit.last
+        was_building = last is not None and last.phase in BUILDING
+        return Trial(batch_size=size, verdict=diagnosis.verdict, was_building=was_building, cause=diagnosis.cause)
     raise error_of_exit(worker_exit)
 
 

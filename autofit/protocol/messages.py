@@ -50,6 +50,9 @@ class Phase(StrEnum):
     PREDICT = "predict"
 
 
+BUILDING: Final = frozenset({Phase.START, Phase.WEIGHTS, Phase.BUILD})
+"""The phases in which a worker's network is not yet built."""
+
 StageName = Literal["training", "head", "views", "fine-tune", "refit"]
 """The stages of a training: `training` alone, or `head` and perhaps others after it. `views` solves the head again, on
 augmented views; `refit` repeats the fine-tuning, on training and validation images together."""
@@ -241,6 +244,7 @@ class Trial(Record):
         fresh: whether it was the first trial of its worker, so that no earlier trial has influenced it. Inline workers
             share a process, which earlier ones may still have influenced.
         saved: whether it comes from a saved profile and was not run now.
+        was_building: whether it ended before its worker had built the network, which takes no less for a smaller size.
         cause: why it did not fit.
     """
 
@@ -263,6 +267,7 @@ class Trial(Record):
     worker_stays: bool = False
     fresh: bool = False
     saved: bool = False
+    was_building: bool = False
     cause: str = ""
 
     @property

@@ -5,11 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from autofit.process.monitor import WorkerExit
-from autofit.protocol.messages import Phase
+from autofit.protocol.messages import BUILDING
 from autofit.runs.retry_policy import AttemptSummary, Sizes
-
-BUILDING = frozenset({Phase.START, Phase.WEIGHTS, Phase.BUILD})
-"""The phases in which a worker's network is not yet built."""
 
 
 def summarize(worker_exit: WorkerExit, sizes: Sizes, *, committed: bool) -> AttemptSummary:

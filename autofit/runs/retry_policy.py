@@ -11,7 +11,7 @@ from autofit.config.rungs import KEPT, Rung
 from autofit.errors import DoesNotFitError, InterruptedRunError, StorageError, TrainingFailedError, UserError
 from autofit.process.exit_classifier import ExitDiagnosis
 from autofit.protocol.messages import OUT_OF_MEMORY, Verdict
-from autofit.runs.what_would_help import advice, tried_words
+from autofit.runs.what_would_help import FOR_WEIGHTS, advice, tried_words
 
 MOST_ATTEMPTS_WITHOUT_PROGRESS = 3
 """The most attempts in a row without progress. Attempts that ran out of memory do not count here: each is followed by a
@@ -118,7 +118,7 @@ def _raise_if_not_even_built(stalled: Sequence[AttemptSummary]) -> None:
     diagnoses = [one.diagnosis for one in out]
     if len(diagnoses) < MOST_WHILE_BUILDING:
         return
-    helps = "" if diagnoses[0].is_limited else ": take a smaller backbone or more memory"
+    helps = "" if diagnoses[0].is_limited else f": {FOR_WEIGHTS}"
     raise DoesNotFitError(f"the network itself does not fit, without any image ({diagnoses[0].cause}){helps}")
 
 

@@ -9,11 +9,15 @@ from autofit.config.half_precision import saving_precision
 from autofit.config.options import Options
 from autofit.config.precisions import Precision
 from autofit.config.rungs import IN_TURN, KEPT, Rung
+from autofit.probing.ladder import cannot_be_built
 from autofit.probing.records import ProbeReport, Workload
 from autofit.protocol.messages import FINE_TUNING, StageName
 
 Trains = Literal["head", "all", "above a cut"]
 """What trains: only the head, on a frozen backbone; all layers from the beginning; or the layers above a cut."""
+
+WEIGHTS_ALONE, FOR_WEIGHTS = "its weights alone do not fit", "take a smaller backbone or more memory"
+"""What is said, and what would help, if memory runs out while the network is built."""
 
 FEWER: dict[Trains, str] = {
     "head": "",
@@ -48,6 +52,8 @@ def advice(trains: Trains, *, may_recompute: bool = False, precision: Precision 
 
 def advice_after(report: ProbeReport, trains: Trains | None = None) -> str:
     """The advice after a probe found that nothing fits; `trains` is given if it is not that of the workload."""
+    if cannot_be_built(report.trials):
+        return f"{WEIGHTS_ALONE}, {FOR_WEIGHTS}"
     work = report.workload
     return advice(
         trains or ("all" if work.trainable == "all" else "head"),

@@ -82,6 +82,16 @@ def test_an_update_in_turn_is_tried_only_where_nothing_fits() -> None:
     assert next_rung(goal(may_climb=False), [nothing]) is None
 
 
+def test_no_rung_is_tried_for_a_network_that_cannot_be_built() -> None:
+    """Each rung would cost two starts of TensorFlow, which both end where the first did."""
+    building = Trial(batch_size=1, verdict=Verdict.DEVICE_OOM, was_building=True)
+    stepped = building.model_copy(update={"was_building": False})
+    killed = building.model_copy(update={"verdict": Verdict.HOST_OOM})
+    for trials, is_climbed in (([building] * 2, False), ([building, stepped], True), ([killed], True), ([], True)):
+        nothing = found(KEPT, 0).model_copy(update={"trials": trials})
+        assert (next_rung(goal(), [nothing]) is not None) is is_climbed
+
+
 def test_speed_that_has_ended_to_rise_is_no_reason_to_climb() -> None:
     """A pretrained network that trains as fast with 8 images at once as with 16 would be probed twice for nothing."""
     pretrained = goal(weights="imagenet")

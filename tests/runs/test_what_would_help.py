@@ -72,3 +72,12 @@ def test_the_ladder_is_advised_only_where_it_was_not_tried() -> None:
     assert "recompute 'auto'" in advice_after(report)
     on_request = work.model_copy(update={"segments": 8})
     assert "recompute" not in advice_after(report.model_copy(update={"workload": on_request}))
+
+
+def test_smaller_images_are_not_advised_where_the_weights_alone_do_not_fit() -> None:
+    """A user would halve the size of the images three times before the network."""
+    building = Trial(batch_size=1, verdict=Verdict.DEVICE_OOM, was_building=True)
+    report = make_probe_report(0, 0).model_copy(update={"trials": [building, building]})
+    assert advice_after(report) == "its weights alone do not fit, take a smaller backbone or more memory"
+    stepped = report.model_copy(update={"trials": [building, building.model_copy(update={"was_building": False})]})
+    assert "a smaller image size" in advice_after(stepped)
