@@ -30,6 +30,8 @@ from tests.support.waiting import comes_true
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 PATIENCE_SECONDS = 600.0
+MOST_STARTS = 3
+"""A run is started at most so many times for each moment."""
 LATEST_SECONDS = 1.5
 """How much later than a moment a kill may come."""
 
@@ -109,7 +111,7 @@ class Killer:
     def drive(self, first: list[str]) -> None:
         """Run to the end; where the command is gone, or gave up, resume the run."""
         arguments, log = first, self.run_dir.with_name("killed.log")
-        while True:
+        for _ in range(MOST_STARTS * len(MOMENTS)):
             with started(arguments, log) as process:
                 while self.left and comes_true(lambda: MOMENTS[self.left[0]](self.run_dir), process, PATIENCE_SECONDS):
                     del self.left[0]
@@ -126,6 +128,7 @@ class Killer:
                 return
             assert code in {4, -9}, log.read_text()[-3000:]
             arguments = forking(autofit_command("resume", self.run_dir))
+        raise AssertionError(f"no resume has ended the run: {log.read_text()[-3000:]}")
 
 
 def test_kills_within_and_between_stages_change_nothing(

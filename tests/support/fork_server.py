@@ -176,6 +176,14 @@ def forked_by(parent: int) -> list[psutil.Process]:
     return found
 
 
+def forks_workers(process: psutil.Process) -> bool:
+    """Whether this is such a process: a child of the command that needed it first, and used by all others."""
+    try:
+        return __file__ in process.cmdline()
+    except psutil.Error:
+        return False
+
+
 def _program_of(command: Sequence[str]) -> str | None:
     """Which program the command starts, if a fork does the same."""
     program = next((name for name, prefix in PROGRAMS.items() if tuple(command[: len(prefix)]) == prefix), None)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psutil
 
-from tests.support.fork_server import forked_by
+from tests.support.fork_server import forked_by, forks_workers
 from tests.support.paths import CHILDREN, child_environment
 
 FORKING = str(CHILDREN / "forking.py")
@@ -41,10 +41,11 @@ def workers_of(process: subprocess.Popen[str] | subprocess.Popen[bytes]) -> list
 
 
 def kill_with_children(process: subprocess.Popen[str] | subprocess.Popen[bytes]) -> None:
-    """`kill -9` a command and its children, and wait until all are gone."""
+    """`kill -9` a command and its children, and wait until all are gone; what forks the session's workers lives on."""
     with contextlib.suppress(psutil.NoSuchProcess):
         parent = psutil.Process(process.pid)
-        family = [parent, *parent.children(), *forked_by(process.pid)]
+        children = [child for child in parent.children() if not forks_workers(child)]
+        family = [parent, *children, *forked_by(process.pid)]
         for one in family:
             with contextlib.suppress(psutil.NoSuchProcess):
                 one.kill()
