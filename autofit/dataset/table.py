@@ -84,16 +84,10 @@ def write_rows(path: Path, columns: Sequence[str], rows: Iterable[Sequence[str |
 
 
 def csv_line(cells: Sequence[str]) -> str:
-    """A line, without its line end, for a table that other programs read; only cells that need it are quoted.
-
-    If one has a carriage return, all are: before Python 3.13 `csv` does not quote it, and a reader would end the line.
-    """
+    """A line, without its line end, for a table that other programs read; only cells that need it are quoted."""
     stream = io.StringIO()
-    if any("\r" in cell for cell in cells):
-        csv.writer(stream, quoting=csv.QUOTE_ALL, lineterminator="").writerow(cells)
-    else:
-        csv.writer(stream, lineterminator="").writerow(cells)
-    return stream.getvalue()
+    csv.writer(stream, lineterminator="\r\n").writerow(cells)  # before Python 3.13 only marks of the end are quoted
+    return stream.getvalue().removesuffix("\r\n")
 
 
 def readable(text: str) -> str:

@@ -45,6 +45,20 @@ def test_the_file_grows_under_another_name_and_is_whole_under_its_own(tmp_path: 
     assert (file.summary.images, file.summary.unreadable, file.summary.by_class) == (5, 2, {"dog": 3})
 
 
+@pytest.mark.parametrize("mark", ["\n", "\r", '"', ","])
+def test_names_with_marks_of_csv_come_through(tmp_path: Path, mark: str) -> None:
+    """A line break without quotes would begin another row, and every reader would refuse the file."""
+    names = [f"a{mark}b", "dog"]
+    path = f"photos{mark}/1.jpg"
+    with CsvFile(tmp_path / "all.csv") as file:
+        file.add(Predictions.of(np.array([[0.75, 0.25]], np.float32), names, [path], []))
+    with (tmp_path / "all.csv").open(encoding="utf-8", newline="") as stream:
+        assert list(csv.reader(stream)) == [
+            ["path", "label", "confidence", *names],
+            [path, names[0], "0.75", "0.75", "0.25"],
+        ]
+
+
 def test_an_error_leaves_what_was_there(tmp_path: Path) -> None:
     """A table of yesterday would be lost to an attempt that failed."""
     target = tmp_path / "all.csv"
