@@ -28,8 +28,8 @@ class ClassFigures(Record):
         predicted: for how many images of any class the model predicted this class.
         precision: the share of these that are of this class; None if there are none.
         recall: the share of the class's images for which it was predicted; None if there are none.
-        f1: the harmonic mean of precision and recall; None if one of them is None or 0 (van Rijsbergen, Information
-            Retrieval, 1979).
+        f1: the harmonic mean of precision and recall (van Rijsbergen, Information Retrieval, 1979), 0 without a right
+            one; None if the class has no images and was never predicted.
     """
 
     name: str
@@ -173,7 +173,7 @@ def figures_of_class(name: str, images: int, predicted: int, right: int) -> Clas
     """The figures of a class by its counts: its images, how often it was predicted, and how often rightly."""
     precision = right / predicted if predicted else None
     recall = right / images if images else None
-    f1 = 2 * precision * recall / (precision + recall) if precision and recall else None
+    f1 = 2 * right / (images + predicted) if images + predicted else None  # the same, where both are defined
     return ClassFigures(name=name, images=images, predicted=predicted, precision=precision, recall=recall, f1=f1)
 
 
