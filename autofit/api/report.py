@@ -16,6 +16,7 @@ from autofit.report.run_page import run_page
 from autofit.report.run_sections import sample_images
 from autofit.report.run_text import report_command
 from autofit.runs.memory_history import memory_history
+from autofit.runs.model_worker import output_kind
 from autofit.storage.run_directory import RunDirectory, writing_in
 from autofit.storage.safe_files import write_atomically
 from autofit.storage.system_errors import naming_system_errors
@@ -44,6 +45,7 @@ def write_page(files: RunDirectory, result: Result) -> None:
         StorageError: it cannot be written.
     """
     shown: dict[str, Any] = {"run": result.run_record, "memory": memory_history(files, result.record)}
+    shown["outputs"] = output_kind(files.model)
     with contextlib.suppress(UserError):  # there is no list of the images
         shown["samples"] = sample_images(result.images)
     with contextlib.suppress(UserError):  # there are no predictions

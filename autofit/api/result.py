@@ -20,6 +20,7 @@ from autofit.protocol.messages import BadImage, OomEvent
 from autofit.report.progress import showing
 from autofit.report.run_text import resume_command, run_summary
 from autofit.report.views import ProgressView
+from autofit.runs.model_worker import output_kind
 from autofit.runs.result_record import AttemptRecord, ResultRecord
 from autofit.runs.run_record import RunRecord
 from autofit.runs.warm_model import WARM
@@ -122,7 +123,11 @@ class Result(ResultFigures):
     def summary(self) -> str:
         """The run as text, as the command line shows it at the end."""
         return run_summary(
-            self.record, labels=self.labels, model_path=shown_path(self.model_path), other_backend=other_backend()
+            self.record,
+            labels=self.labels,
+            model_path=shown_path(self.model_path),
+            outputs=output_kind(self.model_path),
+            other_backend=other_backend(),
         )
 
     def predict(self, images: Any, *, views: int = 1, view: ProgressView | None = None) -> Predictions:

@@ -6,11 +6,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from autofit.protocol.messages import Verdict
+from autofit.protocol.model_jobs import OutputKind
 from autofit.report import plots
 from autofit.report.classification_text import class_table, confused_list, confusion_table, pictures
 from autofit.report.data_page import data_findings_section
 from autofit.report.drawing import drawings_or_reason, svg
 from autofit.report.markup import Html, bullets, command_line, document, element, escaped, join, section, table
+from autofit.report.model_usage import usage_code, usage_words
 from autofit.report.repeated_run import repeated_run
 from autofit.report.run_sections import (
     SampleImage,
@@ -27,8 +29,6 @@ from autofit.report.run_text import (
     page_headline,
     resume_command,
     stage_lines,
-    usage_code,
-    usage_words,
 )
 from autofit.report.stage_words import epoch_in_stage
 from autofit.report.thumbnails import thumbnail_uri
@@ -44,11 +44,12 @@ MOST_CLASSES_IN_A_TABLE = 20
 WORST_IMAGES = 12
 
 
-def run_page(
+def run_page(  # noqa: PLR0913 - what a page shows, by name
     result: ResultRecord,
     *,
     labels: Sequence[str],
     model_path: Path,
+    outputs: OutputKind = "probabilities",
     predicted: PredictedImages | None = None,
     by_label: Sequence[ClassFigures] = (),
     run: RunRecord | None = None,
@@ -61,6 +62,7 @@ def run_page(
         result: the content of `result.json`.
         labels: the class names, in the order of the model's outputs.
         model_path: the path of `model.keras` in the run directory.
+        outputs: what the saved model gives.
         predicted: the predictions of the best epoch's model for the validation images, if they were kept.
         by_label: for a multi-label model the figures of each label on the validation images, if they are known.
         run: the content of `run.json`.
@@ -80,7 +82,7 @@ def run_page(
             *(_judged(predicted, result) if predicted else []),
             *([section("Label by label", class_table(by_label))] if by_label else []),
             section("What happened", bullets([*stage_lines(result), *_incidents(result)])),
-            *([_to_use(result, labels, model_path)] if completed else []),
+            *([_to_use(result, labels, model_path, outputs)] if completed else []),
             *([section("What was run", what_was_run(run, result))] if run else []),
             *([_to_run_again(run, model_path.parent, is_completed=completed)] if run else []),
             section("Some of the images", samples_section(samples, thumbnail_uri)),
@@ -143,9 +145,9 @@ def _sentence(cause: str) -> str:
     return f"{cause[:1] if is_option else cause[:1].upper()}{cause[1:].removesuffix('.')}."
 
 
-def _to_use(result: ResultRecord, labels: Sequence[str], model_path: Path) -> Html:
+def _to_use(result: ResultRecord, labels: Sequence[str], model_path: Path, outputs: OutputKind) -> Html:
     code = element("pre", join(escaped(line) for line in usage_code(model_path)))
-    return section("To use the model", join([code, element("p", escaped(usage_words(labels, result)))]))
+    return section("To use the model", join([code, element("p", escaped(usage_words(labels, result, outputs)))]))
 
 
 def _to_run_again(run: RunRecord, run_dir: Path, *, is_completed: bool) -> Html:

@@ -6,10 +6,11 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from autofit.config.multi_label_figures import MEAN_AVERAGE_PRECISION
 from autofit.config.standard_error import standard_error
 from autofit.printable import printable
 from autofit.protocol.messages import FINE_TUNING, OUT_OF_MEMORY, BadImage, OomEvent, Verdict
+from autofit.protocol.model_jobs import OutputKind
+from autofit.report.model_usage import usage_code, usage_words
 from autofit.report.stage_words import best_words, done_words, trained_words
 from autofit.report.width import columns, wrapped
 from autofit.report.words import attempt_words, count_of, duration_words, metric_words, oom_position
@@ -17,7 +18,6 @@ from autofit.runs.history import VALIDATION_ACCURACY, best_epoch, best_figures, 
 from autofit.runs.result_record import ResultRecord, RunTimeSpent
 
 SHOWN_EVENTS = 3
-SHOWN_LABELS = 6
 LEAST_SHOWN_SECONDS = 0.05
 
 
@@ -27,6 +27,7 @@ def run_summary(
     labels: Sequence[str],
     model_path: Path,
     images_per_second: float | None = None,
+    outputs: OutputKind = "probabilities",
     other_backend: str = "",
 ) -> str:
     """A short summary of a run: what happened, where the model is and what to do next.
@@ -36,6 +37,7 @@ def run_summary(
         labels: the class names, in the order of the model's outputs.
         model_path: the path of `model.keras` in the run directory.
         images_per_second: training speed, if it is known.
+        outputs: what the saved model gives.
         other_backend: the setting that gives Keras another backend than TensorFlow in the user's programs, if any.
     """
     opening = [headline(result, images_per_second), *best_line(result), *test_line(result), *time_line(result)]
@@ -44,7 +46,7 @@ def run_summary(
         "\n".join(map(wrapped, stage_lines(result))),
         "\n".join(map(wrapped, [*incidents(result), *bad_image_lines(result.quarantined)])),
         "\n".join(wrapped(f"Note: {printable(warning)}") for warning in result.warnings),
-        what_next(result, labels, model_path, other_backend),
+        what_next(result, labels, model_path, outputs, other_backend),
     ]
     return "\n\n".join(paragraph for paragraph in paragraphs if paragraph)
 
@@ -272,57 +274,20 @@ def _more(total: int, noun: str, rest: str, indent: str = "") -> list[str]:
     return [f"{indent}and {count_of(hidden, f'more {noun}')} {rest}."] if hidden > 0 else []
 
 
-def what_next(result: ResultRecord, labels: Sequence[str], model_path: Path, other_backend: str = "") -> str:
+def what_next(
+    result: ResultRecord,
+    labels: Sequence[str],
+    model_path: Path,
+    outputs: OutputKind = "probabilities",
+    other_backend: str = "",
+) -> str:
     """Where the model is and how to use it; for an unfinished run, how to resume it."""
     if result.status == "completed":
         code = "\n".join(f"    {line}" for line in usage_code(model_path, other_backend, columns() - 4))
-        return (
-            f"The model is {printable(str(model_path))}. To use it:\n\n{code}\n\n{wrapped(usage_words(labels, result))}"
-        )
+        words = wrapped(usage_words(labels, result, outputs))
+        return f"The model is {printable(str(model_path))}. To use it:\n\n{code}\n\n{words}"
     first = wrapped(f"{before_resuming(result)}To continue:")
     return f"{first}\n\n    {resume_command(model_path.parent)}"
-
-
-def usage_code(model_path: Path, other_backend: str = "", width: int | None = None) -> list[str]:
-    """The lines of Python that open the model and use it on a photo, with TensorFlow where another backend is set.
-
-    Args:
-        model_path: the path of the saved model.
-        other_backend: the setting that gives Keras another backend than TensorFlow, if any.
-        width: in columns; a call that is longer has its arguments on a line of their own.
-    """
-    asked = ["import os", f'os.environ["KERAS_BACKEND"] = "tensorflow"  # {other_backend}'] if other_backend else []
-    return [
-        *asked,
-        "import autofit, keras",
-        *_call("model = keras.models.load_model", repr(str(model_path)), width),
-        *_predicting(width),
-    ]
-
-
-def _predicting(width: int | None) -> list[str]:
-    photo = '"photo.jpg", model.input_shape[1:3]'
-    line = f"model.predict(autofit.load_images({photo}))"
-    if width is None or len(line) <= width:
-        return [line]
-    return [*_call("images = autofit.load_images", photo, width), "model.predict(images)"]
-
-
-def _call(function: str, arguments: str, width: int | None) -> list[str]:
-    line = f"{function}({arguments})"
-    return [line] if width is None or len(line) <= width else [f"{function}(", f"    {arguments})"]
-
-
-def usage_words(labels: Sequence[str], result: ResultRecord) -> str:
-    """The model's input and output."""
-    kind = "independent probabilities" if MEAN_AVERAGE_PRECISION in result.history else "probabilities"
-    shown = ", ".join(printable(label) for label in labels[:SHOWN_LABELS])
-    more = f" and {len(labels) - SHOWN_LABELS:,} more (labels.json)" if len(labels) > SHOWN_LABELS else ""
-    classes = f" for {count_of(len(labels), 'class', 'classes')}: {shown}{more}" if labels else ""
-    return (
-        "It takes raw pixels, 0 to 255, of upright RGB images that are stretched to its size as load_images does, "
-        f"and gives {kind}{classes}."
-    )
 
 
 def resume_command(run_directory: Path) -> str:

@@ -20,6 +20,7 @@ from PIL import Image
 from autofit.api import prediction
 from autofit.api.evaluation import evaluate
 from autofit.api.prediction import load_images
+from autofit.api.report import write_page
 from autofit.api.result import Result, shown_path
 from autofit.api.training import run
 from autofit.config.options import make_options
@@ -166,6 +167,15 @@ def test_the_summary_names_the_model_as_a_person_would_type_it(tmp_path: Path, m
     assert shown_path(Path("/elsewhere/x")) == Path("elsewhere/x")
     monkeypatch.chdir(tmp_path / "runs")
     assert shown_path(Path("/elsewhere/x")) == Path("/elsewhere/x")
+
+
+def test_summary_and_page_say_what_labels_json_says_of_the_output(tmp_path: Path) -> None:
+    """The saved model of a user who gave a loss of logits would be said to give probabilities."""
+    result = finished(tmp_path)
+    (tmp_path / "labels.json").write_text('{"outputs": "logits"}', encoding="utf-8")
+    write_page(RunDirectory(tmp_path), result)
+    for said in (result.summary(), (tmp_path / "report.html").read_text(encoding="utf-8")):
+        assert "gives logits, of which keras.ops.softmax makes probabilities" in " ".join(said.split())
 
 
 def test_a_path_is_shown_where_the_working_folder_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,67 @@
+"""How a saved model is used: the lines of Python that open it, what it takes and what it gives. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from autofit.config.multi_label_figures import MEAN_AVERAGE_PRECISION
+from autofit.printable import printable
+from autofit.protocol.model_jobs import OutputKind
+from autofit.report.words import count_of
+from autofit.runs.result_record import ResultRecord
+
+SHOWN_LABELS = 6
+
+
+def usage_code(model_path: Path, other_backend: str = "", width: int | None = None) -> list[str]:
+    """The lines of Python that open the model and use it on a photo, with TensorFlow where another backend is set.
+
+    Args:
+        model_path: the path of the saved model.
+        other_backend: the setting that gives Keras another backend than TensorFlow, if any.
+        width: in columns; a call that is longer has its arguments on a line of their own.
+    """
+    asked = ["import os", f'os.environ["KERAS_BACKEND"] = "tensorflow"  # {other_backend}'] if other_backend else []
+    return [
+        *asked,
+        "import autofit, keras",
+        *_call("model = keras.models.load_model", repr(str(model_path)), width),
+        *_predicting(width),
+    ]
+
+
+def _predicting(width: int | None) -> list[str]:
+    photo = '"photo.jpg", model.input_shape[1:3]'
+    line = f"model.predict(autofit.load_images({photo}))"
+    if width is None or len(line) <= width:
+        return [line]
+    return [*_call("images = autofit.load_images", photo, width), "model.predict(images)"]
+
+
+def _call(function: str, arguments: str, width: int | None) -> list[str]:
+    line = f"{function}({arguments})"
+    return [line] if width is None or len(line) <= width else [f"{function}(", f"    {arguments})"]
+
+
+def usage_words(labels: Sequence[str], result: ResultRecord, outputs: OutputKind = "probabilities") -> str:
+    """The model's input and output."""
+    shown = ", ".join(printable(label) for label in labels[:SHOWN_LABELS])
+    more = f" and {len(labels) - SHOWN_LABELS:,} more (labels.json)" if len(labels) > SHOWN_LABELS else ""
+    classes = f" for {count_of(len(labels), 'class', 'classes')}: {shown}{more}" if labels else ""
+    return (
+        "It takes raw pixels, 0 to 255, of upright RGB images that are stretched to its size as load_images does, "
+        f"and gives {_gives(labels, result, outputs)}{classes}."
+    )
+
+
+def _gives(labels: Sequence[str], result: ResultRecord, outputs: OutputKind) -> str:
+    second = printable(labels[-1]) if labels else "the second class"
+    kinds: dict[OutputKind, str] = {
+        "logits": "logits, of which keras.ops.softmax makes probabilities,",
+        "binary logits": "logits, of which keras.ops.sigmoid makes probabilities,",
+        "one probability": f"one number, the probability of {second},",
+        "one logit": f"one number, of which keras.ops.sigmoid makes the probability of {second},",
+    }
+    several = "independent probabilities" if MEAN_AVERAGE_PRECISION in result.history else "probabilities"
+    return kinds.get(outputs, several)
