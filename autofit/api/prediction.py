@@ -32,7 +32,7 @@ from autofit.printable import printable
 from autofit.process.launch import Launcher, ProcessLauncher
 from autofit.process.monitor import View
 from autofit.profiles.store import NoProfiles, ProfileStore, default_folder, shipped_folder
-from autofit.protocol.messages import BadImage
+from autofit.protocol.messages import BadImage, writable_name
 from autofit.report.progress import progress_view, showing
 from autofit.report.views import ProgressView
 from autofit.report.words import count_of
@@ -79,8 +79,7 @@ def predicted_in_parts(
         with predicting(_saved_model(model, run), launcher, view) as predict:
             for part, rows, unreadable in _answers(predict, images.paths, run, views, view, done):
                 names = images.names[part]
-                shown = dict(zip(map(_absolute, images.paths[part]), names, strict=True))
-                named = [one.model_copy(update={"path": shown.get(one.path, one.path)}) for one in unreadable]
+                named = _named(unreadable, images.paths[part], names)
                 _show_unreadable(named, view)
                 yield Predictions.of(rows, run.data.class_names, names, named, multi_label=run.options.multi_label)
 
@@ -245,6 +244,13 @@ def _whole(
 ) -> tuple[NDArray[np.float32], list[BadImage]]:
     parts = list(answers)
     return np.concatenate([rows for _, rows, _ in parts]), [image for _, _, unreadable in parts for image in unreadable]
+
+
+def _named(unreadable: Iterable[BadImage], paths: Sequence[str], names: Sequence[str]) -> list[BadImage]:
+    """The images that cannot be read by the names that they were given by, in their order; a file may have several."""
+    reasons = {image.path: image.reason for image in unreadable}
+    given = ((reasons.get(writable_name(_absolute(path))), name) for path, name in zip(paths, names, strict=True))
+    return [BadImage(path=name, reason=reason) for reason, name in given if reason is not None]
 
 
 def _absolute(path: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import math
+import os
 import re
 import sys
 from array import array
@@ -30,7 +31,7 @@ from autofit.errors import UserError
 from autofit.input.decode import decode_image
 from autofit.machine.hardware import detect
 from autofit.process.launch import Launcher, ProcessLauncher
-from autofit.protocol.messages import BadImage, Verdict
+from autofit.protocol.messages import BadImage, Verdict, writable_name
 from autofit.report.views import ProgressView
 from autofit.runs import warm_model
 from autofit.runs.plan import training_plan
@@ -265,6 +266,17 @@ def test_an_image_that_cannot_be_read_is_named(
     assert [(image.path, image.reason) for image in rows.unreadable] == [("c", "cut short")]
     assert "cannot be read and was left out: c (cut short)" in " ".join(capsys.readouterr().err.split())
     assert len(asked.calls) == 1
+
+
+@pytest.mark.parametrize("name", ["a", os.fsdecode(b"\xff")])
+def test_a_file_that_cannot_be_read_has_each_name_that_it_was_given(
+    tmp_path: Path, asked: Predictions, name: str
+) -> None:
+    """A caller that looks up the reason by the name would find none."""
+    asked.rows = np.array([[np.nan] * 3] * 2, np.float32)
+    Path(name).touch()
+    rows = finished(tmp_path).predict([name, f"./{name}"])
+    assert [image.path for image in rows.unreadable] == [writable_name(path) for path in rows.paths]
 
 
 def test_views_are_asked_for_without_mirror_images_where_the_run_has_none(tmp_path: Path, asked: Predictions) -> None:
