@@ -85,6 +85,8 @@ def _confused(confusions: Sequence[Confusion], names: Sequence[str]) -> list[str
         f"{count_of(one.images, 'image')} of {names[one.true]} taken for {names[one.told]}"
         for one in ordered[:MOST_CLASSES]
     ]
+    if more := len(ordered) - len(lines):
+        lines.append(f"and {count_of(more, 'more pair')} of classes")
     return lines or ["No image was taken for another class."]
 
 

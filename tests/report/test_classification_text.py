@@ -13,6 +13,7 @@ from autofit.report.classification_text import (
     class_lines,
     class_table,
     confused_lines,
+    confused_list,
     confusion_lines,
     confusion_table,
     pictures,
@@ -20,7 +21,7 @@ from autofit.report.classification_text import (
 from autofit.report.confusion_plot import confusion_figure
 from autofit.report.drawing import png
 from autofit.report.thumbnails import SIDE_PIXELS, thumbnail_uri
-from autofit.runs.predicted_images import ClassFigures, PredictedImage
+from autofit.runs.predicted_images import ClassFigures, Confusion, PredictedImage
 
 COUNTS = np.array([[8, 2], [0, 1_500]])
 NAMES = ("cat", "<b>dog</b>")
@@ -54,6 +55,17 @@ def test_a_small_matrix_is_a_table_and_a_large_one_its_confusions() -> None:
         "2 images of class 3 taken for class 4",
     ]
     assert confused_lines(np.diag([1, 1]), NAMES) == ["No image was taken for another class."]
+
+
+def test_pairs_of_classes_that_are_not_listed_are_counted() -> None:
+    """With a hundred classes thirty pairs would be taken for all that are confused."""
+    names = [f"c{number}" for number in range(7)]
+    counts = 3 - np.eye(7, dtype=np.int64)
+    lines = confused_lines(counts, names)
+    assert (len(lines), lines[-1]) == (31, "and 12 more pairs of classes")
+    confusions = [Confusion(3, true, told) for true in range(7) for told in range(7) if true != told]
+    assert "and 12 more pairs of classes" in confused_list(confusions, names)
+    assert "more" not in confused_list(confusions[:30], names)
 
 
 def test_names_that_fit_above_a_column_stand_there_without_a_number() -> None:
