@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -98,6 +99,18 @@ def test_integers_are_smaller_nearly_the_same_and_in_a_file_of_their_own(trained
     assert exported.parity is not None
     assert exported.parity.same >= 0.9 * exported.parity.images
     assert 0 < exported.parity.largest_difference < 0.2
+
+
+def test_integers_without_images_to_set_their_scales_are_one_line(trained: Path, tmp_path: Path) -> None:
+    """The converter writes floating point then, which would be said to be 8-bit integers."""
+    for name in ("run.json", "result.json", "model.keras"):
+        shutil.copy(trained / name, tmp_path)
+    listed = (trained / "samples.csv").read_text(encoding="utf-8")
+    (tmp_path / "samples.csv").write_text(listed.replace(".png", ".gone.png"), encoding="utf-8")
+    with pytest.raises(UserError, match="none of them can be read: bring them back to where they were, or leave int8"):
+        Result(tmp_path).export("litert", int8=True)
+    assert not (tmp_path / "model-int8.tflite").exists()
+    assert Result(tmp_path).export("litert").parity is None
 
 
 def test_what_a_format_cannot_hold_is_one_line_and_leaves_nothing(trained: Path, tmp_path: Path) -> None:

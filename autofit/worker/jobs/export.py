@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from autofit.errors import UserError
 from autofit.input.decode import decode_image
 from autofit.input.image_files import UnreadableImageError
 from autofit.protocol.job import Event, Job
@@ -23,6 +24,8 @@ from autofit.worker.runtime.heartbeat import Heartbeat
 IMAGES_AT_ONCE = 8
 """Few images, so that an export needs little more memory than the model."""
 
+NO_SCALES = "the scales of int8 are those of the images that the model was trained on, and none of them can be read"
+
 
 def export(
     job: Job, work: ExportJob, attempt: AttemptDirectory, heartbeat: Heartbeat, load_payload: LoadPayload
@@ -32,14 +35,15 @@ def export(
     Rows are NaN for images that cannot be read. Without the format's runtime there is no `after.npy`.
 
     Raises:
-        UserError: the model cannot be exported to this format.
+        UserError: the model cannot be exported to this format, or no image can be read that sets the scales of int8.
     """
     model = open_saved_model(job, work, heartbeat, load_payload)
     model(np.zeros((1, *work.image_size, 3), np.float32))  # the ONNX exporter needs a model that was called before
     paths, target = _listed(work.paths_file), Path(work.target)
+    calibration = _calibration(work) if work.int8 else None
     heartbeat.phase(Phase.SAVE)
     with replaced(target) as written:
-        write_exported(model, written, work.format, _calibration(work) if work.int8 else None)
+        write_exported(model, written, work.format, calibration)
         heartbeat.phase(Phase.PREDICT)
         forward = open_exported(written, work.format) if paths else None
         if forward is None:
@@ -62,7 +66,9 @@ def _listed(file: str) -> list[str]:
 
 def _calibration(work: ExportJob) -> np.ndarray:
     images = [image for image in map(partial(_decoded, work), _listed(work.calibration_file)) if image is not None]
-    return np.stack(images) if images else np.empty((0, *work.image_size, 3), np.uint8)
+    if not images:  # the converter would write floating point without a word
+        raise UserError(f"{NO_SCALES}: bring them back to where they were, or leave int8 out")
+    return np.stack(images)
 
 
 def _decoded(work: ExportJob, path: str) -> np.ndarray | None:
