@@ -131,7 +131,8 @@ def evaluated(  # noqa: PLR0913 - as the method
         _show_unreadable(unreadable, shown)
         if figures is None:
             raise UserError(f"of {count_of(len(rows), 'image')} none can be read: give others")
-        own = own_images(RunDirectory(model.parent), run.data, images.paths)  # while those in memory are in files
+        judged = [path for path, row in zip(images.paths, rows, strict=True) if not np.isnan(row).any()]
+        own = own_images(RunDirectory(model.parent), run.data, judged)  # while those in memory are in files
     return figures.model_copy(update={"own_images": own})
 
 

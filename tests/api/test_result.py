@@ -320,6 +320,20 @@ def test_images_that_the_run_has_trained_on_are_counted(tmp_path: Path, monkeypa
 
 
 @pytest.mark.usefixtures("asked")
+def test_an_image_that_cannot_be_read_is_none_of_the_runs_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """More images would be the run's own than were judged: two empty files are equal."""
+    result = finished(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    for name in ("c", "own"):
+        (tmp_path / name).touch()
+    photos = ImageIndex(
+        "/photos", [str(tmp_path / name) for name in ("c", "own")], array("i", [0, 1]), tuple(result.labels), 2
+    )
+    photos.write_csv(RunDirectory(tmp_path).samples)
+    assert result.evaluate(["a", "b", "c", "d"], ["cat", "dog", "owl", "cat"]).own_images == 0
+
+
+@pytest.mark.usefixtures("asked")
 def test_copies_of_images_that_the_run_has_trained_on_are_counted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
