@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,7 +10,7 @@ import typer
 
 from autofit.cli.flags import Json, Quiet, RunDir, takes_again, takes_options
 from autofit.cli.output import do_all, progress, require_writable, say, write_json
-from autofit.errors import StorageError
+from autofit.errors import AutofitError, StorageError
 
 if TYPE_CHECKING:
     from autofit.api.result import Result
@@ -59,8 +60,15 @@ def report(run_dir: RunDir, *, json: Json = None) -> None:
     """Summarise a run, and write its report.html again."""
     require_writable(json)
     from autofit import api  # noqa: PLC0415
+    from autofit.api.result import Result  # noqa: PLC0415
 
-    _show(api.write_report(run_dir), json)
+    try:
+        result = api.write_report(run_dir)
+    except StorageError:  # what can be read is shown, though its page cannot be written
+        with suppress(AutofitError):
+            _show(Result(run_dir), json)
+        raise
+    _show(result, json)
 
 
 def demo(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from autofit.errors import (
     TrainingFailedError,
     UserError,
 )
+from tests.api.test_result import finished
 from tests.cli.fake_api import Calls, failure
 
 
@@ -50,6 +52,18 @@ def test_each_error_is_one_line_and_an_exit_code(
     shown = [text for text in capfd.readouterr().err.splitlines() if text not in {"", "looking around"}]
     assert len(shown) == 1
     assert shown[0].startswith(f"autofit: {line}")
+
+
+def test_a_run_on_a_drive_that_cannot_be_written_is_summarised(
+    calls: Calls, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Of a run in an archive nothing could be seen on the command line."""
+    finished(tmp_path)
+    calls.error = StorageError("the drive is read-only")
+    assert run_command_line(["report", str(tmp_path)]) == 4
+    shown = capsys.readouterr()
+    assert shown.out.startswith("Trained 2 epochs")
+    assert shown.err == "autofit: the drive is read-only\n"
 
 
 @pytest.mark.parametrize(
