@@ -41,6 +41,7 @@ from autofit.runs.environment import software_of
 from autofit.runs.model_source import precision_of, rung_of
 from autofit.runs.run_record import DataCall, RunRecord, data_record, settled
 from autofit.runs.stages import stages_of
+from autofit.runs.what_would_help import trains_in
 from autofit.storage.run_directory import RunDirectory, writing_in
 from autofit.storage.system_errors import said_of
 from autofit.worker.inline_launcher import WHAT_INLINE_CANNOT
@@ -273,6 +274,6 @@ def _probe_first(
     with writing_in(files.path):
         report.save(files.probe)
     if report.largest_feasible_batch == 0:
-        raise does_not_fit(report)
+        raise does_not_fit(report, trains_in(options, "training"))
     measurer.view.message(found_words(report, most))
     return report

@@ -23,7 +23,7 @@ from autofit.report.progress import showing
 from autofit.report.views import ProgressView
 from autofit.runs.model_source import workload
 from autofit.runs.run_record import settled
-from autofit.runs.what_would_help import advice_after, tried_rungs, tried_words
+from autofit.runs.what_would_help import Trains, advice_after, tried_rungs, tried_words
 from autofit.storage.system_errors import naming_system_errors
 
 
@@ -199,7 +199,10 @@ def _measured(options: Options, num_classes: int, max_batch: int, measurer: Meas
     return report.model_copy(update={"precision_choice": choice})
 
 
-def does_not_fit(report: ProbeReport) -> DoesNotFitError:
-    """The error for a probe that found no batch size that fits; its message says what would help."""
+def does_not_fit(report: ProbeReport, trains: Trains | None = None) -> DoesNotFitError:
+    """The error for a probe that found no batch size that fits; its message says what would help.
+
+    `trains` is what trains in the run that the probe is for; None if there is no run.
+    """
     tried = f"(limited by {report.limited_by}){tried_words(tried_rungs(report))}"
-    return DoesNotFitError(f"not even one image at a time fits {tried}: {advice_after(report)}")
+    return DoesNotFitError(f"not even one image at a time fits {tried}: {advice_after(report, trains)}")

@@ -37,7 +37,7 @@ from autofit.runs.stage_decision import (
 from autofit.runs.stage_probe import StageStart, model_kept
 from autofit.runs.stages import chosen_rung, next_stage, plan_of_stage, source_of_stage, stages_of
 from autofit.runs.time_budget import TimeBudget
-from autofit.runs.what_would_help import advice_in_stage
+from autofit.runs.what_would_help import advice_in_stage, given_in
 from autofit.storage.checkpoints import CheckpointStore
 from autofit.storage.run_directory import AttemptDirectory, RunDirectory, writing_in
 from autofit.storage.safe_files import remove_unfinished
@@ -156,7 +156,8 @@ class Supervisor:
         squeeze = self._squeezed(stage) if summary.diagnosis.verdict in SHORT_OF[self._memory.device] else None
         saving = saving_rung(self._record, stage, summary.sizes.rung, max(one.most_segments for one in self._past))
         helps = advice_in_stage(self._record.options_of(stage), stage, self._memory.device)
-        following = next_sizes(self._past, self._batch_bytes, squeeze.size if squeeze else None, saving, helps)
+        fits_now, given = squeeze.size if squeeze else None, given_in(self._record.options)
+        following = next_sizes(self._past, self._batch_bytes, fits_now, saving, helps, given)
         if summary.diagnosis.verdict in OUT_OF_MEMORY:
             note_oom(number, directory, worker_exit, summary.sizes, following)
         if self._stage()[0] != stage:  # it failed after its stage was committed: the next stage has its own sizes

@@ -3,27 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Literal
 
+from autofit.config.backbones import BACKBONES
 from autofit.config.half_precision import saving_precision
+from autofit.config.hub_presets import is_preset
 from autofit.config.options import Options
 from autofit.config.precisions import Precision
 from autofit.config.rungs import IN_TURN, KEPT, Rung
 from autofit.probing.ladder import cannot_be_built
 from autofit.probing.records import ProbeReport, Workload
 from autofit.protocol.messages import FINE_TUNING, StageName
+from autofit.runs.memory_budget import GIVEN_LIMIT
 
-Trains = Literal["head", "all", "above a cut"]
-"""What trains: only the head, on a frozen backbone; all layers from the beginning; or the layers above a cut."""
+Trains = Literal["head", "all", "all, pretrained", "above a cut"]
+"""What trains: only the head, on a frozen backbone; all layers, of random or of pretrained weights; or the layers above
+a cut."""
 
-WEIGHTS_ALONE, FOR_WEIGHTS = "its weights alone do not fit", "take a smaller backbone or more memory"
-"""What is said, and what would help, if memory runs out while the network is built."""
+WEIGHTS_ALONE = "its weights alone do not fit"
+"""What is said if memory runs out while the network is built."""
+
+HEAD_ALONE = "train the head alone (trainable 'head'), "
+"""The advice to train fewer layers to those who only measure."""
 
 FEWER: dict[Trains, str] = {
     "head": "",
-    "all": "train fewer layers (trainable 'head', then fine_tune_from), ",
+    "all": "",
+    "all, pretrained": "train fewer layers (fine_tune_epochs without trainable), ",
     "above a cut": "a cut nearer to the head (fine_tune_from), ",
 }
+"""The advice to train fewer layers to those who train: one who has all layers train from random weights cannot."""
 
 
 def tried_words(rungs: Iterable[Rung]) -> str:
@@ -37,34 +47,98 @@ def tried_words(rungs: Iterable[Rung]) -> str:
     return f"{in_turn}, nor with activations recomputed in {', '.join(most)}{' or ' if most else ''}{last} segments"
 
 
-def advice(trains: Trains, *, may_recompute: bool = False, precision: Precision | None = None) -> str:
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What the user has given, so that nothing is advised that is refused, or changes nothing.
+
+    Attributes:
+        is_own_network: whether the network is the user's own, and no backbone.
+        has_limit: whether there is a memory limit of the user's.
+    """
+
+    is_own_network: bool = False
+    has_limit: bool = False
+
+    @property
+    def for_weights(self) -> str:
+        """What would help if the weights alone do not fit."""
+        return f"take {self.smaller_or_more}"
+
+    @property
+    def smaller_or_more(self) -> str:
+        """A smaller network or more memory, in the user's terms."""
+        network = "a smaller network" if self.is_own_network else "a smaller backbone"
+        return f"{network} or {'a higher memory_limit' if self.has_limit else 'more memory'}"
+
+
+NOTHING_GIVEN = Given()
+
+
+def advice(
+    trains: Trains,
+    given: Given = NOTHING_GIVEN,
+    *,
+    may_recompute: bool = False,
+    precision: Precision | None = None,
+    fewer: str | None = None,
+) -> str:
     """The options that would help, in words.
 
     Args:
         trains: the layers that train, whose activations are kept for the backward pass.
+        given: what the user has given.
         may_recompute: whether computing activations again is possible and was not tried.
         precision: the 16-bit precision that would halve the memory of activations; None if it is used already.
+        fewer: how to train fewer layers, in words; None for what a training takes.
     """
     again = "give recompute 'auto', " if may_recompute and trains != "head" else ""
     half = f"precision '{precision}', " if precision and trains != "head" else ""
-    return f"{again}take a smaller image size (image_size), {FEWER[trains]}{half}a smaller backbone or more memory"
+    fewer = FEWER[trains] if fewer is None else fewer
+    return f"{again}take a smaller image size (image_size), {fewer}{half}{given.smaller_or_more}"
 
 
 def advice_after(report: ProbeReport, trains: Trains | None = None) -> str:
-    """The advice after a probe found that nothing fits; `trains` is given if it is not that of the workload."""
-    if cannot_be_built(report.trials):
-        return f"{WEIGHTS_ALONE}, {FOR_WEIGHTS}"
+    """The advice after a probe found that nothing fits.
+
+    Args:
+        report: the report of the probe.
+        trains: what trains in a run; None if it is only measured.
+    """
     work = report.workload
+    given = Given(is_own_network(work), report.limited_by == GIVEN_LIMIT)
+    if cannot_be_built(report.trials):
+        return f"{WEIGHTS_ALONE}, {given.for_weights}"
     return advice(
-        trains or ("all" if work.trainable == "all" else "head"),
+        trains or _trained(work),
+        given,
         may_recompute=tried_rungs(report) == {KEPT},
         precision=_saving(work.precision, "gpu" if report.hardware.get("device") == "gpu" else "cpu"),
+        fewer=None if trains else _fewer_measured(work, is_pretrained=work.weights != "none"),
     )
 
 
 def advice_for(work: Workload, device: Literal["cpu", "gpu"]) -> str:
-    """The advice for a network that was tried on one rung only, and does not fit."""
-    return advice("all" if work.trainable == "all" else "head", precision=_saving(work.precision, device))
+    """The advice for a network that was tried on one rung only, with random weights, and does not fit."""
+    return advice(
+        _trained(work),
+        Given(is_own_network(work)),
+        precision=_saving(work.precision, device),
+        fewer=_fewer_measured(work, is_pretrained=True),
+    )
+
+
+def is_own_network(work: Workload) -> bool:
+    """Whether a measured network is the user's own, and no backbone."""
+    return work.backbone not in BACKBONES and not is_preset(work.backbone)
+
+
+def _trained(work: Workload) -> Trains:
+    return "all" if work.trainable == "all" else "head"
+
+
+def _fewer_measured(work: Workload, *, is_pretrained: bool) -> str:
+    """How to measure with fewer layers that train; a random backbone cannot be frozen, nor one of the user's."""
+    return HEAD_ALONE if work.trainable == "all" and is_pretrained and not is_own_network(work) else ""
 
 
 def tried_rungs(report: ProbeReport) -> set[Rung]:
@@ -76,16 +150,22 @@ def advice_in_stage(options: Options, stage: StageName, device: Literal["cpu", "
     """The advice if nothing fits in a stage of a run; `options` has the precision that was chosen for the stage."""
     return advice(
         trains_in(options, stage),
+        given_in(options),
         may_recompute=options.recompute == "off",
         precision=_saving(options.precision, device),
     )
 
 
+def given_in(options: Options) -> Given:
+    """What is given in a request."""
+    return Given(options.model is not None, options.memory_limit_bytes is not None)
+
+
 def trains_in(options: Options, stage: StageName) -> Trains:
-    """What trains in a stage of a run."""
-    if stage in FINE_TUNING:
-        return "above a cut"
-    return "all" if stage == "training" and options.trainable == "all" else "head"
+    """What trains in a stage of a run; where all layers train, fine-tuning has no cut to move."""
+    if options.trainable == "all" and (stage == "training" or stage in FINE_TUNING):
+        return "all" if options.weights == "none" else "all, pretrained"
+    return "above a cut" if stage in FINE_TUNING else "head"
 
 
 def left_out_words(options: Options, device: Literal["cpu", "gpu"], stage: Literal["fine-tune", "refit"]) -> str:

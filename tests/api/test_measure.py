@@ -76,11 +76,11 @@ def test_where_it_fits_the_default_costs_no_trial(stages: Stages, photos: Path) 
 def test_an_error_names_the_rungs_and_what_helps(stages: Stages, view: RecordingView) -> None:
     """A user would not know what was tried, nor what to change."""
     stages.largest = 0
-    found = api.probe(backbone="ResNet50", weights=None, view=view, memory_limit="1GB")
+    found = api.probe(backbone="ResNet50", trainable="all", view=view, memory_limit="1GB")
     assert probed(stages) == [0, 8, 16]
     words = str(api.does_not_fit(found))
     assert "nor with activations recomputed in 8 or 16 segments" in words
-    assert all(option in words for option in ("image_size", "trainable", "precision", "backbone"))
+    assert all(option in words for option in ("image_size", "trainable", "precision", "backbone", "memory_limit"))
     assert len(words) < 500
 
 

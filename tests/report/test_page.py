@@ -158,7 +158,7 @@ def test_the_sweep_page_has_the_table_and_each_probe(sweep: SweepReport) -> None
         "MobileNetV2 at 160 x 192, head trainable",
         "ResNet50 at 224 x 224, head trainable",
         "does not fit: not even one image; at 224 it fits",
-        "does not fit: not even one image: take a smaller image size (image_size), a smaller backbone or more memory",
+        "does not fit: not even one image: take a smaller image size (image_size), a smaller backbone or a higher",
         "failed: images of 32 x 32 or more, not 16 x 16",
         "fits, recommended",
         "3 min 24 s, 5 probes",

@@ -26,7 +26,8 @@ Fastest:           MobileNetV2 at 160 x 192, 146 images/s with 32 images at once
 Limited by:        --memory-limit, 3.00 GB
 Does not fit:      ResNet50 at 1024: not even one image; at 224 it fits
 Does not fit:      NASNetLarge at 512: not even one image: take a smaller image
-                   size (image_size), a smaller backbone or more memory
+                   size (image_size), a smaller backbone or a higher
+                   memory_limit
 Failed:            VGG16 at 16: images of 32 x 32 or more, not 16 x 16
 Time:              3 min 24 s, 5 probes"""
     assert sweep_text(sweep) == expected

@@ -359,8 +359,8 @@ CERTAIN_END = {
         DoesNotFitError,
         (
             "not even one image at a time fits (chosen to be device_oom), nor with activations recomputed in 8 or "
-            "16 segments: take a smaller image size (image_size), train fewer layers (trainable 'head', then "
-            "fine_tune_from), precision 'mixed_bfloat16', a smaller backbone or more memory"
+            "16 segments: take a smaller image size (image_size), precision 'mixed_bfloat16', a smaller backbone "
+            "or more memory"
         ),
         [("device_oom", "chosen to be device_oom", size) for size in (4, 2, 1, 1, 1, 1)],
     ),

@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal
 
 import pytest
 
 from autofit.config.options import make_options
 from autofit.config.rungs import KEPT, Rung
+from autofit.probing.ladder import rung_record
 from autofit.protocol.messages import Trial, Verdict
-from autofit.runs.what_would_help import advice, advice_after, advice_in_stage, left_out_words, tried_words
+from autofit.runs.model_source import workload
+from autofit.runs.what_would_help import (
+    FEWER,
+    HEAD_ALONE,
+    advice,
+    advice_after,
+    advice_for,
+    advice_in_stage,
+    left_out_words,
+    tried_words,
+)
 from tests.support.records import make_probe_report
 
 
@@ -34,24 +46,29 @@ def test_the_options_that_help_are_named() -> None:
     assert advice("head", may_recompute=True, precision="mixed_float16") == (
         "take a smaller image size (image_size), a smaller backbone or more memory"
     )
-    assert "trainable 'head', then fine_tune_from" in advice("all")
+    assert "train fewer layers (fine_tune_epochs without trainable)" in advice("all, pretrained")
+    assert "fewer layers" not in advice("all")
     assert "a cut nearer to the head (fine_tune_from)" in advice("above a cut")
     assert advice("all", may_recompute=True).startswith("give recompute 'auto'")
     assert "precision 'mixed_float16'" in advice("above a cut", precision="mixed_float16")
     assert "precision" not in advice("all") + advice("above a cut")
     tried = tried_words([KEPT, *(Rung(segments=count) for count in (4, 8, 16))])
-    assert len(tried + advice("all", precision="mixed_bfloat16")) < 300
+    assert len(tried + advice("all, pretrained", precision="mixed_bfloat16")) < 300
 
 
 @pytest.mark.parametrize(("device", "named"), [("cpu", "mixed_bfloat16"), ("gpu", "mixed_float16")])
 def test_a_stage_has_the_advice_for_what_trains_in_it(device: Literal["cpu", "gpu"], named: str) -> None:
     """Fine-tuning would be sent to the option that turns it on, or a card to numbers for which it has no units."""
     options = make_options(backbone="MobileNet", trainable="all", recompute="off")
-    whole, above = (advice_in_stage(options, stage, device) for stage in ("training", "fine-tune"))
+    upper = make_options(backbone="MobileNet", fine_tune_epochs=2, recompute="off")
+    whole, above = advice_in_stage(options, "training", device), advice_in_stage(upper, "fine-tune", device)
     assert whole == (
-        "give recompute 'auto', take a smaller image size (image_size), train fewer layers (trainable 'head', then "
-        f"fine_tune_from), precision '{named}', a smaller backbone or more memory"
+        "give recompute 'auto', take a smaller image size (image_size), train fewer layers (fine_tune_epochs without "
+        f"trainable), precision '{named}', a smaller backbone or more memory"
     )
+    assert (
+        advice_in_stage(options, "fine-tune", device) == whole
+    )  # it begins at the input, whatever fine_tune_from says
     assert above == (
         "give recompute 'auto', take a smaller image size (image_size), a cut nearer to the head (fine_tune_from), "
         f"precision '{named}', a smaller backbone or more memory"
@@ -81,3 +98,38 @@ def test_smaller_images_are_not_advised_where_the_weights_alone_do_not_fit() -> 
     assert advice_after(report) == "its weights alone do not fit, take a smaller backbone or more memory"
     stepped = report.model_copy(update={"trials": [building, building.model_copy(update={"was_building": False})]})
     assert "a smaller image size" in advice_after(stepped)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"model": "module:network"}, "a smaller network or more memory"),
+        ({"model": "module:network", "memory_limit": "3GB"}, "a smaller network or a higher memory_limit"),
+        ({"weights": "none"}, "a smaller backbone or more memory"),
+        ({"weights": "none", "memory_limit": "3GB"}, "a smaller backbone or a higher memory_limit"),
+    ],
+    ids=str,
+)
+def test_nothing_is_advised_that_is_refused_or_given(
+    options: dict[str, str], words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A user with a network of their own, or a random one, would be refused; one with a limit would buy memory."""
+    monkeypatch.chdir(tmp_path)
+    Path("module.py").touch()
+    asked = make_options(precision="mixed_bfloat16", **options)
+    helps = f"take a smaller image size (image_size), {words}"
+    assert advice_in_stage(asked, "training", "cpu") == helps
+    report = make_probe_report(0, 0).model_copy(update={"workload": workload(asked, 3), "rungs": [], "trials": []})
+    limited_by = "--memory-limit" if "memory_limit" in options else "host memory"
+    climbed = [rung_record(rung, report) for rung in (KEPT, Rung(segments=8))]
+    assert advice_after(report.model_copy(update={"limited_by": limited_by, "rungs": climbed})) == helps
+
+
+def test_who_only_measures_is_advised_what_the_measuring_command_takes() -> None:
+    """`autofit probe` and `autofit estimate` have no fine_tune_epochs and no fine_tune_from."""
+    work = make_probe_report(0, 0).workload.model_copy(update={"backbone": "VGG16", "trainable": "all"})
+    assert "(image_size), train the head alone (trainable 'head'), " in advice_for(work, "cpu")
+    report = make_probe_report(0, 0).model_copy(update={"trials": []})
+    pretrained = report.model_copy(update={"workload": work.model_copy(update={"weights": "imagenet"})})
+    assert HEAD_ALONE in advice_after(pretrained)
+    assert FEWER["all, pretrained"] in advice_after(pretrained, "all, pretrained")
