@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection
 import psutil
 
 from autofit.api.device_notes import WORTH_TELLING_BYTES, host_memory_taken, taken_meanwhile
-from autofit.machine.cgroups import HOST_MEMORY
+from autofit.machine.cgroups import CGROUP_LIMIT
 from autofit.machine.hardware import Hardware
 from autofit.machine.host_others import HostProcess, begun_since
 from autofit.protocol.messages import FINE_TUNING, StageName
@@ -48,4 +48,4 @@ def squeeze_reader(
 
 def _begun(known: Collection[int], now: Hardware) -> list[HostProcess]:
     """The large programs that have started since; if a cgroup limits the memory, only those in that cgroup."""
-    return begun_since(known, WORTH_TELLING_BYTES, in_our_group=now.limited_by != HOST_MEMORY)
+    return begun_since(known, WORTH_TELLING_BYTES, in_our_group=now.limited_by.startswith(CGROUP_LIMIT))

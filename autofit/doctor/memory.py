@@ -5,6 +5,7 @@ from __future__ import annotations
 from autofit.config.byte_size import format_size
 from autofit.doctor.holders import LITTLE_BYTES, free_for_worker
 from autofit.doctor.records import Facts, Finding, Severity
+from autofit.machine.process_limits import ADDRESS_SPACE, DATA_SEGMENT
 
 
 def limit(facts: Facts) -> list[Finding]:
@@ -37,7 +38,8 @@ def _little(where: str, free_bytes: int) -> Finding:
 def cgroup_below_host(facts: Facts) -> list[Finding]:
     """A container's limit, which psutil, `free` and `top` do not show."""
     hardware = facts.hardware
-    if hardware.host_limit_bytes >= hardware.host_memory_bytes:
+    is_cgroup = hardware.limited_by not in {ADDRESS_SPACE, DATA_SEGMENT}  # about those: doctor/process.py
+    if hardware.host_limit_bytes >= hardware.host_memory_bytes or not is_cgroup:
         return []
     here, host = format_size(hardware.host_limit_bytes), format_size(hardware.host_memory_bytes)
     text = f"a cgroup lets this process use {here} of the host's {host}; free, top and psutil show the host"

@@ -22,6 +22,9 @@ CGROUP_ROOT = Path("/sys/fs/cgroup")
 HOST_MEMORY = "host memory"
 """The words for the limit of a process whose memory no cgroup limits."""
 
+CGROUP_LIMIT = "cgroup limit"
+"""The words before the name of a cgroup whose limit applies."""
+
 
 @dataclass(frozen=True, slots=True)
 class MemoryLeft:
@@ -97,7 +100,7 @@ def memory_bounds(cgroups: Iterable[Cgroup]) -> Iterator[MemoryBounds]:
     for cgroup in cgroups:
         limit = _number(cgroup.folder / ("memory.max" if cgroup.v2 else "memory.limit_in_bytes"))
         if limit is not None and limit < memory.total:
-            yield MemoryBounds(limit, limit - _used_bytes(cgroup), f"cgroup limit {cgroup.name}")
+            yield MemoryBounds(limit, limit - _used_bytes(cgroup), f"{CGROUP_LIMIT} {cgroup.name}")
 
 
 def _machine_memory() -> Any:

@@ -1,7 +1,7 @@
 """Detects this machine and the memory limit that applies: by NVML for the GPU, by cgroups and psutil for the host.
 
 psutil reports the whole host; in a container, a batch job or a notebook service a cgroup's limit applies
-(`autofit.machine.cgroups`). Nothing here imports TensorFlow or starts CUDA.
+(`autofit.machine.cgroups`), in a shell perhaps a `ulimit`. Nothing here imports TensorFlow or starts CUDA.
 """
 
 from __future__ import annotations
@@ -18,8 +18,17 @@ from pathlib import Path
 from types import ModuleType
 from typing import Literal
 
-from autofit.machine.cgroups import CGROUP_ROOT, PROC, cgroups_of_process, cpu_quota, memory_bounds, read_text
+from autofit.machine.cgroups import (
+    CGROUP_ROOT,
+    PROC,
+    MemoryBounds,
+    cgroups_of_process,
+    cpu_quota,
+    memory_bounds,
+    read_text,
+)
 from autofit.machine.nvml import GpuProcess, first_visible_gpu
+from autofit.machine.process_limits import NO_LIMITS, ProcessLimits, memory_within, process_limits
 from autofit.storage.records import Record
 
 MEMORY_STEP_BYTES = 2**28
@@ -77,7 +86,7 @@ def detect(
     tensorflow, cpu_only = _tensorflow()
     gpu = None if cpu_only else first_visible_gpu(nvml, inline=inline)
     cpu_model = _cpu_model(proc)
-    host = _host(proc, cgroup_root)
+    host = _host(proc, cgroup_root, NO_LIMITS if gpu else process_limits())
     return Hardware(
         device="gpu" if gpu else "cpu",
         device_name=gpu.name if gpu else cpu_model,
@@ -155,8 +164,10 @@ class _Host:
     limited_by: str
 
 
-def _host(proc: Path, cgroup_root: Path) -> _Host:
+def _host(proc: Path, cgroup_root: Path, limits: ProcessLimits) -> _Host:
     every = list(memory_bounds(cgroups_of_process(proc, cgroup_root, "memory")))
+    if within := memory_within(limits):
+        every.append(MemoryBounds(within[0], within[0], within[1]))
     smallest = min(every, key=lambda bounds: bounds.limit_bytes)
     available = min(bounds.left_bytes for bounds in every)
     return _Host(every[0].limit_bytes, smallest.limit_bytes, max(available, 0), smallest.whose)

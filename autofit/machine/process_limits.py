@@ -29,6 +29,32 @@ class ProcessLimits:
 
 NO_LIMITS = ProcessLimits()
 
+MAPPED_BYTES = 2_200_000_000
+"""What a worker on a CPU maps and does not use: libraries, stacks and heaps of threads, TensorFlow's context.
+It was 2.1 GB of TensorFlow 2.21 with 12 threads on 2 cores (2026-11-30)."""
+
+ADDRESS_SPACE, DATA_SEGMENT = "the address space (ulimit -v)", "the data segment (ulimit -d)"
+
+
+def memory_within(limits: ProcessLimits) -> tuple[int, str] | None:
+    """The memory that a worker on a CPU may use under the limits on what it maps, and which limit that is; else None.
+
+    TensorFlow's allocator reserves all that it may use. With a larger limit of its own it would leave nothing to the
+    rest of the process.
+    """
+    known = [
+        (size - mapped, name)
+        for size, mapped, name in (
+            (limits.address_space_bytes, MAPPED_BYTES, ADDRESS_SPACE),
+            (limits.data_bytes, 0, DATA_SEGMENT),
+        )
+        if size is not None
+    ]
+    if not known:
+        return None
+    size, name = min(known)
+    return max(size, 0), name
+
 
 def process_limits() -> ProcessLimits:
     """The limits of this process, which those that it starts inherit."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from autofit.machine.process_limits import NO_LIMITS, ProcessLimits
+from autofit.machine.process_limits import NO_LIMITS, ProcessLimits, memory_within
 from autofit.process.gpu_causes import gpu_cause
 from autofit.process.launch import Exit
 from autofit.process.limit_causes import limit_words
@@ -104,9 +104,16 @@ def classify(outcome: Outcome | None, evidence: Evidence) -> ExitDiagnosis:
     if cause := gpu_cause(found.verdict, _words_of_crash(outcome, evidence)):
         return replace(found, cause=f"{found.cause}; {cause.words}", may_pass=cause.may_pass)
     is_full = _is_near(evidence.memory.host_bytes, evidence.host_limit_bytes) or bool(evidence.kernel_oom_kills)
+    is_full = is_full or (found.verdict is Verdict.DEVICE_OOM and outcome is not None and _has_all_reserved(evidence))
     tail = "" if outcome is not None else evidence.stderr_tail
     words = limit_words(found.verdict, found.cause, tail, evidence.limits, memory_is_full=is_full)
     return replace(found, cause=f"{found.cause}; {words}", is_limited=True) if words else found
+
+
+def _has_all_reserved(evidence: Evidence) -> bool:
+    """Whether no limit of the process keeps its allocator from all that it may use; a GPU's memory has none."""
+    within = memory_within(evidence.limits)
+    return within is None or within[0] >= evidence.host_limit_bytes
 
 
 def _words_of_crash(outcome: Outcome | None, evidence: Evidence) -> str:

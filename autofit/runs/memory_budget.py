@@ -10,6 +10,7 @@ from autofit.config.options import Options
 from autofit.errors import UserError
 from autofit.machine.hardware import Hardware
 from autofit.machine.memory_policy import usable_bytes, usable_gpu_bytes
+from autofit.machine.process_limits import ADDRESS_SPACE, DATA_SEGMENT
 from autofit.probing.records import ProbeReport
 from autofit.protocol.job import TrainingPlan
 from autofit.protocol.messages import MemoryBudget
@@ -36,6 +37,9 @@ THREADS_BYTES = 64 * 2**20
 LEAST_PROCESS_BYTES = 700 * 10**6
 """The least memory with which a worker can start on a CPU: TensorFlow 2.21 has 660 MB resident after its import."""
 
+LEAST_USE_WITHIN_BYTES = 1_100_000_000
+"""The memory that the smallest training takes on a CPU. Less than this within a limit of the shell is not tried."""
+
 GIVEN_LIMIT = "--memory-limit"
 """The name of a given limit in a report."""
 
@@ -58,7 +62,7 @@ def memory_budget(
         foreseen_bytes: the estimated memory of the training; infinity if there is no estimate.
 
     Raises:
-        UserError: the given limit is less than the bare process needs.
+        UserError: the given limit is less than the bare process needs, or a limit of the shell leaves less.
     """
     given = options.memory_limit_bytes
     if given is not None and machine.device == "cpu" and given < LEAST_PROCESS_BYTES:
@@ -68,6 +72,8 @@ def memory_budget(
         )
     free = machine.device_free_bytes or machine.device_memory_bytes or 0
     has = usable_gpu_bytes(free) if machine.device == "gpu" else usable_bytes(machine.host_available_bytes)
+    if machine.limited_by in {ADDRESS_SPACE, DATA_SEGMENT}:
+        _require_room(machine.limited_by, has, given)
     if machine.device == "cpu":
         use = TIMES_FORESEEN * foreseen_bytes
         if extracts:
@@ -80,6 +86,20 @@ def memory_budget(
         buffer_bytes=image_buffer_bytes(largest_batch, options.image_size),
         threads_bytes=THREADS_BYTES if can_spare(options, machine) else 0,
     )
+
+
+def _require_room(limited_by: str, has: int, given: int | None) -> None:
+    """Check that a limit on what a process maps leaves enough memory, in bytes, and as much as was given.
+
+    Raises:
+        UserError: it does not.
+    """
+    leaves = f"{limited_by} leaves a worker {has // 10**6} MB"
+    if has < LEAST_USE_WITHIN_BYTES:
+        needs = format_size(LEAST_USE_WITHIN_BYTES)
+        raise UserError(f"{leaves}, and the smallest training takes {needs}: raise that limit")
+    if given is not None and given > has:
+        raise UserError(f"memory_limit {format_size(given)}: {leaves}: give no more, or raise that limit")
 
 
 def can_spare(options: Options, machine: Hardware) -> bool:

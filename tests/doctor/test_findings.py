@@ -11,6 +11,7 @@ from autofit.cache.compiled_kernels import KernelCache
 from autofit.doctor import Facts, Finding, Severity, findings
 from autofit.doctor.records import Folder, Relative
 from autofit.machine.nvml import Card, GpuProcess
+from autofit.machine.process_limits import ADDRESS_SPACE
 
 GB = 10**9
 OWN, KERNEL = 40, 30
@@ -77,6 +78,11 @@ def test_a_cgroup_below_the_host(facts: MakeFacts) -> None:
     found = only(facts(host_limit_bytes=13 * GB, limited_by="cgroup limit /job"))
     assert (found.severity, found.topic) == ("note", "memory")
     assert "13 GB of the host's 16 GB" in found.text
+
+
+def test_a_limit_of_the_shell_is_no_cgroup(facts: MakeFacts) -> None:
+    """People would look for a container where their shell has a limit, about which there is another finding."""
+    assert "cgroup" not in str(findings(facts(host_limit_bytes=13 * GB, limited_by=ADDRESS_SPACE)))
 
 
 @pytest.mark.parametrize(("count", "words"), [(1, "once"), (1200, "1,200 times")])

@@ -181,3 +181,16 @@ def test_a_thread_that_was_too_slow_was_not_interrupted_by_anybody(stopped: Verd
     outcome = Outcome(verdict=Verdict.INTERRUPTED, cause="asked to stop")
     assert classify(outcome, evidence(1, stopped=stopped)).verdict is stopped
     assert classify(Outcome(verdict=Verdict.COMPLETED), evidence(0, stopped=stopped)).verdict is Verdict.COMPLETED
+
+
+@pytest.mark.parametrize(
+    ("address_space", "host_limit", "named"),
+    [(64 * GB, 4 * GB, False), (5 * GB, 4 * GB, True), (64 * GB, 0, False)],
+    ids=["all was reserved", "less was reserved", "the memory of a GPU"],
+)
+def test_a_limit_that_left_room_for_all_tensors_is_not_blamed(address_space: int, host_limit: int, named: bool) -> None:  # noqa: FBT001
+    """A user of a cluster would lift a limit of 64 GB for a card of 16 GB, and no further rung be tried."""
+    told = Outcome(verdict=Verdict.DEVICE_OOM, cause="OOM when allocating tensor")
+    limits = ProcessLimits(address_space_bytes=address_space)
+    found = classify(told, evidence(1, host_limit=host_limit, limits=limits))
+    assert (found.is_limited, "ulimit -v" in found.cause) == (named, named)

@@ -10,6 +10,7 @@ import pytest
 from autofit.config.options import make_options
 from autofit.errors import UserError
 from autofit.machine.hardware import Hardware
+from autofit.machine.process_limits import ADDRESS_SPACE, DATA_SEGMENT
 from autofit.probing.records import ProbeReport
 from autofit.protocol.job import TrainingPlan
 from autofit.runs.memory_budget import largest_decoded_batch, limited_by, memory_budget
@@ -144,3 +145,17 @@ def test_a_limit_under_what_the_bare_process_needs_is_refused_with_the_figure(li
 def test_the_limit_that_counts_has_a_name(make: Callable[[], Any], expected: str) -> None:
     """A user could not tell what to raise."""
     assert limited_by(make(), CPU) == expected
+
+
+@pytest.mark.parametrize("limited_by", [ADDRESS_SPACE, DATA_SEGMENT])
+def test_a_limit_of_the_shell_is_kept_or_named(limited_by: str) -> None:
+    """The allocator would reserve more than may be mapped, and fail at sizes that fit, for minutes."""
+    machine = CPU.model_copy(update={"host_available_bytes": 6 * 10**9, "limited_by": limited_by})
+    assert memory_budget(make_options(), machine, 1).limit_bytes == 5_400_000_000
+    assert memory_budget(make_options(memory_limit="5.4GB"), machine, 1).limit_bytes == 5_400_000_000
+    with pytest.raises(UserError, match=r"leaves a worker 5400 MB: give no more, or raise that limit") as refusal:
+        memory_budget(make_options(memory_limit="6GB"), machine, 1)
+    assert str(refusal.value).startswith(f"memory_limit 6 GB: {limited_by} leaves")
+    tight = machine.model_copy(update={"host_available_bytes": 1_200_000_000})
+    with pytest.raises(UserError, match=r"leaves a worker 1080 MB, and the smallest training takes 1.1 GB: raise that"):
+        memory_budget(make_options(), tight, 1)
