@@ -19,7 +19,7 @@ from autofit.machine import hardware
 from autofit.process.launch import Launcher
 from autofit.process.monitor import View, WorkerExit, monitored
 from autofit.protocol.job import Event, Job
-from autofit.protocol.messages import MemoryBudget, Verdict
+from autofit.protocol.messages import BUILDING, OUT_OF_MEMORY, MemoryBudget, Phase, Verdict
 from autofit.protocol.model_jobs import ExportJob, OutputKind, PredictJob
 from autofit.protocol.payload import NO_CODE, OwnCode
 from autofit.storage.json_bounds import MAX_RECORD_BYTES, parsed
@@ -111,6 +111,19 @@ def error_of_model_worker(worker_exit: WorkerExit, name: str) -> AutofitError:
         return StorageError(cause)
     if verdict is Verdict.INTERRUPTED:
         return InterruptedRunError(f"the {name} was stopped: give the same call again")
-    if verdict in {Verdict.DEVICE_OOM, Verdict.HOST_OOM}:
-        return DoesNotFitError(f"not even one image at a time fits here ({cause}): free memory, or use another machine")
+    if verdict in OUT_OF_MEMORY:
+        return DoesNotFitError(_memory_words(worker_exit, name))
     return TrainingFailedError(with_findings(f"the {name} failed: {cause}"))
+
+
+def _memory_words(worker_exit: WorkerExit, name: str) -> str:
+    """What did not fit, and what to do. Only a worker that reports it itself has gone down to a single image."""
+    diagnosis, last = worker_exit.diagnosis, worker_exit.last
+    what = f"the {name} ran out of memory"
+    if last is not None and last.phase in BUILDING:
+        what = "the model itself does not fit here, without any image"
+    elif diagnosis.verdict is Verdict.DEVICE_OOM and (last is None or last.phase is Phase.PREDICT):
+        what = "not even one image at a time fits here"
+    if diagnosis.is_limited:
+        return f"{what}: {diagnosis.cause}"
+    return f"{what} ({diagnosis.cause}): free memory, or use another machine"

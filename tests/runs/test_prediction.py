@@ -10,9 +10,12 @@ import numpy as np
 import pytest
 
 from autofit.errors import AutofitError, DoesNotFitError, InterruptedRunError, TrainingFailedError, UserError
+from autofit.process.exit_classifier import ExitDiagnosis
 from autofit.process.launch import ProcessLauncher
+from autofit.process.monitor import WorkerExit
 from autofit.protocol.job import Event
-from autofit.protocol.messages import BadImage, PredictRequest
+from autofit.protocol.messages import BadImage, Phase, PredictRequest, Progress, Verdict
+from autofit.runs.model_worker import error_of_model_worker
 from autofit.runs.prediction import LEAVING_SECONDS, PredictionWorker, SavedModel
 from tests.support.answering import ROWS, Answering, Silence, rows
 from tests.support.keras_files import keras_file
@@ -66,7 +69,7 @@ def test_each_answer_names_its_own_unreadable_images(model: SavedModel) -> None:
         (
             "host_oom",
             DoesNotFitError,
-            "not even one image at a time fits here (because): free memory, or use another machine",
+            "the prediction ran out of memory (because): free memory, or use another machine",
         ),
         ("interrupted", InterruptedRunError, "the prediction was stopped: give the same call again"),
         ("user_error", UserError, "because"),
@@ -82,6 +85,37 @@ def test_a_prediction_that_fails_says_why(
             worker.predict(["a.jpg"], Silence())
         assert not worker.is_alive
     assert (type(raised.value), str(raised.value)) == (kind, message)
+
+
+@pytest.mark.parametrize(
+    ("verdict", "phase", "is_limited", "message"),
+    [
+        (Verdict.DEVICE_OOM, Phase.BUILD, False, "the model itself does not fit here, without any image (x): free mem"),
+        (
+            Verdict.DEVICE_OOM,
+            Phase.SAVE,
+            False,
+            "the export ran out of memory (x): free memory, or use another machine",
+        ),
+        (Verdict.DEVICE_OOM, Phase.PREDICT, False, "not even one image at a time fits here (x): free memory, or"),
+        (Verdict.HOST_OOM, Phase.PREDICT, False, "the export ran out of memory (x): free memory, or use another"),
+        (Verdict.HOST_OOM, Phase.PREDICT, True, "the export ran out of memory: x"),
+    ],
+    ids=str,
+)
+def test_what_did_not_fit_is_told_by_what_was_done(
+    verdict: Verdict, phase: Phase, *, is_limited: bool, message: str
+) -> None:
+    """A user would be told of one image where 32 were tried, or none; or to free memory where a limit is the cause."""
+    ended = WorkerExit(
+        diagnosis=ExitDiagnosis(verdict, "x", is_limited=is_limited),
+        outcome=None,
+        last=Progress(time=0.0, phase=phase),
+        events=(),
+        wall_seconds=1.0,
+    )
+    found = str(error_of_model_worker(ended, "export"))
+    assert found == message if is_limited else found.startswith(message)
 
 
 def test_a_worker_that_is_about_to_leave_is_asked_for_nothing_more(model: SavedModel) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from autofit.protocol.job import Event, Job
 from autofit.protocol.messages import Phase
 from autofit.protocol.model_jobs import ExportJob
 from autofit.storage.run_directory import AttemptDirectory
+from autofit.worker.execution.microbatch import MicroBatcher
 from autofit.worker.jobs.startup import LoadPayload, open_saved_model
 from autofit.worker.model.exported import open_exported, replaced, write_exported
 from autofit.worker.model.outputs import class_count, probabilities_of
@@ -36,6 +38,7 @@ def export(
 
     Raises:
         UserError: the model cannot be exported to this format, or no image can be read that sets the scales of int8.
+        OutOfDeviceMemoryError: not even a single image fits.
     """
     model = open_saved_model(job, work, heartbeat, load_payload)
     model(np.zeros((1, *work.image_size, 3), np.float32))  # the ONNX exporter needs a model that was called before
@@ -52,11 +55,23 @@ def export(
             of_model = partial(model, training=False)
             shape = (len(paths), class_count(model, work.outputs))
             before, after = np.full(shape, np.nan, np.float32), np.full(shape, np.nan, np.float32)
+            micro = MicroBatcher(
+                IMAGES_AT_ONCE, lambda shrink: heartbeat.event(Event(oom=shrink.event(job.attempt, Phase.PREDICT)))
+            )
             for known, images in _batches(work, paths, heartbeat.beat):
-                before[known] = probabilities_of(np.asarray(of_model(images)), work.outputs)
-                after[known] = probabilities_of(forward(images), work.outputs)
+                before[known] = probabilities_of(in_parts(of_model, images, micro), work.outputs)
+                after[known] = probabilities_of(in_parts(forward, images, micro), work.outputs)
             np.save(attempt.path / "before.npy", before)
             np.save(attempt.path / "after.npy", after)
+
+
+def in_parts(model: Callable[[np.ndarray], Any], images: np.ndarray, micro: MicroBatcher) -> np.ndarray:
+    """What a model gives for images float32 `(n, height, width, 3)`, with fewer at once after an out-of-memory.
+
+    Raises:
+        OutOfDeviceMemoryError: not even a single image fits.
+    """
+    return np.concatenate(micro.slices(len(images), lambda start, stop: np.asarray(model(images[start:stop]))))
 
 
 def _listed(file: str) -> list[str]:

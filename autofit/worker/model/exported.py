@@ -16,6 +16,9 @@ import tensorflow as tf
 
 from autofit.errors import UserError
 from autofit.protocol.model_jobs import ExportFormat
+from autofit.storage.system_errors import OF_STORAGE
+from autofit.worker.execution.microbatch import Blame, blame
+from autofit.worker.runtime.exceptions import first_line
 
 Forward = Callable[[np.ndarray], np.ndarray]
 """From raw pixels, float32 (n, height, width, 3) from 0 to 255, to probabilities, float32 (n, classes)."""
@@ -38,6 +41,7 @@ def write_exported(
 
     Raises:
         UserError: a package is missing, or the model has an operation that the format does not know.
+        Exception: memory or the drive ran out, in the class in which that came.
     """
     options: dict[str, Any] = {}
     if calibration is not None:
@@ -52,9 +56,16 @@ def write_exported(
     except ImportError as error:
         raise UserError(f"{export_format} needs a package that is not installed ({error.name}): {EXTRA}") from error
     except Exception as error:
-        text = str(error).strip().splitlines()
-        why = (text[0] if text else type(error).__name__)[:300]
+        if _is_of_the_machine(error):
+            raise
+        why = first_line(error)[:300]
         raise UserError(f"this model cannot be exported to {export_format} ({why}): try another format") from error
+
+
+def _is_of_the_machine(error: Exception) -> bool:
+    """Whether memory or the drive ran out: another format would not help."""
+    is_of_drive = isinstance(error, OSError) and error.errno in OF_STORAGE
+    return is_of_drive or isinstance(error, MemoryError) or blame(error) is Blame.MEMORY
 
 
 def open_exported(target: Path, export_format: ExportFormat) -> Forward | None:

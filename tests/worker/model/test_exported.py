@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+import tensorflow as tf
 
-from autofit.worker.model.exported import replaced
+from autofit.errors import UserError
+from autofit.worker.model.exported import replaced, write_exported
 
 pytestmark = pytest.mark.slow  # loads Keras
 
@@ -39,3 +44,35 @@ def test_a_kill_between_both_leaves_nothing_behind(tmp_path: Path) -> None:
     with replaced(target) as written:
         made(written, "after")
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+def failing(error: Exception) -> Any:
+    """A model whose exporter raises an error."""
+
+    def export(*_: object, **__: object) -> None:
+        raise error
+
+    return SimpleNamespace(export=export)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        OSError(errno.ENOSPC, "No space left on device"),
+        tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor with shape[4]"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_what_the_machine_lacks_is_not_put_down_to_the_format(error: Exception, tmp_path: Path) -> None:
+    """A user with a full disk or too little memory would try one format after another."""
+    with pytest.raises(type(error)) as raised:
+        write_exported(failing(error), tmp_path / "model", "onnx")
+    assert raised.value is error
+
+
+def test_what_a_format_cannot_hold_is_named_without_the_place_in_the_graph(tmp_path: Path) -> None:
+    """The reason would be `Graph execution error:`."""
+    error = ValueError("Graph execution error:\n\nDetected at node x\nno such operation")
+    with pytest.raises(UserError, match=r"exported to onnx \(no such operation\): try another format"):
+        write_exported(failing(error), tmp_path / "model", "onnx")
