@@ -94,7 +94,7 @@ def next_rung(goal: Goal, tried: Sequence[RungRecord]) -> Rung | None:
     most_before = max((record.largest_feasible_batch for record in before), default=0)
     largest = last.largest_feasible_batch
     if not max(largest, most_before):
-        return None if cannot_be_built(last.trials) else rung
+        return None if cannot_be_built(last.trials) or limit_in_the_way(last.trials) else rung
     if largest >= goal.wanted or (before and (largest <= most_before or goal.until_it_fits)):
         return None
     return rung if goal.shapes_result or last.recommended_batch >= largest else None
@@ -103,6 +103,12 @@ def next_rung(goal: Goal, tried: Sequence[RungRecord]) -> Rung | None:
 def cannot_be_built(trials: Sequence[Trial]) -> bool:
     """Whether the device's memory ran out in each trial before the network was built: no rung changes that."""
     return bool(trials) and all(trial.was_building and trial.verdict is Verdict.DEVICE_OOM for trial in trials)
+
+
+def limit_in_the_way(trials: Sequence[Trial]) -> str:
+    """The limit of the process because of which the smallest size did not fit, with how to lift it; empty if none."""
+    smallest = min((trial.batch_size for trial in trials), default=0)
+    return next((trial.cause for trial in trials if trial.is_limited and trial.batch_size == smallest), "")
 
 
 def _next_above(goal: Goal, tried: Sequence[RungRecord]) -> Rung | None:

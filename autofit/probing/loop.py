@@ -15,7 +15,7 @@ from autofit.machine.hardware import Hardware
 from autofit.probing.gpu_search import GpuSearch
 from autofit.probing.halving_search import HalvingSearch
 from autofit.probing.hint import ProfileHint, adjusted_to_process
-from autofit.probing.ladder import FROM_NOTHING, Start
+from autofit.probing.ladder import FROM_NOTHING, Start, cannot_be_built
 from autofit.probing.line_search import LineSearch
 from autofit.probing.recommend import recommended_batch
 from autofit.probing.records import MemoryModelRecord, ProbeReport, Workload
@@ -47,6 +47,9 @@ SMALL_SEARCH = 32
 
 ROOMIER = 1.1
 """A size that ran out of memory is tried once more if a new process would have more room for tensors by this factor."""
+
+MOST_WHILE_BUILDING = 2
+"""The most trials in a row that run out of memory while the network is built: the first may be due to others."""
 
 IDLE_WORKER_BYTES = 700 * 10**6
 """The host's memory that an idle worker takes: TensorFlow 2.21 has 660 MB resident after its import."""
@@ -166,7 +169,16 @@ class Prober:
             search.tell(self._trial(asked, uses_hint=uses_hint))
             if uses_hint and search.hint_failed:
                 self.view.message("the saved profile does not hold on this machine now: measuring anew")
+            if self._never_builds(asked):
+                break
         return search
+
+    def _never_builds(self, last: NextTrial) -> bool:
+        """Whether the weights alone did not fit repeatedly, and no smaller size would leave clearly more room."""
+        if len(self._trials) < MOST_WHILE_BUILDING or not cannot_be_built(self._trials):
+            return False
+        least, had = (self._budget(asked, uses_hint=False) for asked in (NextTrial(1, fresh=True), last))
+        return least.tensors_bytes <= ROOMIER * had.tensors_bytes
 
     def _kind_of_search(self) -> type[BatchSearch]:
         if self.request.only_line:

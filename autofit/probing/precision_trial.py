@@ -14,7 +14,7 @@ from autofit.probing.trial_worker import error_of_exit
 from autofit.process.launch import Launcher
 from autofit.process.monitor import View, monitored
 from autofit.protocol.job import ComparisonJob, Job, ModelSource
-from autofit.protocol.messages import MemoryBudget
+from autofit.protocol.messages import BUILDING, MemoryBudget
 from autofit.protocol.payload import Payload
 from autofit.protocol.precision import PrecisionComparison
 from autofit.storage.run_directory import AttemptDirectory
@@ -53,8 +53,8 @@ def compare_precisions(request: ComparisonRequest, launcher: Launcher, view: Vie
     """
     size, number = request.work.batch_size, 1
     while size:
-        found = _tried(request, launcher, view, size, number)
-        if found is not None:
+        found, may_help = _tried(request, launcher, view, size, number)
+        if found is not None or not may_help:
             return found
         size, number = size // 2, number + 1
     return None
@@ -62,8 +62,8 @@ def compare_precisions(request: ComparisonRequest, launcher: Launcher, view: Vie
 
 def _tried(
     request: ComparisonRequest, launcher: Launcher, view: View, size: int, number: int
-) -> PrecisionComparison | None:
-    """The comparison with `size` images at once; None if the memory ran out."""
+) -> tuple[PrecisionComparison | None, bool]:
+    """The comparison with `size` images at once; None if the memory ran out, with whether fewer images may help."""
     folder = request.folder / f"{number:04d}"
     folder.mkdir(parents=True)
     memory = request.memory
@@ -86,4 +86,5 @@ def _tried(
             raise InterruptedRunError("the probe was stopped")
         if found is None and (worker.ended is None or worker.ended.diagnosis.verdict not in FAILURES):
             raise error_of_exit(worker.ended)
-    return found
+    last = worker.ended.last if worker.ended else None
+    return found, last is None or last.phase not in BUILDING

@@ -34,7 +34,8 @@ class TrialWorker:
         self.worker.trial_deadline_seconds = deadline_seconds
         self.worker.send(request)
         self.asked += 1
-        return self._next(lambda event: event.trial) or trial_of_exit(request.trial or 1, self.worker.ended)
+        reported, is_first = self._next(lambda event: event.trial), self.asked == 1
+        return reported or trial_of_exit(request.trial or 1, self.worker.ended, is_first=is_first)
 
     def baseline_rss_bytes(self) -> int:
         """The resident size of the worker after it had imported TensorFlow; 0 if it exits without reporting one."""
@@ -52,16 +53,24 @@ class TrialWorker:
         return found
 
 
-def trial_of_exit(size: int, worker_exit: WorkerExit | None) -> Trial:
+def trial_of_exit(size: int, worker_exit: WorkerExit | None, *, is_first: bool = False) -> Trial:
     """The trial of a worker that exited without answering; the verdict on its exit is that of the trial.
+
+    `is_first` says whether it was the worker's first.
 
     Raises:
         AutofitError: the exit says nothing about the size; see `error_of_exit`.
     """
     if worker_exit is not None and worker_exit.diagnosis.verdict in FAILURES:
         diagnosis, last = worker_exit.diagnosis, worker_exit.last
-        was_building = last is not None and last.phase in BUILDING
-        return Trial(batch_size=size, verdict=diagnosis.verdict, was_building=was_building, cause=diagnosis.cause)
+        return Trial(
+            batch_size=size,
+            verdict=diagnosis.verdict,
+            fresh=is_first,
+            was_building=last is not None and last.phase in BUILDING,
+            is_limited=diagnosis.is_limited,
+            cause=diagnosis.cause,
+        )
     raise error_of_exit(worker_exit)
 
 

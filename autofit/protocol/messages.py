@@ -245,6 +245,7 @@ class Trial(Record):
             share a process, which earlier ones may still have influenced.
         saved: whether it comes from a saved profile and was not run now.
         was_building: whether it ended before its worker had built the network, which takes no less for a smaller size.
+        is_limited: whether its cause names a limit of the process, and how to lift it.
         cause: why it did not fit.
     """
 
@@ -268,6 +269,7 @@ class Trial(Record):
     fresh: bool = False
     saved: bool = False
     was_building: bool = False
+    is_limited: bool = False
     cause: str = ""
 
     @property

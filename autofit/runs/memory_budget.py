@@ -37,8 +37,9 @@ THREADS_BYTES = 64 * 2**20
 LEAST_PROCESS_BYTES = 700 * 10**6
 """The least memory with which a worker can start on a CPU: TensorFlow 2.21 has 660 MB resident after its import."""
 
-LEAST_USE_WITHIN_BYTES = 1_100_000_000
-"""The memory that the smallest training takes on a CPU. Less than this within a limit of the shell is not tried."""
+LEAST_TRAINING_BYTES = 1_100_000_000
+"""The memory that the smallest training takes on a CPU (1.06 to 1.11 GB with TensorFlow 2.21). Less than this within a
+limit of the shell is not tried."""
 
 GIVEN_LIMIT = "--memory-limit"
 """The name of a given limit in a report."""
@@ -68,7 +69,8 @@ def memory_budget(
     if given is not None and machine.device == "cpu" and given < LEAST_PROCESS_BYTES:
         raise UserError(
             f"memory_limit {format_size(given)} is under what the bare process needs "
-            f"(TensorFlow alone takes about {format_size(LEAST_PROCESS_BYTES)}): give 1GB or more"
+            f"(TensorFlow alone takes about {format_size(LEAST_PROCESS_BYTES)}): "
+            f"give more than {format_size(LEAST_TRAINING_BYTES)}, which the smallest training takes"
         )
     free = machine.device_free_bytes or machine.device_memory_bytes or 0
     has = usable_gpu_bytes(free) if machine.device == "gpu" else usable_bytes(machine.host_available_bytes)
@@ -95,8 +97,8 @@ def _require_room(limited_by: str, has: int, given: int | None) -> None:
         UserError: it does not.
     """
     leaves = f"{limited_by} leaves a worker {has // 10**6} MB"
-    if has < LEAST_USE_WITHIN_BYTES:
-        needs = format_size(LEAST_USE_WITHIN_BYTES)
+    if has < LEAST_TRAINING_BYTES:
+        needs = format_size(LEAST_TRAINING_BYTES)
         raise UserError(f"{leaves}, and the smallest training takes {needs}: raise that limit")
     if given is not None and given > has:
         raise UserError(f"memory_limit {format_size(given)}: {leaves}: give no more, or raise that limit")

@@ -12,7 +12,7 @@ from autofit.config.hub_presets import is_preset
 from autofit.config.options import Options
 from autofit.config.precisions import Precision
 from autofit.config.rungs import IN_TURN, KEPT, Rung
-from autofit.probing.ladder import cannot_be_built
+from autofit.probing.ladder import cannot_be_built, limit_in_the_way
 from autofit.probing.records import ProbeReport, Workload
 from autofit.protocol.messages import FINE_TUNING, StageName
 from autofit.runs.memory_budget import GIVEN_LIMIT
@@ -106,6 +106,8 @@ def advice_after(report: ProbeReport, trains: Trains | None = None) -> str:
     """
     work = report.workload
     given = Given(is_own_network(work), report.limited_by == GIVEN_LIMIT)
+    if limit := limit_in_the_way(report.trials):
+        return limit
     if cannot_be_built(report.trials):
         return f"{WEIGHTS_ALONE}, {given.for_weights}"
     return advice(

@@ -92,6 +92,17 @@ def test_no_rung_is_tried_for_a_network_that_cannot_be_built() -> None:
         assert (next_rung(goal(), [nothing]) is not None) is is_climbed
 
 
+def test_no_rung_is_tried_where_a_limit_of_the_shell_is_in_the_way() -> None:
+    """Each rung would run into `ulimit -v`, and the advice at the end be to take smaller images."""
+    limited = Trial(batch_size=1, verdict=Verdict.HOST_OOM, is_limited=True, cause="ulimit -v unlimited")
+    larger = Trial(batch_size=4, verdict=Verdict.HOST_OOM)
+    record = found(KEPT, 0).model_copy(update={"trials": [larger, limited]})
+    assert next_rung(goal(), [record]) is None
+    other = record.model_copy(update={"trials": [limited.model_copy(update={"batch_size": 4}), larger]})
+    smallest = record.model_copy(update={"trials": [*other.trials, larger.model_copy(update={"batch_size": 1})]})
+    assert next_rung(goal(), [smallest]) == ON_REQUEST
+
+
 def test_speed_that_has_ended_to_rise_is_no_reason_to_climb() -> None:
     """A pretrained network that trains as fast with 8 images at once as with 16 would be probed twice for nothing."""
     pretrained = goal(weights="imagenet")

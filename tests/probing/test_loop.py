@@ -37,6 +37,10 @@ Device = Callable[[int, int], Answer]
 """The answer of the n-th worker to a trial of a size: a measurement, an outcome, a sudden exit, or nothing."""
 
 
+UNBUILT = Outcome(verdict=Verdict.DEVICE_OOM, cause="while building")
+"""A worker whose memory runs out before its network is built."""
+
+
 def speed(size: int) -> float:
     """Images per second: as fast as any from 32 on."""
     return min(size, FASTEST) * 10.0
@@ -101,6 +105,8 @@ class SimulatedWorker:
             if answer.verdict is not Verdict.FITS:
                 self.end(Outcome(verdict=Verdict.COMPLETED))
         elif isinstance(answer, Outcome):
+            if answer == UNBUILT:
+                self.line(self.attempt.progress, Progress(time=0.0, phase=Phase.BUILD).model_dump_json())
             self.end(answer)
         elif isinstance(answer, Exit):
             self.exit = answer
@@ -339,6 +345,24 @@ def test_a_worker_that_the_kernel_kills_is_a_size_that_does_not_fit(bench: Bench
     report = bench.probe(SimulatedLauncher(killed))
     assert 0 < report.largest_feasible_batch <= 20
     assert Verdict.HOST_OOM in {trial.verdict for trial in report.trials}
+
+
+@pytest.mark.parametrize("from_above", [True, False])
+def test_weights_that_do_not_fit_are_not_tried_with_ever_fewer_images(bench: Bench, *, from_above: bool) -> None:
+    """Fine-tuning's probe would start TensorFlow for 32, 16, 8, 4, 2 and 1 images, whose weights take the same."""
+    bench.from_above, bench.max_batch = from_above, 32
+    launcher = SimulatedLauncher(lambda _, __: UNBUILT)
+    report = bench.probe(launcher)
+    assert report.largest_feasible_batch == 0
+    assert launcher.asked == ([[32], [16]] if from_above else [[4], [1]])
+    assert all(trial.fresh and trial.was_building for trial in report.trials)  # else no process had started
+
+
+def test_where_fewer_images_leave_the_weights_more_room_they_are_tried(bench: Bench) -> None:
+    """A network whose weights fit beside one image would be said not to fit, because of the buffers of 512."""
+    bench.from_above, bench.max_batch = True, 65536
+    bench.probe(launcher := SimulatedLauncher(lambda _, __: UNBUILT))
+    assert len(launcher.asked) > 2
 
 
 def test_a_trial_that_hangs_is_stopped_and_counts_as_too_large(bench: Bench) -> None:

@@ -17,7 +17,7 @@ from autofit.errors import TrainingFailedError, UserError
 from autofit.probing.precision_trial import ComparisonRequest, compare_precisions
 from autofit.process.launch import Exit, Launcher, ProcessLauncher, Worker
 from autofit.protocol.job import ComparisonJob, Event, Job, Outcome
-from autofit.protocol.messages import MemoryBudget, Request, Verdict
+from autofit.protocol.messages import MemoryBudget, Phase, Progress, Request, Verdict
 from autofit.protocol.payload import Payload
 from autofit.protocol.precision import PrecisionComparison
 from autofit.runs.model_source import model_source
@@ -53,6 +53,7 @@ class Workers:
     answer: Callable[[int], Outcome | PrecisionComparison]
     isolated: bool = True
     jobs: list[Job] = field(default_factory=list)
+    phase: Phase = Phase.PROBE
 
     def launch(self, attempt: AttemptDirectory, payload: Payload | None, lock_fd: int | None) -> Worker:
         del payload, lock_fd
@@ -64,6 +65,8 @@ class Workers:
             line = Event(comparison=answer).model_dump_json(exclude_defaults=True)
             attempt.events.write_text(f"{line}\n", encoding="utf-8")
             answer = Outcome(verdict=Verdict.COMPLETED)
+        line = Progress(time=0.0, phase=self.phase).model_dump_json()
+        attempt.progress.write_text(f"{line}\n", encoding="utf-8")
         answer.save(attempt.outcome)
         return Done()
 
@@ -98,6 +101,14 @@ def test_where_not_one_image_fits_nothing_is_known(tmp_path: Path) -> None:
     workers = out_above(0)
     assert compared(workers, tmp_path) is None
     assert workers.sizes == [8, 4, 2, 1]
+
+
+def test_weights_that_do_not_fit_are_compared_once(tmp_path: Path) -> None:
+    """Each of four sizes would cost a start of TensorFlow, before the probe says that the weights do not fit."""
+    workers = out_above(0)
+    workers.phase = Phase.BUILD
+    assert compared(workers, tmp_path) is None
+    assert workers.sizes == [8]
 
 
 @pytest.mark.parametrize(("verdict", "kind"), [(Verdict.USER_ERROR, UserError), (Verdict.CRASHED, TrainingFailedError)])

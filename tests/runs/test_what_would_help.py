@@ -133,3 +133,10 @@ def test_who_only_measures_is_advised_what_the_measuring_command_takes() -> None
     pretrained = report.model_copy(update={"workload": work.model_copy(update={"weights": "imagenet"})})
     assert HEAD_ALONE in advice_after(pretrained)
     assert FEWER["all, pretrained"] in advice_after(pretrained, "all, pretrained")
+
+
+def test_a_limit_of_the_shell_is_the_advice() -> None:
+    """A user under `ulimit -v` would take smaller images, a smaller network, and then another machine."""
+    limited = Trial(batch_size=1, verdict=Verdict.HOST_OOM, is_limited=True, cause="MemoryError; ulimit -v unlimited")
+    report = make_probe_report(0, 0).model_copy(update={"trials": [limited]})
+    assert advice_after(report) == limited.cause

@@ -33,7 +33,7 @@ from autofit.worker.jobs.measurement import Measurement
 from autofit.worker.jobs.startup import LoadPayload, limit_allocator, open_network
 from autofit.worker.runtime.allocator_stall import stall_watch
 from autofit.worker.runtime.control_pipe import Requests
-from autofit.worker.runtime.exceptions import OutOfDeviceMemoryError, first_line
+from autofit.worker.runtime.exceptions import OutOfDeviceMemoryError, first_line, without_placement
 from autofit.worker.runtime.heartbeat import Heartbeat
 from autofit.worker.runtime.memory import (
     arena_resident_bytes,
@@ -158,7 +158,7 @@ class Trials:
         except Exception as error:
             if not isinstance(error, OutOfDeviceMemoryError) and blame(error) is Blame.OTHER:
                 raise
-            return _Failure(first_line(error)[:200], is_surely_memory=_is_surely_memory(error))
+            return _Failure(without_placement(first_line(error))[:200], is_surely_memory=_is_surely_memory(error))
         return None
 
     def _is_whole(self, in_use_bytes: int) -> bool:
