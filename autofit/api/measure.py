@@ -13,7 +13,7 @@ from autofit.machine.gpu_others import others_reader
 from autofit.machine.hardware import Hardware, device_count
 from autofit.probing.climb import Climb
 from autofit.probing.hint import ProfileHint
-from autofit.probing.ladder import Start, goal_of
+from autofit.probing.ladder import Start, goal_of, limit_in_the_way
 from autofit.probing.loop import Prober, ProbeRequest
 from autofit.probing.records import ProbeReport, Workload
 from autofit.process.launch import Launcher
@@ -178,7 +178,9 @@ class Measurer:
         return hint
 
     def _save(self, report: ProbeReport, hint: ProfileHint | None, *, limit_is_given: bool) -> None:
-        """Save the report, unless it only confirms what a profile said."""
+        """Save the report, unless it only confirms what a profile said, or a limit of the shell was in the way."""
+        if limit_in_the_way(report.trials):
+            return
         known = hint is not None and report.source == "profile" and report.largest_feasible_batch == hint.expected_batch
         if self.store is not None and not known:
             self.store.save(report, self.machine, time.time(), limit_is_given=limit_is_given)

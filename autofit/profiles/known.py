@@ -72,6 +72,7 @@ def known_rung(
         images_per_second=max((t.images_per_second for t in trials if t.batch_size == recommended), default=0.0),
         bytes_per_image=entry.memory_model.bytes_per_image if entry.memory_model else 0.0,
         non_allocator_bytes=entry.non_allocator_bytes,
+        most_segments=max((trial.most_segments for trial in trials), default=0),
         trials=trials,
         saved=True,
     )

@@ -86,6 +86,8 @@ class SavedTrial(_Bounded):
     step_seconds: Annotated[float, Field(ge=0, le=1e7)] = 0.0
     images_per_second: Annotated[float, Field(ge=0, le=1e9)] = 0.0
     fresh: bool = False
+    was_building: bool = False
+    most_segments: Annotated[int, Field(ge=0, le=10**6)] = 0
 
     def as_trial(self) -> Trial:
         """The same as a `Trial`, marked as one of an earlier probe."""

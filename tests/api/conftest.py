@@ -36,6 +36,7 @@ class Stages:
     ends: list[AutofitError | BaseException | None] = field(default_factory=list)
     largest: int = 64
     largest_in: dict[int, int] = field(default_factory=dict)  # where activations are computed again in so many segments
+    failed: list[Trial] = field(default_factory=list)  # the trials where nothing fits
     probe_ends: list[BaseException] = field(default_factory=list)
     probes: list[tuple[ProbeRequest, Launcher]] = field(default_factory=list)
     runs: list[dict[str, Any]] = field(default_factory=list)
@@ -67,7 +68,7 @@ class Stages:
             largest_feasible_batch=largest,
             recommended_batch=min(largest, 16),
             memory_model=None,
-            trials=[_trial(largest)] if request.workload.segments in self.largest_in else [],
+            trials=[_trial(largest)] if request.workload.segments in self.largest_in else self.failed,
             wall_seconds=1.0,
         )
 

@@ -11,7 +11,7 @@ from autofit import api
 from autofit.config.rungs import Rung
 from autofit.errors import DoesNotFitError
 from autofit.probing.records import ProbeReport
-from autofit.protocol.messages import StageName
+from autofit.protocol.messages import StageName, Trial, Verdict
 from autofit.runs.run_record import RunRecord
 from autofit.runs.stages import plan_of_stage
 from tests.support.views import RecordingView
@@ -82,6 +82,36 @@ def test_an_error_names_the_rungs_and_what_helps(stages: Stages, view: Recording
     assert "nor with activations recomputed in 8 or 16 segments" in words
     assert all(option in words for option in ("image_size", "trainable", "precision", "backbone", "memory_limit"))
     assert len(words) < 500
+
+
+def test_the_next_probe_knows_that_no_rung_helps(stages: Stages, view: RecordingView) -> None:
+    """The same call would climb two rungs that the first had left out, and then advise smaller images."""
+    stages.largest = 0
+    stages.failed = [Trial(batch_size=1, verdict=Verdict.DEVICE_OOM, was_building=True, fresh=True)]
+    for _ in range(2):
+        found = api.probe(backbone="VGG16", view=view, **ALL)
+        assert "weights alone do not fit" in str(api.does_not_fit(found))
+    assert probed(stages) == [0, 0]
+
+
+def test_the_next_probe_knows_into_how_many_segments_a_network_can_be_cut(stages: Stages, view: RecordingView) -> None:
+    """A rung on which the network is the same would be tried by each call but the first."""
+    stages.largest = 0
+    stages.failed = [Trial(batch_size=1, verdict=Verdict.DEVICE_OOM, most_segments=8, fresh=True)]
+    for _ in range(2):
+        api.probe(backbone="VGG16", view=view, **ALL)
+    assert probed(stages) == [0, 8, 0]
+
+
+def test_a_limit_of_the_shell_is_not_saved_as_what_the_machine_holds(stages: Stages, view: RecordingView) -> None:
+    """After `ulimit -u` was raised, nothing would fit still, by the profile."""
+    stages.largest = 0
+    stages.failed = [Trial(batch_size=1, verdict=Verdict.HOST_OOM, is_limited=True, cause="ulimit -u: raise it")]
+    found = api.probe(backbone="VGG16", view=view, **ALL)
+    assert str(api.does_not_fit(found)).endswith(": ulimit -u: raise it")
+    stages.failed, stages.largest = [], 48
+    assert api.probe(backbone="VGG16", view=view, **ALL).largest_feasible_batch == 48
+    assert probed(stages) == [0, 0]
 
 
 def test_fine_tuning_climbs_too_and_the_next_run_knows_it(stages: Stages, photos: Path) -> None:
