@@ -236,13 +236,23 @@ def _with_directions(error: AutofitError, files: RunDirectory, record: RunRecord
         how = how_to_resume(files, record)
         kept = "the last checkpoint is kept" if _newest_checkpoint(files) else "there was no checkpoint yet"
         return InterruptedRunError(f"{error}: {kept}{_best_so_far(files)}; go on with: {how}")
-    if isinstance(error, DoesNotFitError) and record.plan.fine_tune is not None and files.model.exists():
-        return DoesNotFitError(f"{error}; the head's model is in {shown_path(files.model)}")
+    if isinstance(error, DoesNotFitError):
+        return DoesNotFitError(f"{error}{_what_is_kept(files, record)}")
     if isinstance(error, UserError):
         return type(error)(with_findings(str(error)))
     if isinstance(error, TrainingFailedError):
         return type(error)(f"{with_findings(str(error))} ({_logs_and_checkpoint(error, files, record)})")
     return error
+
+
+def _what_is_kept(files: RunDirectory, record: RunRecord) -> str:
+    """The model and the checkpoint of a run whose memory did not suffice, and how it goes on; empty without any."""
+    has_model = record.plan.fine_tune is not None and files.model.exists()
+    model = f"; the head's model is in {shown_path(files.model)}" if has_model else ""
+    if _newest_checkpoint(files) is None:
+        return model
+    more = "and a higher memory_limit" if record.options.memory_limit_bytes else "where there is more memory"
+    return f"{model}; the last checkpoint is kept: go on with {how_to_resume(files, record)} {more}"
 
 
 def _logs_and_checkpoint(error: TrainingFailedError, files: RunDirectory, record: RunRecord) -> str:

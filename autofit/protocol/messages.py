@@ -33,6 +33,9 @@ class Verdict(StrEnum):
 
 OUT_OF_MEMORY = frozenset({Verdict.DEVICE_OOM, Verdict.HOST_OOM})
 
+OVER_THE_LIMIT: Final = "the process grew over memory_limit outside the allocator"
+"""Why a worker yields that has more memory resident than the given limit."""
+
 
 class Phase(StrEnum):
     """What a worker is doing; announced before it begins, each with a deadline of its own."""

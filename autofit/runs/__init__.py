@@ -8,6 +8,7 @@ plan.py             the training plan: sizes, caches, kernels; fine_tune_plan.py
 supervisor.py       the attempt loop
 attempt_summary.py  what the retry policy knows of an attempt; attempt_notes.py what is recorded of it
 retry_policy.py     the sizes of the next attempt, or the error that ends the run
+next_attempt.py     what the retry policy is told of the run (pure)
 collect_result.py   from a run directory to the content of `result.json`
 time_spent.py       where a run's seconds went (pure)
 memory_history.py   the memory over a run's time, from its heartbeats

@@ -49,14 +49,20 @@ def note_oom(number: int, directory: AttemptDirectory, worker_exit: WorkerExit, 
         events.write("\n" + Event(oom=event).model_dump_json(exclude_defaults=True) + "\n")
 
 
-def failure_words(number: int, summary: AttemptSummary, sizes: Sizes, squeeze: Squeeze | None) -> str:
-    """What is shown of an attempt that failed: its cause, and the sizes with which the next one goes on."""
+def failure_words(
+    number: int, summary: AttemptSummary, sizes: Sizes, squeeze: Squeeze | None, *, is_begun: bool = True
+) -> str:
+    """What is shown of an attempt that failed: its cause, and the sizes with which the next one goes on.
+
+    `is_begun` says whether there is a checkpoint with which it begins.
+    """
+    size, following = sizes.micro_batch_size, "going on from the last checkpoint" if is_begun else "trying again"
     cause = summary.diagnosis.cause or summary.diagnosis.verdict.value
     fewer = " and fewer decoded ahead" if sizes.buffer_bytes < summary.sizes.buffer_bytes else ""
     if sizes.rung != summary.sizes.rung:
         fewer += f", and {sizes.rung.words}"
     return (
         f"attempt {number} ended ({summary.diagnosis.verdict.value}: {cause}); "
-        f"going on from the last checkpoint with {sizes.micro_batch_size} images at once{fewer}"
+        f"{following} with {size} image{'s' if size != 1 else ''} at once{fewer}"
         + (f": {squeeze.words}" if squeeze else "")
     )

@@ -10,8 +10,8 @@ from autofit.config.batch_schedule import shrink
 from autofit.config.rungs import KEPT, Rung
 from autofit.errors import DoesNotFitError, InterruptedRunError, StorageError, TrainingFailedError, UserError
 from autofit.process.exit_classifier import ExitDiagnosis
-from autofit.protocol.messages import OUT_OF_MEMORY, Verdict
-from autofit.runs.what_would_help import NOTHING_GIVEN, Given, advice, tried_words
+from autofit.protocol.messages import OUT_OF_MEMORY, OVER_THE_LIMIT, Verdict
+from autofit.runs.what_would_help import NOTHING_GIVEN, advice, tried_words
 
 MOST_ATTEMPTS_WITHOUT_PROGRESS = 3
 """The most attempts in a row without progress. Attempts that ran out of memory do not count here: each is followed by a
@@ -67,7 +67,7 @@ def next_sizes(
     fits_now: int | None = None,
     saving: Rung | None = None,
     helps: str = NO_BACKWARD_PASS,
-    given: Given = NOTHING_GIVEN,
+    for_weights: str = NOTHING_GIVEN.for_weights,
 ) -> Sizes:
     """The sizes of the next attempt.
 
@@ -78,7 +78,7 @@ def next_sizes(
             none, or if it is unknown.
         saving: the rung to take if not even one image fits on the last attempt's rung; None if there is none.
         helps: the advice if nothing fits.
-        given: what the user has given.
+        for_weights: the advice if not even the network does.
 
     Raises:
         AutofitError: another attempt would be useless; the class and the message say why.
@@ -87,7 +87,7 @@ def next_sizes(
     _raise_if_final(last.diagnosis.verdict, last.diagnosis.cause, reported=last.reported)
     stalled = _stalled(past)
     if fits_now is None:
-        _raise_if_not_even_built(stalled, given)
+        _raise_if_not_even_built(stalled, for_weights)
     _raise_if_ambiguous_to_the_last(stalled)
     if _has_nothing_fit(stalled):
         if saving is None or last.diagnosis.is_limited:
@@ -114,13 +114,13 @@ def _stalled(past: Sequence[AttemptSummary]) -> list[AttemptSummary]:
     return list(takewhile(lambda attempt: not attempt.progressed, reversed(past)))
 
 
-def _raise_if_not_even_built(stalled: Sequence[AttemptSummary], given: Given) -> None:
+def _raise_if_not_even_built(stalled: Sequence[AttemptSummary], for_weights: str) -> None:
     """Raise if the device's memory ran out twice in a row while the network was built: fewer images take no less."""
     out = takewhile(lambda one: one.was_building and one.diagnosis.verdict is Verdict.DEVICE_OOM, stalled)
     diagnoses = [one.diagnosis for one in out]
     if len(diagnoses) < MOST_WHILE_BUILDING:
         return
-    helps = "" if diagnoses[0].is_limited else f": {given.for_weights}"
+    helps = "" if diagnoses[0].is_limited else f": {for_weights}"
     raise DoesNotFitError(f"the network itself does not fit, without any image ({diagnoses[0].cause}){helps}")
 
 
@@ -183,9 +183,8 @@ def _is_short_at_once(attempt: AttemptSummary, batch_bytes: int) -> bool:
 
 
 def _never_enough(cause: str, times: int) -> DoesNotFitError:
-    return DoesNotFitError(
-        f"{cause}, {times} times: free memory and resume, or start anew with smaller images or a higher memory_limit"
-    )
+    more = "give a higher memory_limit" if cause == OVER_THE_LIMIT else "free memory"
+    return DoesNotFitError(f"{cause}, {times} times: {more} and resume, or start anew with smaller images")
 
 
 def _smaller(last: AttemptSummary, batch_bytes: int, fits_now: int | None, *, again: bool) -> Sizes:
@@ -194,6 +193,8 @@ def _smaller(last: AttemptSummary, batch_bytes: int, fits_now: int | None, *, ag
     After any other verdict the sizes stay.
     """
     sizes = last.sizes
+    if last.diagnosis.verdict is Verdict.DEVICE_OOM and last.was_building and fits_now is None:
+        return sizes  # weights take no less beside fewer images
     if last.diagnosis.verdict is Verdict.DEVICE_OOM:
         return replace(sizes, micro_batch_size=_after_oom(sizes.micro_batch_size, fits_now))
     if last.diagnosis.verdict is Verdict.HOST_OOM:

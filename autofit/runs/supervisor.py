@@ -22,12 +22,12 @@ from autofit.runs.attempt_notes import attempt_record, failure_words, note_oom
 from autofit.runs.attempt_summary import summarize
 from autofit.runs.collect_result import Committed, committed, has_model_of_stage
 from autofit.runs.model_source import rung_of, source_of_run
-from autofit.runs.retry_policy import AttemptSummary, Sizes, next_sizes
+from autofit.runs.next_attempt import SHORT_OF, following_sizes
+from autofit.runs.retry_policy import AttemptSummary, Sizes
 from autofit.runs.run_record import RunRecord
 from autofit.runs.squeeze import Squeeze
 from autofit.runs.stage_decision import (
     above_the_cut_instead,
-    saving_rung,
     stage_time,
     with_kernels,
     with_precision,
@@ -37,13 +37,12 @@ from autofit.runs.stage_decision import (
 from autofit.runs.stage_probe import StageStart, model_kept
 from autofit.runs.stages import chosen_rung, next_stage, plan_of_stage, source_of_stage, stages_of
 from autofit.runs.time_budget import TimeBudget
-from autofit.runs.what_would_help import advice_in_stage, given_in
 from autofit.storage.checkpoints import CheckpointStore
 from autofit.storage.run_directory import AttemptDirectory, RunDirectory, writing_in
 from autofit.storage.safe_files import remove_unfinished
 
-SHORT_OF = {"gpu": {Verdict.DEVICE_OOM}, "cpu": {*OUT_OF_MEMORY, Verdict.YIELDED}}
-"""The verdicts, by device, after which other programs may have taken memory: of the GPU, or of the host for a CPU."""
+NOTHING_SAVED = 0, -1
+"""The epoch and the position in it of a run without a checkpoint."""
 
 
 class BeginStage(Protocol):
@@ -154,17 +153,15 @@ class Supervisor:
             self._completed.add(stage)
             return self._sizes_after(stage)
         squeeze = self._squeezed(stage) if summary.diagnosis.verdict in SHORT_OF[self._memory.device] else None
-        saving = saving_rung(self._record, stage, summary.sizes.rung, max(one.most_segments for one in self._past))
-        helps = advice_in_stage(self._record.options_of(stage), stage, self._memory.device)
-        fits_now, given = squeeze.size if squeeze else None, given_in(self._record.options)
-        following = next_sizes(self._past, self._batch_bytes, fits_now, saving, helps, given)
+        following = following_sizes(self._record, stage, self._memory.device, self._past, self._batch_bytes, squeeze)
         if summary.diagnosis.verdict in OUT_OF_MEMORY:
             note_oom(number, directory, worker_exit, summary.sizes, following)
         if self._stage()[0] != stage:  # it failed after its stage was committed: the next stage has its own sizes
             verdict = summary.diagnosis.verdict.value
             self._view.message(f"attempt {len(self._past)} ended ({verdict}) after its stage was finished")
             return self._sizes_after(stage) or following  # if none follows, its model is still to be saved
-        self._view.message(failure_words(len(self._past), summary, following, squeeze))
+        is_begun = self._cursor() != NOTHING_SAVED
+        self._view.message(failure_words(len(self._past), summary, following, squeeze, is_begun=is_begun))
         if squeeze is not None:
             self._memory = self._memory.model_copy(update={"limit_bytes": squeeze.limit_bytes})
         if following.rung != summary.sizes.rung:
@@ -342,4 +339,4 @@ class Supervisor:
     def _cursor(self) -> tuple[int, int]:
         """The epoch and the position in it that the newest checkpoint has."""
         state = committed(self._store)
-        return (state.epoch, state.position) if state else (0, -1)
+        return (state.epoch, state.position) if state else NOTHING_SAVED

@@ -14,7 +14,7 @@ from autofit.config.precisions import Precision
 from autofit.config.rungs import IN_TURN, KEPT, Rung
 from autofit.probing.ladder import cannot_be_built, limit_in_the_way
 from autofit.probing.records import ProbeReport, Workload
-from autofit.protocol.messages import FINE_TUNING, StageName
+from autofit.protocol.messages import FINE_TUNING, StageName, Verdict
 from autofit.runs.memory_budget import GIVEN_LIMIT
 
 Trains = Literal["head", "all", "all, pretrained", "above a cut"]
@@ -23,6 +23,9 @@ a cut."""
 
 WEIGHTS_ALONE = "its weights alone do not fit"
 """What is said if memory runs out while the network is built."""
+
+FOR_HOST = "free memory of this machine (not of its GPU), or take a smaller batch_size or image_size"
+"""What would help where a GPU computes, and the host's memory ran out."""
 
 HEAD_ALONE = "train the head alone (trainable 'head'), "
 """The advice to train fewer layers to those who only measure."""
@@ -156,6 +159,26 @@ def advice_in_stage(options: Options, stage: StageName, device: Literal["cpu", "
         may_recompute=options.recompute == "off",
         precision=_saving(options.precision, device),
     )
+
+
+def advice_of_attempt(
+    options: Options, stage: StageName, device: Literal["cpu", "gpu"], verdict: Verdict, others: str
+) -> tuple[str, str]:
+    """The advice if nothing fits after an attempt of a run, and if not even its weights do.
+
+    Args:
+        options: the request, with the precision that was chosen for the stage.
+        stage: the stage of the attempt.
+        device: what computes.
+        verdict: on the attempt.
+        others: which other program took how much memory meanwhile; empty if none did.
+    """
+    if others:
+        return (f"{others}: free that memory and resume",) * 2
+    for_weights = given_in(options).for_weights
+    if device == "gpu" and verdict is Verdict.HOST_OOM:
+        return FOR_HOST, FOR_HOST
+    return advice_in_stage(options, stage, device), for_weights
 
 
 def given_in(options: Options) -> Given:

@@ -126,6 +126,21 @@ def test_a_full_disk_names_the_checkpoint_that_is_there_and_the_next_command(
     assert str(second.value).endswith("(logs in a; the checkpoint 00000007 is kept; then go on with: autofit resume a)")
 
 
+@pytest.mark.parametrize(
+    ("limit", "more"), [(None, "where there is more memory"), ("3GB", "and a higher memory_limit")], ids=str
+)
+def test_a_run_that_no_longer_fits_says_how_it_goes_on(
+    stages: Stages, photos: Path, train: Train, limit: str | None, more: str
+) -> None:
+    """A user whose card another program fills after a day of training would begin anew, with smaller images."""
+    stages.ends = [DoesNotFitError("not even one")]
+    Path("a/checkpoints/00000007").mkdir(parents=True)
+    with pytest.raises(DoesNotFitError) as raised:
+        train(photos, memory_limit=limit)
+    kept = "the last checkpoint is kept: go on with autofit resume a"
+    assert str(raised.value) == f"not even one; {kept} {more}"
+
+
 def test_the_time_of_a_resumed_run_is_that_of_all_its_attempts(
     stages: Stages, photos: Path, interrupted: Interrupted
 ) -> None:

@@ -284,9 +284,7 @@ def test_a_machine_that_is_always_short_ends_the_run_and_loses_nothing(
     count(promise=PROMISE)
     files, (kind, words) = stub("short")
     assert kind == "DoesNotFitError"
-    assert words.endswith(
-        ", 3 times: free memory and resume, or start anew with smaller images or a higher memory_limit"
-    )
+    assert words.endswith(", 3 times: free memory and resume, or start anew with smaller images")
     assert "\n" not in words
     assert {verdict for verdict, _ in ended(files)} == {"yielded"}
     assert [micro for micro, _ in sizes(files)] == [4, 4, 2, 1, 1, 1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -19,7 +20,7 @@ from autofit.errors import (
     UserError,
 )
 from autofit.process.exit_classifier import ExitDiagnosis
-from autofit.protocol.messages import Verdict
+from autofit.protocol.messages import OVER_THE_LIMIT, Verdict
 from autofit.runs.retry_policy import AttemptSummary, Sizes, next_sizes
 
 KB = 1024
@@ -126,14 +127,29 @@ def test_a_slow_leak_does_not_wear_the_micro_batch_down() -> None:
 def test_a_network_that_cannot_even_be_built_is_not_tried_with_fewer_images() -> None:
     """Each size down to one and each rung would cost a start of TensorFlow, and then smaller images be advised."""
     built, building = attempted(Verdict.DEVICE_OOM), attempted(Verdict.DEVICE_OOM, was_building=True)
-    assert sizes_after(building) == with_micro(4)  # another program may have had the memory
-    assert sizes_after(building, built) == sizes_after(built, building) == with_micro(4)
-    assert sizes_after(replace(building, progressed=True), building) == with_micro(4)
+    assert sizes_after(building) == SIZES  # another program may have had the memory
+    assert sizes_after(building, built) == with_micro(4)
+    assert sizes_after(built, building) == sizes_after(replace(building, progressed=True), building) == SIZES
     assert next_sizes([building, building], BATCH_BYTES, fits_now=3) == with_micro(3)
     hosts = attempted(Verdict.HOST_OOM, was_building=True)  # images that are decoded meanwhile take some of that
     assert sizes_after(hosts, hosts) == Sizes(micro_batch_size=4, buffer_bytes=32 * KB)
     with pytest.raises(DoesNotFitError, match=r"does not fit, without any image \(because\): take a smaller backbone"):
         sizes_after(building, building)
+
+
+@pytest.mark.parametrize(
+    ("cause", "advised"),
+    [
+        (OVER_THE_LIMIT, "give a higher memory_limit and resume, or start anew with smaller images"),
+        ("the machine has 80 MB of memory left (host memory)", "free memory and resume, or start anew with smaller im"),
+    ],
+    ids=["over the limit", "the machine is short"],
+)
+def test_who_is_always_short_is_told_what_of(cause: str, advised: str) -> None:
+    """A user with a limit would close other programs, and one without be told to give a higher one."""
+    short = attempted(Verdict.YIELDED, LEAST, cause=cause)
+    with pytest.raises(DoesNotFitError, match=re.escape(f"{cause}, 3 times: {advised}")):
+        sizes_after(short, short, short)
 
 
 FINAL = {
@@ -175,7 +191,7 @@ ENDS_WITH = {
     "short as soon as it starts, with nothing left to give": (
         [SHORT] * 3,
         DoesNotFitError,
-        "the machine has 60 MB left, 3 times: free memory and resume, or start anew with smaller images or a higher",
+        "the machine has 60 MB left, 3 times: free memory and resume, or start anew with smaller images",
     ),
     "yielded and crashed": ([YIELD, YIELD, CRASH], TrainingFailedError, "3 attempts ended"),
     "likely memory down to one image": (

@@ -407,6 +407,21 @@ def test_running_out_is_got_over_and_written_down(
         "attempt 1 ended (device_oom: chosen to be device_oom); going on from the last checkpoint with 2 images at once"
     )
     assert words in shown
+    assert "going on from the last checkpoint with 1 image at once" in shown
+
+
+def test_without_a_checkpoint_none_is_said_to_be_there(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    """A user would look for a checkpoint that nothing has saved."""
+    assert run("device_oom@0,complete") is None
+    assert "(device_oom: chosen to be device_oom); trying again with 2 images at once" in capsys.readouterr().out
+
+
+def test_where_others_took_the_memory_the_error_says_so(run: Run) -> None:
+    """A user whose card another program fills would take smaller images, and then a smaller network."""
+    taken = "another program (python, pid 77) took 13 GB of the GPU meanwhile; 2 GB are free"
+    error = run("device_oom@0", squeezed=lambda _: Squeeze(taken, 10**9))
+    assert isinstance(error, DoesNotFitError)
+    assert str(error).endswith(f": {taken}: free that memory and resume")
 
 
 @pytest.mark.slow
@@ -452,7 +467,7 @@ def test_a_network_that_cannot_be_cut_is_tried_on_the_one_rung_that_helps_it(
     assert "nor with weights updated one after another: " in str(error)
     assert segments_of(files) == [0, 0, 0, 0, 1]
     shown = capsys.readouterr().out
-    assert "with 1 images at once, and weights updated one after another\n" in shown
+    assert "with 1 image at once, and weights updated one after another\n" in shown
     assert "recomputed" not in shown + str(error)
 
 

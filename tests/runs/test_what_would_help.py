@@ -14,11 +14,13 @@ from autofit.protocol.messages import Trial, Verdict
 from autofit.runs.model_source import workload
 from autofit.runs.what_would_help import (
     FEWER,
+    FOR_HOST,
     HEAD_ALONE,
     advice,
     advice_after,
     advice_for,
     advice_in_stage,
+    advice_of_attempt,
     left_out_words,
     tried_words,
 )
@@ -140,3 +142,14 @@ def test_a_limit_of_the_shell_is_the_advice() -> None:
     limited = Trial(batch_size=1, verdict=Verdict.HOST_OOM, is_limited=True, cause="MemoryError; ulimit -v unlimited")
     report = make_probe_report(0, 0).model_copy(update={"trials": [limited]})
     assert advice_after(report) == limited.cause
+
+
+def test_where_a_gpu_computes_and_the_host_is_short_its_own_memory_is_told_of() -> None:
+    """A user in Colab with 12 GB beside a card of 16 would take 16-bit numbers, which save none of it."""
+    options = make_options(backbone="MobileNet", trainable="all")
+    helps, for_weights = advice_of_attempt(options, "training", "gpu", Verdict.HOST_OOM, "")
+    assert helps == for_weights == FOR_HOST
+    assert advice_of_attempt(options, "training", "gpu", Verdict.DEVICE_OOM, "")[0] == advice_in_stage(
+        options, "training", "gpu"
+    )
+    assert FOR_HOST not in advice_of_attempt(options, "training", "cpu", Verdict.HOST_OOM, "")

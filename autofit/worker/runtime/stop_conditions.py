@@ -10,7 +10,7 @@ from typing import Literal
 from autofit.config.byte_size import format_size
 from autofit.machine.cgroups import MemoryLeft
 from autofit.protocol.job import Event
-from autofit.protocol.messages import MemoryBudget
+from autofit.protocol.messages import OVER_THE_LIMIT, MemoryBudget
 from autofit.worker.runtime.control_pipe import Requests
 from autofit.worker.runtime.exceptions import StopRequested
 from autofit.worker.runtime.heartbeat import Heartbeat
@@ -117,7 +117,7 @@ class StopConditions:
         if not limited or self._heartbeat.host_bytes <= self._memory.limit_bytes:
             return None
         self.measure_non_allocator_bytes()
-        return "yielded", "the process grew over memory_limit outside the allocator"
+        return "yielded", OVER_THE_LIMIT
 
     def _short_of_memory(self) -> Reason | None:
         """Stop before the kernel kills the worker, which would lose what is not committed.
