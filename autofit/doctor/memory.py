@@ -20,7 +20,8 @@ def limit(facts: Facts) -> list[Finding]:
 
 def little_memory(facts: Facts) -> list[Finding]:
     """Little free memory, on the host or on the GPU."""
-    free = {"host": facts.hardware.host_available_bytes}
+    is_of_shell = facts.hardware.limited_by in {ADDRESS_SPACE, DATA_SEGMENT}  # about those: doctor/process.py
+    free = {} if is_of_shell else {"host": facts.hardware.host_available_bytes}
     if facts.hardware.device == "gpu":
         free["GPU"] = free_for_worker(facts)
     return [_little(where, size) for where, size in free.items() if size < LITTLE_BYTES]
@@ -38,7 +39,7 @@ def _little(where: str, free_bytes: int) -> Finding:
 def cgroup_below_host(facts: Facts) -> list[Finding]:
     """A container's limit, which psutil, `free` and `top` do not show."""
     hardware = facts.hardware
-    is_cgroup = hardware.limited_by not in {ADDRESS_SPACE, DATA_SEGMENT}  # about those: doctor/process.py
+    is_cgroup = hardware.limited_by not in {ADDRESS_SPACE, DATA_SEGMENT}
     if hardware.host_limit_bytes >= hardware.host_memory_bytes or not is_cgroup:
         return []
     here, host = format_size(hardware.host_limit_bytes), format_size(hardware.host_memory_bytes)

@@ -9,6 +9,7 @@ from autofit.config.rungs import Rung
 from autofit.errors import TrainingFailedError
 from autofit.probing.ladder import Goal, Start, best_rung, next_rung, rung_record, start_on, with_prices
 from autofit.probing.records import ProbeReport, RungRecord
+from autofit.protocol.messages import at_once
 
 
 @dataclass
@@ -78,4 +79,4 @@ class Climb:
         largest = max((record.largest_feasible_batch for record in self._tried.values()), default=0)
         if not largest:
             return "not even one image at a time fits"
-        return f"{largest} images at once fit, {self.goal.wanted} are wanted"
+        return f"{at_once(largest)} {'fits' if largest == 1 else 'fit'}, {self.goal.wanted} are wanted"

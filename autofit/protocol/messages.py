@@ -122,10 +122,15 @@ class OomEvent(Record):
     seconds_lost: float
 
 
+def at_once(images: int) -> str:
+    """A micro-batch in words: `1 image at once`, `8 images at once`."""
+    return f"{images} image{'s' if images != 1 else ''} at once"
+
+
 def describe_oom(event: OomEvent) -> str:
     """The message about an out-of-memory error: at how many images at once, and with how many the run goes on."""
     before, after = event.micro_batch_size_before, event.micro_batch_size_after
-    return f"out of memory with {before} images at once: continuing with {after}"
+    return f"out of memory with {at_once(before)}: continuing with {after}"
 
 
 def writable_name(name: str) -> str:

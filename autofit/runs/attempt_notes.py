@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from autofit.process.monitor import WorkerExit
 from autofit.protocol.job import Event, TrainingPlan
-from autofit.protocol.messages import OomEvent, Phase
+from autofit.protocol.messages import OomEvent, Phase, at_once
 from autofit.runs.attempt_summary import sizes_at_exit
 from autofit.runs.result_record import AttemptRecord
 from autofit.runs.retry_policy import AttemptSummary, Sizes
@@ -56,13 +56,12 @@ def failure_words(
 
     `is_begun` says whether there is a checkpoint with which it begins.
     """
-    size, following = sizes.micro_batch_size, "going on from the last checkpoint" if is_begun else "trying again"
+    following = "going on from the last checkpoint" if is_begun else "trying again"
     cause = summary.diagnosis.cause or summary.diagnosis.verdict.value
     fewer = " and fewer decoded ahead" if sizes.buffer_bytes < summary.sizes.buffer_bytes else ""
     if sizes.rung != summary.sizes.rung:
         fewer += f", and {sizes.rung.words}"
     return (
         f"attempt {number} ended ({summary.diagnosis.verdict.value}: {cause}); "
-        f"{following} with {size} image{'s' if size != 1 else ''} at once{fewer}"
-        + (f": {squeeze.words}" if squeeze else "")
+        f"{following} with {at_once(sizes.micro_batch_size)}{fewer}" + (f": {squeeze.words}" if squeeze else "")
     )

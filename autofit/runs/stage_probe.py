@@ -13,7 +13,7 @@ from autofit.config.rungs import Rung
 from autofit.errors import DoesNotFitError
 from autofit.probing.records import ProbeReport, Workload
 from autofit.protocol.job import FineTunePlan, Kernels, TrainingPlan
-from autofit.protocol.messages import FINE_TUNING, MemoryBudget, StageName, StageRecord, Verdict
+from autofit.protocol.messages import FINE_TUNING, MemoryBudget, StageName, StageRecord, Verdict, at_once
 from autofit.protocol.precision import PrecisionChoice
 from autofit.runs.memory_budget import foreseen_bytes, most_to_extract_bytes
 from autofit.runs.model_source import workload
@@ -93,7 +93,8 @@ def probed_words(report: ProbeReport) -> str:
     how = "as an earlier run has measured" if report.source == "profile" else f"probed in {report.all_seconds:.0f} s"
     saving = Rung(segments=report.workload.segments).words
     again = f" with {saving}" if saving else ""
-    return f"fine-tuning: {report.largest_feasible_batch} images at once fit{again} ({how})"
+    largest = report.largest_feasible_batch
+    return f"fine-tuning: {at_once(largest)} {'fits' if largest == 1 else 'fit'}{again} ({how})"
 
 
 def is_left_out(plan: TrainingPlan, finished: Sequence[StageRecord]) -> bool:

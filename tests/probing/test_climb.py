@@ -69,6 +69,9 @@ def test_the_report_is_of_the_rung_that_is_taken_with_the_others_beside_it() -> 
     assert [(record.rung, record.largest_feasible_batch) for record in report.rungs] == [(KEPT, 8), (FEW, 32)]
     assert report.all_seconds == 2.0
     assert machine.said == ["8 images at once fit, 32 are wanted: trying with activations recomputed in 4 segments"]
+    single = Machine({KEPT: 1})
+    single.climb()
+    assert single.said[0].startswith("1 image at once fits, 32 are wanted: trying")
 
 
 def test_a_later_run_probes_the_rung_alone_that_an_earlier_one_took() -> None:

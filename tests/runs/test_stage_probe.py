@@ -109,6 +109,7 @@ def test_what_was_found_is_said_with_its_origin() -> None:
     report = make_probe_report(8, 32)
     assert probed_words(report).startswith("fine-tuning: 32 images at once fit (probed in ")
     assert "earlier run" in probed_words(report.model_copy(update={"source": "profile"}))
+    assert probed_words(make_probe_report(1, 1)).startswith("fine-tuning: 1 image at once fits (")
 
 
 def test_fine_tuning_that_never_came_is_noticed() -> None:

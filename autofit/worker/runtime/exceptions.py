@@ -30,8 +30,8 @@ class TornUpdateError(Exception):
 class ShortOfMemoryError(UserError):
     """The host has too little memory left for a worker to begin. `cause` is the message without the advice."""
 
-    def __init__(self, cause: str) -> None:
-        super().__init__(f"{cause}: free memory")
+    def __init__(self, cause: str, advice: str = "free memory") -> None:
+        super().__init__(f"{cause}: {advice}")
         self.cause = cause
 
 

@@ -37,6 +37,7 @@ from autofit.config.byte_size import format_size, whole_megabytes
 from autofit.errors import UserError
 from autofit.machine import cgroups, memory_policy
 from autofit.machine.memory_policy import HANDLES_SHARE
+from autofit.machine.process_limits import memory_within, process_limits
 from autofit.process.gpu_causes import NO_GPU_ADVICE, NO_GPU_FOUND
 from autofit.protocol.job import (
     AUTOTUNE_VARIABLE,
@@ -254,6 +255,9 @@ def _host_limit(planned: int, now: int, least: int) -> int:
     limit = min(planned, now + memory_policy.usable_bytes(left.bytes))
     if limit < least:
         has, needs = format_size(max(limit - now, 0)), format_size(least - now)
+        within = memory_within(process_limits())
+        if within is not None and limit == planned >= memory_policy.usable_bytes(within[0]):
+            raise ShortOfMemoryError(f"{within[1]} leaves {has} for a worker that needs {needs}", "raise that limit")
         raise ShortOfMemoryError(f"the machine has {has} of memory left ({left.of}) for a worker that needs {needs}")
     return limit
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from autofit.config.backbones import ModelSpec
 from autofit.errors import UserError
 from autofit.machine.cgroups import MemoryLeft
+from autofit.machine.process_limits import MAPPED_BYTES, ProcessLimits
 from autofit.protocol.job import (
     AUTOTUNE_VARIABLE,
     ONEDNN_VARIABLE,
@@ -56,6 +58,24 @@ def test_too_little_is_the_machines_and_no_memory_limit() -> None:
         tf_settings._host_limit(2 * GB, now=600 * MB, least=1020 * MB)
     assert caught.value.cause == SHORT
     assert str(caught.value) == f"{SHORT}: free memory"
+
+
+@pytest.mark.parametrize(
+    ("address_space", "words"),
+    [
+        (MAPPED_BYTES + 700 * MB, "the address space (ulimit -v) leaves 100 MB for a worker that needs 420 MB: raise"),
+        (MAPPED_BYTES + 4 * GB, "the machine has 100 MB of memory left (cgroup limit /job) for a worker that needs"),
+    ],
+    ids=["the shell's limit", "less was planned for another reason"],
+)
+def test_too_little_within_a_limit_of_the_shell_is_that_limits(
+    monkeypatch: pytest.MonkeyPatch, address_space: int, words: str
+) -> None:
+    """A person would free memory of a machine that has plenty."""
+    limits = ProcessLimits(address_space_bytes=address_space)
+    monkeypatch.setattr(tf_settings, "process_limits", lambda: limits)
+    with pytest.raises(ShortOfMemoryError, match=re.escape(words)):
+        tf_settings._host_limit(700 * MB, now=600 * MB, least=1020 * MB)
 
 
 def test_too_little_under_a_limit_that_was_given_is_the_limits(monkeypatch: pytest.MonkeyPatch) -> None:
