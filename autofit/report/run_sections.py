@@ -13,7 +13,7 @@ from autofit.report.drawing import drawings_or_reason, svg
 from autofit.report.markup import Html, breakable, cards, element, escaped, join, picture, table
 from autofit.report.memory_plot import limit_in_view, memory_figure
 from autofit.report.run_text import figure_words, test_figure, time_parts, time_words
-from autofit.report.stage_words import STAGE_WORDS, best_fact
+from autofit.report.stage_words import STAGE_WORDS, best_fact, how_solved
 from autofit.report.tables import shortened_text
 from autofit.report.words import bytes_words, count_of, duration_words, metric_words
 from autofit.runs.history import best_epoch, best_figures, finished_epochs, quality_metric, stage_of
@@ -68,7 +68,7 @@ def stages_table(result: ResultRecord, memory: MemoryHistory | None) -> Html:
     rows = [
         [
             escaped(STAGE_WORDS[stage.name]),
-            escaped("solved to its optimum" if stage.method == "solved" else count_of(stage.epochs, "epoch")),
+            escaped(how_solved(stage) if stage.method == "solved" else count_of(stage.epochs, "epoch")),
             escaped(duration_words(seconds[stage.name]) if seconds.get(stage.name) else ""),
             escaped(_stage_quality(result, stage)),
             element("b", escaped("kept")) if stage.name == kept else escaped(stage.cut_short and "cut short"),

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from autofit.config.standard_error import standard_error
 from autofit.printable import printable
-from autofit.protocol.messages import FINE_TUNING, OUT_OF_MEMORY, BadImage, OomEvent, Verdict
+from autofit.protocol.messages import OUT_OF_MEMORY, BadImage, OomEvent, StageRecord, Verdict
 from autofit.protocol.model_jobs import OutputKind
 from autofit.report.model_usage import usage_code, usage_words
-from autofit.report.stage_words import best_words, done_words, trained_words
+from autofit.report.stage_words import best_words, done_words, how_solved, trained_words
 from autofit.report.width import columns, wrapped
 from autofit.report.words import attempt_words, count_of, duration_words, metric_words, oom_position
 from autofit.runs.history import VALIDATION_ACCURACY, best_epoch, best_figures, finished_epochs, stage_of
@@ -147,39 +147,42 @@ def _is_solved(result: ResultRecord) -> bool:
 
 def stage_lines(result: ResultRecord) -> list[str]:
     """How the head was solved and fine-tuned, in a few sentences; no line for a training by epochs."""
-    lines = []
     best = stage_of(result.stages, best_epoch(result.history, result.best_epoch) or 0)
-    for stage in result.stages:
-        if stage.method != "solved":
-            continue
-        if stage.name == "views":
-            better = "a better model by validation" if best == "views" else "no better model than without by validation"
-            lines.append(f"It was solved once more, on augmented views of each image: {better}.")
-            continue
-        chosen = f"; the strength of its penalty was chosen by {printable(stage.chosen_by)}" if stage.chosen_by else ""
-        lines.append(f"The head was solved to its optimum in {duration_words(stage.seconds or 0.0)}{chosen}.")
-        if stage.refitted and best not in FINE_TUNING:
-            lines.append(
-                "The saved model was then fitted on the training and validation images together; "
-                "the validation figures are from before that."
-            )
+    solved = [stage for stage in result.stages if stage.method == "solved"]
+    lines = [_solved_words(stage, best) for stage in solved]
+    if any(stage.name == best and stage.refitted for stage in solved):
+        lines.append(
+            "The saved model was then fitted on the training and validation images together; "
+            "the validation figures are from before that."
+        )
     return lines + _budget_lines(result) + _fine_tuning_lines(result)
+
+
+def _solved_words(stage: StageRecord, best: str) -> str:
+    """How a stage solved the head; of the head on views also what came of it, if the `best` stage tells that."""
+    if stage.name == "views":
+        gave = {"views": ": a better model by validation", "head": ": no better model than without by validation"}
+        return f"It was solved once more, on augmented views of each image{gave.get(best, '')}."
+    chosen = f"; the strength of its penalty was chosen by {printable(stage.chosen_by)}" if stage.chosen_by else ""
+    return f"The head was {how_solved(stage)} in {duration_words(stage.seconds or 0.0)}{chosen}."
 
 
 def _budget_lines(result: ResultRecord) -> list[str]:
     """What was cut short in each stage, a line each: by the time budget, a divergence, or else by a callback."""
     done = {
         "head": "The head was trained with",
-        "views": "Solving the head on augmented views was left out after",
+        "views": "On augmented views it was trained with",
+        "no views": "Solving the head on augmented views was left out after",
         "fine-tune": "Fine-tuning ended after",
         "refit": "Fine-tuning on all images was dropped after",
         "training": "It ended after",
     }
     lines = []
-    for stage in (stage for stage in result.stages if stage.cut_short):
-        by_budget = stage.name != "refit" or result.budget_seconds is not None
-        why = printable(stage.diverged) or ("the time budget" if by_budget else "")
-        lines.append(f"{done[stage.name]} {printable(stage.cut_short)}{why and f': {why}'}.")
+    for stage in (one for one in result.stages if one.cut_short):
+        by_callback = stage.name == "refit" and result.budget_seconds is None
+        why = printable(stage.diverged) or ("" if by_callback else "the time budget")
+        opening = done["no views" if stage.name == "views" and not stage.epochs else stage.name]
+        lines.append(f"{opening} {printable(stage.cut_short)}{why and f': {why}'}.")
     return lines
 
 
@@ -202,9 +205,8 @@ def _fine_tuning_lines(result: ResultRecord) -> list[str]:
 
 def figure_words(name: str, value: float, result: ResultRecord) -> str:
     """A figure of the best epoch, by its name in `best_figures`; a validation accuracy with its standard error."""
-    if name != VALIDATION_ACCURACY or not result.validated_images:
-        return metric_words(value)
-    return _with_error(value, result.validation_standard_error, result.validated_images)
+    error, images = result.validation_standard_error, result.validated_images
+    return _with_error(value, error, images) if images and name == VALIDATION_ACCURACY else metric_words(value)
 
 
 def _with_error(accuracy: float, error: float | None, images: int) -> str:

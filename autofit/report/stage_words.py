@@ -47,6 +47,11 @@ def best_fact(stages: Sequence[StageRecord], epoch: int, epochs: int) -> tuple[s
     return "Best epoch", _number_words(place if _of_stage(place) else place._replace(epochs=epochs))
 
 
+def how_solved(stage: StageRecord) -> str:
+    """How a stage solved its head: to its optimum, unless a time budget has cut that short."""
+    return "solved" if stage.cut_short else "solved to its optimum"
+
+
 def trained_words(stages: Sequence[StageRecord], epochs: int) -> str:
     """What a completed run trained, such as `Solved the head and fine-tuned for 8 epochs`.
 

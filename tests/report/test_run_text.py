@@ -6,10 +6,11 @@ import ast
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from autofit.protocol.messages import BadImage, OomEvent, Phase, StageRecord, Verdict
+from autofit.protocol.messages import BadImage, OomEvent, Phase, StageName, StageRecord, Verdict
 from autofit.report.run_text import headline, incidents, run_summary, stage_lines, time_words
 from autofit.report.width import in_columns
 from autofit.runs.history import best_epoch, best_figures
@@ -211,6 +212,38 @@ def test_what_a_time_budget_left_out_is_said(make_result: MakeResult) -> None:
     none = tuned.model_copy(update={"epochs": 0, "cut_short": "0 of 8 epochs"})
     lines = stage_lines(make_result(stages=[head, none], best_epoch=0))
     assert lines[-1] == "Fine-tuning ended after 0 of 8 epochs: the time budget."
+
+
+def solved(name: StageName, **changes: Any) -> StageRecord:
+    return StageRecord(name=name, method="solved", epochs=1, seconds=1.0, **changes)
+
+
+@pytest.mark.parametrize(("best", "told"), [(0, ": no better model"), (1, ": a better model"), (2, ".")])
+def test_what_came_of_views_is_told_where_it_is_known(make_result: MakeResult, best: int, told: str) -> None:
+    """A fine-tuning that was better than both would make a head on views that was better the worse one."""
+    stages = [solved("head"), solved("views"), StageRecord(name="fine-tune", method="epochs", epochs=1)]
+    lines = stage_lines(make_result(stages=stages, best_epoch=best))
+    assert lines[1].startswith(f"It was solved once more, on augmented views of each image{told}")
+
+
+def test_the_second_fit_is_that_of_the_head_that_is_saved(make_result: MakeResult) -> None:
+    """Of a head on views, for whose second fit there was no time, the validation figures would be called older."""
+    stages = [solved("head", refitted=True), solved("views", cut_short="the training images alone")]
+    lines = stage_lines(make_result(stages=stages, best_epoch=1, budget_seconds=60.0))
+    assert lines == [
+        "The head was solved to its optimum in 1.0 s.",
+        "It was solved once more, on augmented views of each image: a better model by validation.",
+        "On augmented views it was trained with the training images alone: the time budget.",
+    ]
+
+
+def test_a_head_that_a_time_budget_has_ended_is_not_at_its_optimum(make_result: MakeResult) -> None:
+    """Two lines of the summary would contradict each other."""
+    stages = [solved("head", cut_short="90 images, not to its optimum")]
+    assert stage_lines(make_result(stages=stages, best_epoch=0)) == [
+        "The head was solved in 1.0 s.",
+        "The head was trained with 90 images, not to its optimum: the time budget.",
+    ]
 
 
 @pytest.mark.parametrize(("budget", "cause"), [(120.0, ": the time budget"), (None, "")])
