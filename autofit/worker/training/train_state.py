@@ -158,6 +158,8 @@ class TrainingProgress(Record):
             return ended.moved(refit_losses=[*self.refit_losses, logs["loss"]])
         progress = ended.moved(history={name: [*self._column(name), value] for name, value in logs.items()})
         value, accuracy = monitored(logs, monitor), logs.get("val_accuracy", logs.get("accuracy"))
+        if not math.isfinite(logs.get("val_loss", logs["loss"])):
+            value = math.nan  # a network of NaN always gives the first class, which may be more accurate
         is_better = self._is_better(value, accuracy) if monitor == "auto" else self._is_best(value, monitor)
         if is_better or self._begins_fine_tuning_unseen(logs):
             return progress.moved(best_epoch=epoch, best_value=value, best_accuracy=accuracy, waited_epochs=0)
@@ -188,6 +190,8 @@ class TrainingProgress(Record):
         """Whether an epoch is better than the best so far; any is better than none and than one with a loss of NaN."""
         if self.best_value is None or math.isnan(self.best_value):
             return True
+        if math.isnan(value):
+            return False
         if self.stage == "fine-tune" and accuracy is not None and self.best_accuracy not in {None, accuracy}:
             return accuracy > (self.best_accuracy or 0.0)
         return value < self.best_value

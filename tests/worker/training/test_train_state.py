@@ -39,6 +39,16 @@ def test_the_best_epoch_is_the_one_that_is_asked_for(monitor: str, best: int, wa
     assert (progress.best_epoch, progress.waited_epochs) == (best, waited)
 
 
+@pytest.mark.parametrize("monitor", ["auto", "val_loss", "val_accuracy"])
+def test_a_network_of_nan_is_never_better(monitor: str) -> None:
+    """It gives every image the first class, which most images may have: it would replace the head, and be saved."""
+    ruined = {"loss": 0.5, "accuracy": 0.9, "val_loss": float("nan"), "val_accuracy": 0.95}  # by its last update
+    head = TrainingProgress(stage="head").after_epoch(0, EPOCHS[0], monitor).after_stage(HEAD).in_stage("fine-tune")
+    assert head.after_epoch(1, ruined, monitor).best_epoch == 0
+    alone = TrainingProgress().after_epoch(0, ruined, monitor)
+    assert (alone.best_epoch, alone.after_epoch(1, EPOCHS[0], monitor).best_epoch) == (0, 1)
+
+
 def test_a_figure_that_there_is_not_is_named() -> None:
     """A compiled model without accuracy would end in a KeyError."""
     with pytest.raises(UserError, match="monitor 'val_accuracy' is none of the metrics here: loss, val_loss"):
