@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from autofit.config.learning_rates import usual_rates
+from autofit.config.learning_rates import PRETRAINED_LEARNING_RATE, usual_rates
 from autofit.errors import UserError
 from autofit.protocol.job import ModelSource
 from autofit.protocol.messages import FINE_TUNING, StageName
@@ -54,7 +54,7 @@ class DivergedError(UserError):
     """A training has diverged.
 
     Attributes:
-        why: how that shows, in a few words.
+        why: how that shows, in a few words; in a fine-tuning also what to do, if there is something.
     """
 
     def __init__(self, why: str, message: str) -> None:
@@ -94,7 +94,15 @@ def require_convergence(losses: Sequence[float], session: Session, source: Model
     """
     why = divergence(losses, guessing_loss(session.objective, source.num_classes) if source else 0.0)
     if why and source:
-        raise DivergedError(why, advice(why, facts_of(session, source), is_finite=math.isfinite(losses[-1])))
+        advised = advice(why, facts_of(session, source), is_finite=math.isfinite(losses[-1]))
+        raise DivergedError(f"{why}{_with_given_rate(source)}", advised)
+
+
+def _with_given_rate(source: ModelSource) -> str:
+    """What to do about a fine-tuning at a learning rate that the user has given; empty if it is autofit's own."""
+    if source.fine_tuning is None or source.learning_rate == PRETRAINED_LEARNING_RATE:
+        return ""
+    return f"; give a learning_rate lower than {source.learning_rate:g}"
 
 
 @contextmanager
@@ -103,7 +111,7 @@ def dropped_if_diverged(
 ) -> Iterator[None]:
     """End a stage of fine-tuning that diverges with the best model so far, which is as good as it was.
 
-    The learning rate of these stages is autofit's own: the user has nothing to correct.
+    The learning rate of these stages is autofit's own, or falls from one that was given for all layers.
 
     Args:
         stage: the stage that trains.

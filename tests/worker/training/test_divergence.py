@@ -4,12 +4,23 @@ from __future__ import annotations
 
 import math
 import re
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from autofit.config.fine_tuning import FineTuning
+from autofit.config.options import make_options
 from autofit.protocol.messages import StageName
-from autofit.worker.training.divergence import DivergedError, Facts, advice, divergence, dropped_if_diverged
+from autofit.runs.model_source import model_source
+from autofit.worker.training.divergence import (
+    DivergedError,
+    Facts,
+    advice,
+    divergence,
+    dropped_if_diverged,
+    require_convergence,
+)
 
 
 @pytest.mark.parametrize(
@@ -42,10 +53,29 @@ def test_a_loss_that_is_better_than_guessing_has_not_diverged() -> None:
 
 @pytest.mark.parametrize("stage", ["training", "head"])
 def test_only_fine_tuning_is_ended_by_itself(stage: StageName) -> None:
-    """A run whose learning rate the user chose would be complete, with a network of NaN."""
+    """A run of a single stage would be complete, with a network of NaN."""
     unused: Any = None
     with pytest.raises(DivergedError, match="loss is nan"), dropped_if_diverged(stage, unused, unused, unused):
         raise DivergedError("its loss is nan", "its loss is nan: take a lower learning_rate")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("given", "asked"), [({}, ""), ({"learning_rate": 0.5}, "; give a learning_rate lower than 0.5")]
+)
+def test_a_given_rate_is_named_where_fine_tuning_ends(given: dict[str, Any], asked: str) -> None:
+    """The run is complete, with the head alone, and its user would not know what to correct."""
+    import keras  # noqa: PLC0415 - slow to load
+
+    options = make_options(trainable="all", **given)
+    settings = FineTuning(updates=9, warmup_updates=1)
+    source = model_source(options, 2).model_copy(update={"fine_tuning": settings})
+    objective = SimpleNamespace(columns=(), unit_threshold=None, loss_function=None, optimizer=keras.optimizers.Adam())
+    network = SimpleNamespace(model=keras.Sequential())
+    session: Any = SimpleNamespace(objective=objective, built=network, metrics=dict)
+    with pytest.raises(DivergedError) as raised:
+        require_convergence([math.nan], session, source)
+    assert raised.value.why == f"its loss is nan in epoch 1{asked}"
 
 
 @pytest.mark.parametrize(
