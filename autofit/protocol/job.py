@@ -126,6 +126,7 @@ class FineTunePlan(Record):
         refit: whether a fine-tuning that was better than the head is repeated on all images.
         rung: of the ladder; None until one is chosen, while that of the request applies.
         precision_choice: how `precision="auto"` was decided for this stage; None if the run's decision applies.
+        early_stopping: after so many epochs in a row without a better one the stage ends; None for all epochs.
     """
 
     epochs: int = Field(ge=1)
@@ -141,6 +142,7 @@ class FineTunePlan(Record):
     refit: bool = False
     rung: Rung | None = None
     precision_choice: PrecisionChoice | None = None
+    early_stopping: int | None = None
 
 
 class ViewsPlan(Record):

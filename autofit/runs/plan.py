@@ -232,6 +232,7 @@ def staged_plan(
         rung=whole.rung,
         by_budget=options.time_budget_seconds is not None,
         refit=is_refitted(options, train_count),
+        early_stopping=options.early_stopping,
     )
     return planned.model_copy(update={"fine_tune": fine_tune})
 

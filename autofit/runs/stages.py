@@ -70,7 +70,7 @@ def plan_of_stage(
             "first_batch_size": fine_tune.batch_size,
             "last_batch_size": fine_tune.batch_size,
             "micro_batch_size": fine_tune.micro_batch_size,
-            "early_stopping": None,  # the learning rate falls to zero, and the best epoch's model is kept
+            "early_stopping": fine_tune.early_stopping if stage == "fine-tune" else None,  # a refit has no validation
             "augment": fine_tune.augment,
             "flip": fine_tune.flip,
             "feature_cache": fine_tune.cut != WHOLE,

@@ -65,6 +65,18 @@ def test_the_stages_follow_from_the_request(given: dict[str, Any], expected: tup
     assert stages_of(plan(**given)) == expected
 
 
+def test_early_stopping_is_for_the_epochs_that_the_user_asks_for() -> None:
+    """Of all layers, all epochs would be trained, whatever was asked; a refit has no validation to stop by."""
+    of_all, above = plan(trainable="all", early_stopping=2), plan(fine_tune_epochs=4, early_stopping=2)
+
+    def stopping(made: TrainingPlan) -> list[int | None]:
+        finished = [HEAD, FINE_TUNED]
+        return [plan_of_stage(made, stage, finished, 1).early_stopping for stage in IN_STAGES]
+
+    assert stopping(of_all) == [None, 2, None]
+    assert stopping(above) == [2, None, None]
+
+
 def test_epochs_of_a_head_before_fine_tuning_are_its_own() -> None:
     """A user's epochs would be taken for those of the fine-tuning."""
     made = plan(fine_tune_epochs=4, epochs=2)
