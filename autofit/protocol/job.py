@@ -127,6 +127,7 @@ class FineTunePlan(Record):
         rung: of the ladder; None until one is chosen, while that of the request applies.
         precision_choice: how `precision="auto"` was decided for this stage; None if the run's decision applies.
         early_stopping: after so many epochs in a row without a better one the stage ends; None for all epochs.
+        pixel_cache: whether decoded images are kept for its epochs.
     """
 
     epochs: int = Field(ge=1)
@@ -143,6 +144,7 @@ class FineTunePlan(Record):
     rung: Rung | None = None
     precision_choice: PrecisionChoice | None = None
     early_stopping: int | None = None
+    pixel_cache: bool = False
 
 
 class ViewsPlan(Record):

@@ -45,7 +45,13 @@ def above_cut(options: Options, train_count: int, asked: Kernels | None, devices
         kernels=asked or "eigen",
         by_budget=options.time_budget_seconds is not None,
         refit=is_refitted(options, train_count),
+        pixel_cache=keeps_pixels(options, options.fine_tune_from),
     )
+
+
+def keeps_pixels(options: Options, cut: str) -> bool:
+    """Whether fine-tuning from this cut keeps decoded images: all layers need them again in each epoch."""
+    return options.pixel_cache == "auto" and cut == WHOLE
 
 
 def is_refitted(options: Options, train_count: int) -> bool:
@@ -84,5 +90,6 @@ def of_all_layers(stage: FineTunePlan, options: Options) -> FineTunePlan:
             "learning_rate": PRETRAINED_LEARNING_RATE,
             "augment": strength_of(options),
             "views": 1,
+            "pixel_cache": keeps_pixels(options, WHOLE),
         }
     )

@@ -29,7 +29,7 @@ from autofit.machine.hardware import Hardware, device_count
 from autofit.machine.memory_policy import usable_bytes
 from autofit.probing.records import ProbeReport
 from autofit.protocol.job import MOST_THREADS, FineTunePlan, Kernels, TrainingPlan, Tuning, ViewsPlan
-from autofit.runs.fine_tune_plan import FINE_TUNE_AUGMENT, FINE_TUNE_BATCH, above_cut, is_refitted
+from autofit.runs.fine_tune_plan import FINE_TUNE_AUGMENT, FINE_TUNE_BATCH, above_cut, is_refitted, keeps_pixels
 from autofit.runs.memory_budget import can_spare, foreseen_bytes, most_to_extract_bytes
 
 PREDECODED_BYTES = 96 * 2**20
@@ -233,6 +233,7 @@ def staged_plan(
         by_budget=options.time_budget_seconds is not None,
         refit=is_refitted(options, train_count),
         early_stopping=options.early_stopping,
+        pixel_cache=keeps_pixels(options, WHOLE),
     )
     return planned.model_copy(update={"fine_tune": fine_tune})
 

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from autofit.config.option_table import OPTIONS
-from autofit.config.options import Options
+from autofit.config.options import Options, head_options
 from autofit.protocol.job import TrainingPlan
 from autofit.runs import plan
 from autofit.runs.collect_result import Committed
+from autofit.runs.fine_tune_plan import keeps_pixels
 from autofit.runs.run_record import RunRecord
 from autofit.runs.stages import next_stage, stages_of
 
@@ -37,12 +38,14 @@ def with_conditions(record: RunRecord, options: Options) -> RunRecord:
     """The run under the conditions of another call: the options that do not change what is trained are that call's."""
     names = [name for option in OPTIONS if option.on_rerun in {"any", "unfinished"} for name in option.field_names]
     now = record.options.model_copy(update={name: getattr(options, name) for name in names})
+    tuned, is_of_all = record.plan.fine_tune, record.plan.head == "solve" and now.trainable == "all"
     planned = {
         "checkpoint_seconds": now.checkpoint_seconds,
         "checkpoint_steps": now.checkpoint_steps,
         "max_bad_images": now.max_bad_images,
         "devices": now.devices,
-        "pixel_cache": plan.uses_pixel_cache(now),
+        "pixel_cache": plan.uses_pixel_cache(head_options(now) if is_of_all else now),
+        "fine_tune": tuned and tuned.model_copy(update={"pixel_cache": keeps_pixels(now, tuned.cut)}),
     }
     update = {"options": now, "plan": record.plan.model_copy(update=planned)}
     return record.model_copy(update=update)

@@ -74,6 +74,7 @@ def plan_of_stage(
             "augment": fine_tune.augment,
             "flip": fine_tune.flip,
             "feature_cache": fine_tune.cut != WHOLE,
+            "pixel_cache": plan.pixel_cache or fine_tune.pixel_cache,
             "feature_views": min(fine_tune.views, epochs),  # an image has one an epoch: no others are extracted
             "kernels": fine_tune.kernels,
             "head": "epochs",

@@ -134,3 +134,11 @@ def test_the_conditions_are_those_of_the_new_call() -> None:
     assert changed.plan == record.plan.model_copy(
         update={"checkpoint_seconds": None, "checkpoint_steps": 5, "pixel_cache": False, "max_bad_images": 1.0}
     )
+
+
+def test_all_layers_keep_decoded_images_as_the_new_call_says() -> None:
+    """They would be kept on a disk that is full; or the stage of the head keep them too, which needs them once."""
+    record = record_of(trainable="all")
+    assert with_conditions(record, record.options) == record
+    off = with_conditions(record, make_options(trainable="all", pixel_cache="off")).plan
+    assert (off.pixel_cache, off.fine_tune and off.fine_tune.pixel_cache) == (False, False)

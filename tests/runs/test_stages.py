@@ -190,6 +190,24 @@ def test_only_a_stage_with_constant_activations_caches_them() -> None:
     assert plan_of_stage(made, "head", []).feature_cache
 
 
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ({"trainable": "all"}, [False, True, True]),
+        ({"trainable": "all", "pixel_cache": "off"}, [False, False, False]),
+        ({"fine_tune_epochs": 4, "fine_tune_from": "input"}, [False, True, True]),
+        ({"fine_tune_epochs": 4}, [False, False, False]),
+    ],
+    ids=str,
+)
+def test_images_are_decoded_once_where_all_layers_need_them_in_each_epoch(
+    given: dict[str, Any], kept: list[bool]
+) -> None:
+    """They would be decoded in each epoch, as the guide says they are not; a head needs them only once."""
+    made = plan(**given)
+    assert [plan_of_stage(made, stage, [HEAD, FINE_TUNED], 1).pixel_cache for stage in IN_STAGES] == kept
+
+
 def test_each_stage_has_its_network_and_its_rates() -> None:
     """The head would train the whole network, or fine-tuning the head alone."""
     options = make_options(trainable="all", learning_rate=5e-5)
