@@ -8,14 +8,19 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from autofit.api.extractions import fitting_size
+from autofit.api.extractions import fitting_size, save_extraction
+from autofit.config.options import make_options
 from autofit.errors import AutofitError, InterruptedRunError
 from autofit.machine import hardware
 from autofit.profiles.records import SavedExtraction
 from autofit.profiles.store import ProfileStore
 from autofit.protocol.cache_job import CacheJob
-from autofit.protocol.job import Event, ExtractionSpeed
-from autofit.protocol.messages import MemoryBudget
+from autofit.protocol.job import Event, ExtractionSpeed, Job, TrainJob
+from autofit.protocol.messages import MemoryBudget, StageName
+from autofit.runs.model_source import model_source
+from autofit.runs.plan import staged_plan
+from autofit.runs.run_record import DataRecord, RunRecord
+from autofit.storage.run_directory import RunDirectory
 from tests.support.machines import make_hardware
 from tests.support.records import make_probe_report
 
@@ -92,6 +97,32 @@ def _weights(photos: Path) -> Path:
     weights = photos.parent / "some.weights.h5"
     weights.touch()
     return weights
+
+
+def test_what_is_extracted_in_fine_tuning_is_no_measurement_of_the_whole_backbone(folder: Path, tmp_path: Path) -> None:
+    """The next budget would plan with the speed of a part of the network, on augmented views."""
+    files, options, machine = RunDirectory(tmp_path / "run"), make_options(fine_tune_epochs=2), make_hardware()
+    files.path.mkdir()
+    data = DataRecord(root="/", class_names=["a"], train_count=80, validation_count=20, skipped_files=0, fingerprint="")
+    planned = staged_plan(options, 80, 2, None, machine)
+    record = RunRecord(options=options, has_callbacks=False, data=data, plan=planned, started=0.0)
+    stages: tuple[StageName, ...] = ("head", "views", "fine-tune", "refit")
+    for size, stage in enumerate(stages, 16):
+        number, attempt = files.new_attempt()
+        work = TrainJob(
+            run_dir="/",
+            data_root="/",
+            class_names=["a"],
+            plan=planned,
+            stage=stage,
+            micro_batch_size=8,
+            launched_at=0.0,
+        )
+        memory = MemoryBudget(device="cpu", limit_bytes=10**9, is_given=False)
+        Job(attempt=number, source=model_source(options, 2), memory=memory, isolated=True, work=work).save(attempt.job)
+        attempt.events.write_text(Event(extraction=speed(size)).model_dump_json() + "\n")
+    save_extraction(record, machine, ProfileStore(folder, None, pytest.fail), files, 0)
+    assert [one.micro_batch_size for one in saved(folder)] == [16]
 
 
 def test_a_given_size_is_the_extractions(stages: Stages, photos: Path, train: Train, extracts: Extracts) -> None:
