@@ -104,7 +104,7 @@ def collect_result(
         weights_sha256=_last_sha256(attempts) if status == "completed" else None,
         seconds_to_first_step=firsts[0] if firsts else None,
         wall_seconds=wall_seconds,
-        time_spent=run_time_spent(_last_lines(attempts), [event.oom for event in events if event.oom], wall_seconds),
+        time_spent=run_time_spent(last_lines(attempts), [event.oom for event in events if event.oom], wall_seconds),
         budget_seconds=budget_seconds,
         validated_images=validated.images if validated else 0,
         validation_standard_error=validation_error(validated) if validated else None,
@@ -214,7 +214,7 @@ def _first_and_last(path: Path) -> list[Progress]:
     return records_in(_head(path, LAST_LINES_BYTES), Progress) + records_in(_end(path, LAST_LINES_BYTES), Progress)
 
 
-def _last_lines(attempts: Iterable[AttemptDirectory]) -> Iterator[Progress]:
+def last_lines(attempts: Iterable[AttemptDirectory]) -> Iterator[Progress]:
     """The last heartbeat of each attempt that has one."""
     for attempt in attempts:
         yield from records_in(_end(attempt.progress, LAST_LINES_BYTES), Progress)[-1:]

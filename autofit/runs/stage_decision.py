@@ -19,6 +19,9 @@ from autofit.runs.stages import next_stage
 from autofit.runs.time_budget import TimeBudget, Work, decide, is_asked_for, seconds_words, views_fit
 from autofit.storage.run_directory import RunDirectory, writing_in
 
+LEAST_MEASURED = 128
+"""If a profile knows the speed, that of an extraction of fewer images is not used: the cache had all others."""
+
 WARM_START = 0.5
 """The start of a later worker takes at least this share of the first one's, which may have read from a cold disk."""
 
@@ -223,8 +226,8 @@ def stage_time(record: RunRecord, files: RunDirectory, stage: StageName, budget:
 
 
 def _work(record: RunRecord, files: RunDirectory, budget: TimeBudget) -> Work:
-    """The number of images, and the speed: as measured in this run, else by a profile."""
-    speed = measured_speed(files)
+    """The number of images, and the speed: as measured in this run on enough images, else by a profile."""
+    speed = measured_speed(files, LEAST_MEASURED if budget.known_per_second else 1)
     if speed.images_per_second is None:
         speed = replace(speed, images_per_second=budget.known_per_second, kernels=record.plan.kernels)
     return Work(record.data.train_count, record.data.validation_count, speed)

@@ -8,28 +8,31 @@ from pathlib import Path
 
 from autofit.probing.records import ProbeReport
 from autofit.protocol.job import Job, TrainJob
-from autofit.protocol.messages import Verdict
-from autofit.runs.collect_result import events_of
+from autofit.protocol.messages import Phase, Verdict
+from autofit.runs.collect_result import events_of, last_lines
 from autofit.runs.result_record import AttemptRecord
 from autofit.runs.time_budget import Speed
 from autofit.storage.run_directory import AttemptDirectory, RunDirectory
 
 
-def measured_speed(files: RunDirectory) -> Speed:
-    """The speed of the newest extraction of the first stage, and the other time of the attempt that finished it."""
+def measured_speed(files: RunDirectory, least_images: int = 1) -> Speed:
+    """The speed of the newest extraction of the first stage, and the other time of the attempt that finished it.
+
+    An extraction of fewer than `least_images` does not tell: most of its time went into its first steps.
+    """
     speed = Speed(None, trained_per_second=_probed_rates(files))
     for attempt, work in _attempts_at_first_stage(files):
         events = [event for event in events_of(attempt) if event.extracted or event.epoch_end]
         passes = [event.extracted for event in events if event.extracted]
         extracted = sum(one.seconds for one in passes)
-        if passes and extracted > 0:
-            images = sum(one.images for one in passes)
+        images = sum(one.images for one in passes)
+        if images >= least_images and extracted > 0:
             speed = replace(speed, images_per_second=images / extracted, kernels=work.plan.kernels)
         if (wall := _completed_seconds(attempt)) is not None:
             solved = sum(
                 end.epoch_end.solved.seconds or 0.0 for end in events if end.epoch_end and end.epoch_end.solved
             )
-            other = max(wall - extracted - solved, 0.0)
+            other = max(wall - extracted - solved - _epochs_seconds(attempt), 0.0)
             speed = replace(speed, other_seconds=other)
     return speed
 
@@ -54,6 +57,12 @@ def _attempts_at_first_stage(files: RunDirectory) -> Iterator[tuple[AttemptDirec
         job = Job.load_or_none(attempt.job)
         if job is not None and isinstance(job.work, TrainJob) and job.work.stage == "head":
             yield attempt, job.work
+
+
+def _epochs_seconds(attempt: AttemptDirectory) -> float:
+    """The time that an attempt has trained and validated by epochs; 0 if it does not tell."""
+    spent = next((line.phase_seconds for line in last_lines([attempt])), {})
+    return spent.get(Phase.TRAIN, 0.0) + spent.get(Phase.VALIDATE, 0.0)
 
 
 def _completed_seconds(attempt: AttemptDirectory) -> float | None:

@@ -94,7 +94,7 @@ class Speed:
         images_per_second: the speed of the forward pass through the whole network, with decoding; None if nothing was
             extracted.
         kernels: the kernels with which that was measured.
-        other_seconds: the time of that stage's attempt without the extraction and the solver.
+        other_seconds: the time of that stage's attempt without the extraction, and the solver or the epochs.
         trained_per_second: the images a second in updates of fine-tuning, by the cut that was probed; a probe uses
             Eigen's kernels.
     """

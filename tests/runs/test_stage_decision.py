@@ -12,7 +12,7 @@ from autofit.config.options import make_options
 from autofit.config.rungs import KEPT, Rung
 from autofit.probing.records import ProbeReport
 from autofit.protocol.job import Event, ExtractionTime, Job, TrainJob
-from autofit.protocol.messages import EpochEnd, MemoryBudget, StageName, StageRecord, Trial, Verdict
+from autofit.protocol.messages import EpochEnd, MemoryBudget, Phase, Progress, StageName, StageRecord, Trial, Verdict
 from autofit.runs.model_source import model_source
 from autofit.runs.plan import staged_plan
 from autofit.runs.run_record import DataRecord, RunRecord
@@ -113,6 +113,30 @@ def test_the_speed_is_that_of_the_heads_extraction_and_its_start_the_rest(files:
     note_attempt(files, run, Event(extracted=ExtractionTime(images=800, seconds=8.0)), solved_event(), wall=18.0)
     note_attempt(files, run, Event(extracted=ExtractionTime(images=1, seconds=9.0)), wall=99.0, stage="fine-tune")
     assert measured_speed(files) == Speed(100.0, run.plan.kernels, 8.0)
+
+
+def test_epochs_of_a_head_are_no_part_of_its_start(files: RunDirectory) -> None:
+    """A head that trained for a minute would leave no time for its fine-tuning, whose worker starts in seconds."""
+    note_attempt(files, record(), Event(extracted=ExtractionTime(images=800, seconds=8.0)), wall=78.0)
+    (attempt,) = files.attempts()
+    spent = {Phase.START: 6.0, Phase.EXTRACT: 8.0, Phase.TRAIN: 55.0, Phase.VALIDATE: 5.0}
+    attempt.progress.write_text(
+        Progress(time=0.0, phase=Phase.SAVE, phase_seconds=spent).model_dump_json() + "\n", encoding="utf-8"
+    )
+    assert measured_speed(files).other_seconds == 10.0
+
+
+def test_a_few_new_images_do_not_make_the_machine_slow(files: RunDirectory) -> None:
+    """Five photos that were added to a folder take the time of the first step: nothing would be fine-tuned."""
+    run = record()
+    note_attempt(files, run, Event(extracted=ExtractionTime(images=5, seconds=3.0)), solved_event(), wall=12.0)
+    whole, now = budget(300.0)
+    known = dataclasses.replace(whole, known_per_second=100.0)
+    decided, words = with_stage_decided(run, files, [HEAD], known, now, is_probed=True)
+    assert "for 8 epochs" in words
+    assert decided.plan.fine_tune is not None
+    alone, _ = with_stage_decided(run, files, [HEAD], whole, now, is_probed=True)
+    assert alone.plan.fine_tune is None  # nothing else is known
 
 
 def test_without_attempts_or_features_to_extract_no_speed_is_known(files: RunDirectory) -> None:
