@@ -15,6 +15,7 @@ from typing import Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from autofit.config.multi_label_figures import MEAN_AVERAGE_PRECISION
 from autofit.errors import UserError
 from autofit.protocol.job import Event, Job, Outcome, TrainJob
 from autofit.protocol.messages import OUT_OF_MEMORY, Phase, Progress, StageName, StageRecord, Verdict
@@ -125,6 +126,7 @@ def _validated(state: Committed, data: DataRecord | None, grouped: GroupedValida
         state.stages,
         grouped.groups,
         grouped.effective_images,
+        data.validation_count if MEAN_AVERAGE_PRECISION in state.history else 0,
     )
 
 

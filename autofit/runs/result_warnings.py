@@ -42,6 +42,8 @@ class ValidatedRun:
         stages: the finished stages.
         groups: how many groups the validation images are of, such as patients, if that is known; else 0.
         effective_images: as how many independent images they then count.
+        validation_count: how many validation images there are, if the counts by class do not tell that: with several
+            labels an image these are of labels; else 0.
     """
 
     history: History
@@ -52,6 +54,7 @@ class ValidatedRun:
     stages: Sequence[StageRecord] = ()
     groups: int = 0
     effective_images: float = 0.0
+    validation_count: int = 0
 
     @property
     def solved(self) -> StageRecord | None:
@@ -61,7 +64,7 @@ class ValidatedRun:
     @property
     def images(self) -> int:
         """How many validation images could be read, or, if that is unknown, how many there are."""
-        return sum(self.predicted_counts) or sum(self.validation_counts)
+        return self.validation_count or sum(self.predicted_counts) or sum(self.validation_counts)
 
     def error_of(self, accuracy: float) -> float:
         """The standard error of an accuracy on the validation images."""

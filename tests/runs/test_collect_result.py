@@ -179,6 +179,23 @@ def test_a_result_warns_of_what_its_validation_does_not_show(files: RunDirectory
     assert collect_result(files, "completed", "", 0.0).warnings == []
 
 
+def test_images_with_several_labels_are_counted_once(files: RunDirectory) -> None:
+    """`result.json` would give the number of labels that were told as that of the validation images."""
+    history = {"loss": [0.5], "mean_average_precision": [0.9], "val_loss": [0.5], "val_mean_average_precision": [0.9]}
+    state = {"history": history, "best_predicted": [70, 49]}
+    CheckpointStore(files.checkpoints).save({"model": {"w": np.zeros(1)}}, state)
+    data = DataRecord(
+        root="/photos",
+        class_names=["cats", "dogs"],
+        train_count=9,
+        validation_count=80,
+        skipped_files=0,
+        fingerprint="",
+        validation_counts=[60, 50],
+    )
+    assert collect_result(files, "completed", "", 0.0, data).validated_images == 80
+
+
 def test_only_a_completed_run_has_final_weights(files: RunDirectory) -> None:
     """The fingerprint of weights that are not the last would be compared with those of another run's end."""
     new_attempt(files)
