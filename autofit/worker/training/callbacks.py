@@ -200,8 +200,8 @@ class Callbacks:
     def end(self, progress: TrainingProgress) -> TrainingProgress:
         """Tell them that the training has ended; weights that they set then are the model that is handed over.
 
-        Not at the end of a refit that was cut short, nor what is restored in a fine-tuning that was no better than the
-        head alone: the model from before is handed over.
+        Not at the end of a refit that was cut short or of a fine-tuning that has diverged, nor what is restored in one
+        that was no better than the head alone: the model from before is handed over.
         """
         before = self._state.weights() if self.are_given else {}
         self.list.on_train_end()
@@ -213,6 +213,8 @@ class Callbacks:
         if restored is not None or is_changed:
             self._state.show(before)  # more epochs go on from the last one
         if progress.stage == "refit" and not progress.stages[-1].refitted:
+            return ended
+        if restored is None and progress.stages and progress.stages[-1].diverged:
             return ended
         if restored is not None and progress.stage == "fine-tune" and (progress.best_epoch or 0) < progress.first_epoch:
             return ended

@@ -395,6 +395,25 @@ def test_weights_set_at_the_end_are_the_model(restores: bool) -> None:  # noqa: 
     assert (ended.best_epoch, len(told.messages)) == ((1, 0) if restores else (3, 1))
 
 
+def test_what_is_set_after_a_fine_tuning_that_diverged_is_not_the_model() -> None:
+    """A moving average of its weights would be saved, in which one update of NaN is enough to spoil all."""
+
+    class Averages(keras.callbacks.Callback):  # type: ignore[misc]
+        def on_train_end(self, logs: Any = None) -> None:
+            del logs
+            self.model.set_weights([array * np.nan for array in self.model.get_weights()])
+
+    callbacks = callbacks_of(Averages(), stage="fine-tune")
+    callbacks.begin(TrainingProgress(), begins_stage=True)
+    best = callbacks._state.best = callbacks._state.weights()
+    ended = StageRecord(
+        name="fine-tune", method="epochs", epochs=1, cut_short="1 of 2 epochs", diverged="its loss is nan"
+    )
+    assert callbacks.end(TrainingProgress(stage="fine-tune", best_epoch=0, stages=[ended])).callbacks_ended
+    assert callbacks._state.best is best
+    assert all(np.isfinite(array).all() for array in callbacks._state.weights().values())
+
+
 @pytest.mark.parametrize(("best", "chosen"), [(1, 1), (2, 3)], ids=["the head", "fine-tuning"])
 def test_weights_that_fine_tuning_restores_are_the_model_only_where_it_was_better(best: int, chosen: int) -> None:
     """`restore_best_weights` would hand over a fine-tuned model that is worse than the head alone, and refit it."""
