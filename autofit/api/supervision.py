@@ -170,6 +170,7 @@ def _write_result(
             record.data,
             record.options.time_budget_seconds,
             grouped_validation(files, record),
+            record.options,
         )
         decided = read_run(files) or record  # a time budget may have decided for the head alone
         if error is None and (stage := stage_left_out(decided.plan, result.stages, result.best_epoch)):

@@ -16,6 +16,7 @@ from typing import Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from autofit.config.multi_label_figures import MEAN_AVERAGE_PRECISION
+from autofit.config.options import Options
 from autofit.errors import UserError
 from autofit.protocol.job import Event, Job, Outcome, TrainJob
 from autofit.protocol.messages import OUT_OF_MEMORY, Phase, Progress, StageName, StageRecord, Verdict
@@ -82,13 +83,14 @@ def collect_result(
     data: DataRecord | None = None,
     budget_seconds: float | None = None,
     grouped: GroupedValidation = NOT_GROUPED,
+    options: Options | None = None,
 ) -> ResultRecord:
     """Read everything that a run has recorded about itself; without `data` the result has no warnings."""
     attempts = files.attempts()[-MOST_ATTEMPTS:]
     events = list(islice(_events(attempts), MOST_EVENTS))
     state = committed(CheckpointStore(files.checkpoints)) or Committed()
     quarantined = {event.quarantined.path: event.quarantined for event in events if event.quarantined}
-    validated = _validated(state, data, grouped)
+    validated = _validated(state, data, grouped, options)
     firsts = [event.seconds_to_first_step for event in events if event.seconds_to_first_step is not None]
     return ResultRecord(
         status=status,
@@ -113,7 +115,9 @@ def collect_result(
     )
 
 
-def _validated(state: Committed, data: DataRecord | None, grouped: GroupedValidation) -> ValidatedRun | None:
+def _validated(
+    state: Committed, data: DataRecord | None, grouped: GroupedValidation, options: Options | None
+) -> ValidatedRun | None:
     """The figures that warnings are about; None if nothing is known of the images."""
     if data is None:
         return None
@@ -127,6 +131,7 @@ def _validated(state: Committed, data: DataRecord | None, grouped: GroupedValida
         grouped.groups,
         grouped.effective_images,
         data.validation_count if MEAN_AVERAGE_PRECISION in state.history else 0,
+        options,
     )
 
 

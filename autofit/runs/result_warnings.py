@@ -9,6 +9,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from autofit.config.options import Options, strength_of, trains_pretrained
 from autofit.config.standard_error import standard_error
 from autofit.printable import first_of, printable
 from autofit.protocol.messages import StageRecord
@@ -44,6 +45,7 @@ class ValidatedRun:
         effective_images: as how many independent images they then count.
         validation_count: how many validation images there are, if the counts by class do not tell that: with several
             labels an image these are of labels; else 0.
+        options: the request; None if unknown.
     """
 
     history: History
@@ -55,6 +57,7 @@ class ValidatedRun:
     groups: int = 0
     effective_images: float = 0.0
     validation_count: int = 0
+    options: Options | None = None
 
     @property
     def solved(self) -> StageRecord | None:
@@ -127,8 +130,18 @@ def _far_ahead(run: ValidatedRun, training: float | None, validation: float) -> 
         return _behind_cross_validation(run, run.solved, validation)
     if training is None or not _is_far(training, validation, run):
         return []
-    help_words = "more images, augment='light' or fewer layers that train would help"
-    return [f"Training is far ahead of validation: accuracy {training:.3f} against {validation:.3f}; {help_words}."]
+    figures = f"accuracy {training:.3f} against {validation:.3f}"
+    return [f"Training is far ahead of validation: {figures}; {_what_helps(run.options)} would help."]
+
+
+def _what_helps(options: Options | None) -> str:
+    """What would help against overfitting, of what the request does not have yet and could have."""
+    is_augmented = options is not None and (
+        strength_of(options) != "none" or (options.augment == "auto" and bool(options.fine_tune_epochs))
+    )
+    trains_many = options is None or trains_pretrained(options) or bool(options.fine_tune_epochs)
+    also = [*([] if is_augmented else ["augment='light'"]), *(["fewer layers that train"] if trains_many else [])]
+    return " or ".join([", ".join(["more images", *also[:-1]]), *also[-1:]])
 
 
 def _behind_cross_validation(run: ValidatedRun, solved: StageRecord, validation: float) -> list[str]:

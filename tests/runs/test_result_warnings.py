@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from autofit.config.options import make_options
 from autofit.config.standard_error import standard_error
 from autofit.protocol.messages import StageRecord
 from autofit.runs.result_warnings import ValidatedRun, result_warnings
@@ -68,6 +69,24 @@ def test_a_training_far_ahead_of_validation_is_noted(
     """Memorised training images would pass for learning, or a handful of images for a verdict."""
     given = run(validation, training, validation_counts=[counts] * 3, predicted_counts=[counts] * 3)
     assert any("far ahead" in line for line in result_warnings(given)) is expected
+
+
+@pytest.mark.parametrize(
+    ("given", "helps"),
+    [
+        ({"epochs": 9}, "more images or augment='light'"),
+        ({"epochs": 9, "augment": "strong"}, "more images"),
+        ({"epochs": 9, "fine_tune_epochs": 4}, "more images or fewer layers that train"),  # its views are augmented
+        ({"weights": "none"}, "more images or augment='light'"),
+        ({"model": "json:loads", "augment": "light"}, "more images"),
+        ({"trainable": "all", "recipe": "classic"}, "more images, augment='light' or fewer layers that train"),
+    ],
+    ids=str,
+)
+def test_what_would_help_is_not_there_already_and_could_be(given: dict[str, Any], helps: str) -> None:
+    """A user would be sent to an option that is given, or that is refused with this network."""
+    found = result_warnings(run(0.62, 0.98, options=make_options(**given)))
+    assert found == [f"Training is far ahead of validation: accuracy 0.980 against 0.620; {helps} would help."]
 
 
 @pytest.mark.parametrize(
