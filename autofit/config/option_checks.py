@@ -60,7 +60,8 @@ def cut_choice(name: str, value: Any) -> str:
         if not re.fullmatch(r"[+-]?[0-9.]+", text):
             return text.lower() if text.lower() in {AUTO_CUT, WHOLE} else text
         value = text
-    return str(real_number(name, value, least=0.0, below=1.0))
+    share = real_number(name, value, least=0.0, below=1.0)
+    return str(share) if share else WHOLE
 
 
 def device_choice(name: str, value: Any) -> int | str:

@@ -29,6 +29,7 @@ class ModelSource(Record):
     in the payload. `optimizer_config`, `loss` and `metrics` are the user's, as names or Keras configurations. With
     `fine_tuning`, the optimizer is the one of these settings, and `learning_rate` the peak of its schedule. With
     `multi_label` an image may have any number of classes. `weights_sha256` is of the weights file, empty without one.
+    `later_cut` is the cut that a later stage was given: that the network has it is checked before the head is trained.
     """
 
     spec: ModelSpec
@@ -43,6 +44,7 @@ class ModelSource(Record):
     loss: str | KerasConfig | None = None
     metrics: tuple[str | KerasConfig, ...] = ()
     weights_sha256: str = ""
+    later_cut: str | None = None
 
 
 MOST_THREADS = 1024

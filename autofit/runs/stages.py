@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import takewhile
 
 from autofit.config.batch_schedule import steps_per_epoch
-from autofit.config.cuts import WHOLE
+from autofit.config.cuts import AUTO_CUT, WHOLE
 from autofit.config.fine_tuning import FineTuning
 from autofit.config.rungs import Rung
 from autofit.protocol.job import FineTunePlan, ModelSource, TrainingPlan, ViewsPlan
@@ -128,7 +128,9 @@ def source_of_stage(source: ModelSource, plan: TrainingPlan, stage: StageName, d
     if stage == "training":
         return source
     if stage not in FINE_TUNING or plan.fine_tune is None:
-        return source.model_copy(update={"spec": source.spec.model_copy(update={"trainable": "head"})})
+        given = plan.fine_tune.cut if plan.fine_tune and plan.fine_tune.cut != AUTO_CUT else None
+        spec = source.spec.model_copy(update={"trainable": "head"})
+        return source.model_copy(update={"spec": spec, "later_cut": given})
     images = data.train_count + (data.validation_count if stage == "refit" else 0)
     return source.model_copy(
         update={

@@ -222,6 +222,12 @@ def test_a_refusal_names_the_option_and_the_value_and_says_what_to_do(given: dic
     assert refusal(**given).startswith(message)
 
 
+@pytest.mark.parametrize("nothing", [0, 0.0, "0", "0.00"])
+def test_a_cut_below_which_nothing_is_frozen_is_that_at_the_input(nothing: object) -> None:
+    """Its stage would be probed as one that trains on activations: the probe ended in a TypeError of TensorFlow's."""
+    assert make_options(fine_tune_epochs=1, fine_tune_from=nothing).fine_tune_from == "input"
+
+
 NOT_COUNTS = [0, -1, 2**31, 1.0, True, "x", float("nan"), float("inf"), np.float64(3), np.array([3]), [3.0], {}]
 
 

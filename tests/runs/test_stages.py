@@ -190,6 +190,14 @@ def test_only_a_stage_with_constant_activations_caches_them() -> None:
     assert plan_of_stage(made, "head", []).feature_cache
 
 
+@pytest.mark.parametrize(("cut", "checked"), [("conv_pw_11_relu", "conv_pw_11_relu"), (0.5, "0.5"), ("auto", None)])
+def test_a_cut_that_is_given_is_checked_before_the_head_is_trained(cut: object, checked: str | None) -> None:
+    """A name with a typing error would be told after the features of all images were extracted."""
+    options = make_options(fine_tune_epochs=2, fine_tune_from=cut)
+    made = plan(fine_tune_epochs=2, fine_tune_from=cut)
+    assert source_of_stage(model_source(options, 10), made, "head", DATA).later_cut == checked
+
+
 @pytest.mark.parametrize(
     ("given", "kept"),
     [

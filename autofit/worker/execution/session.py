@@ -315,6 +315,7 @@ def _build(source: ModelSource, job: Job, payload: Payload | None, heartbeat: He
             on_message=say,
             loads=not isinstance(job.work, TrialsJob),
             multi_label=source.multi_label,
+            later_cut=source.later_cut,
         )
     sent = payload.model if payload else None
     function = imported_function(source.reference, job.import_paths) if source.reference else sent

@@ -80,6 +80,7 @@ def build(
     on_message: Callable[[str], None] = lambda _: None,
     loads: bool = True,
     multi_label: bool = False,
+    later_cut: str | None = None,
 ) -> BuiltModel:
     """Build the model of `spec`.
 
@@ -90,9 +91,10 @@ def build(
         on_message: called with a line for the user about the weights that were loaded.
         loads: whether to load pretrained weights. Without them the model takes the same memory and time.
         multi_label: whether each class has a probability of its own, by a sigmoid; else all have one softmax.
+        later_cut: where the same network is to be cut in a later stage; None if it is not, or wherever it can be.
 
     Raises:
-        UserError: the backbone, the image size or the weights cannot be used.
+        UserError: the backbone, the image size, the weights or the cut cannot be used.
     """
     if spec.backbone is None:
         raise ValueError("a ModelSpec without a backbone is built by build_from_function")
@@ -105,6 +107,7 @@ def build(
     network, preprocessing = _backbone(backbone, spec, weights, on_message)
     if weights != "none":
         on_phase(Phase.BUILD)
+    _chosen_cut(network, later_cut)  # raises if there is none
     cut = _chosen_cut(network, spec.cut)
     _freeze(network, spec)
     head_layers = head_of(spec, num_classes, multi_label=multi_label)

@@ -168,6 +168,13 @@ def test_channels_first_is_refused() -> None:
 # What trains
 
 
+def test_a_cut_for_later_is_checked_when_the_head_is_built() -> None:
+    """Minutes or hours of extraction would pass before a name with a typing error is told."""
+    assert build(spec(), CLASSES, lambda _: None, later_cut="conv_pw_11_relu").cut is None
+    with pytest.raises(UserError, match="fine_tune_from 'conv_pw_99_relu' is no layer through which everything passes"):
+        build(spec(), CLASSES, lambda _: None, later_cut="conv_pw_99_relu")
+
+
 def test_head_only_trains_the_head() -> None:
     """The backbone would train although its features are computed once and cached."""
     model = built(hidden_units=4)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -27,7 +28,7 @@ def saved(model: keras.Model, path: Path) -> Path:
     return path
 
 
-def built(weights: str, said: list[str], backbone: str = "MobileNetV2", **options: bool) -> BuiltModel:
+def built(weights: str, said: list[str], backbone: str = "MobileNetV2", **options: Any) -> BuiltModel:
     spec = ModelSpec(backbone=backbone, weights=weights, image_size=SIZE, trainable="all")
     return build(spec, 3, lambda _: None, on_message=said.append, **options)
 
