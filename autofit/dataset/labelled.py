@@ -1,6 +1,6 @@
 """Images with the classes that a run knows: a folder, a table, or paths with labels. Nothing is split or left out."""
 
-# ruff: noqa: PTH118 - paths are str in this package
+# ruff: noqa: PTH100, PTH118 - paths are str in this package
 
 from __future__ import annotations
 
@@ -57,10 +57,37 @@ def labelled_images(
             than paths.
     """
     found = _in_memory(data, labels, class_names, in_memory) if are_images(data) else None
-    found = found or _found(data, labels, class_names, asked)
+    found = found or _each_once(_found(data, labels, class_names, asked), class_names, in_memory[1])
     if not found.paths:
         raise UserError("there are no images to judge the model by: give at least one, with its class")
     return found
+
+
+def _each_once(images: LabelledImages, class_names: Sequence[str], say: Callable[[str], None]) -> LabelledImages:
+    """The images, each once, as a training takes them.
+
+    Raises:
+        UserError: one has two classes.
+    """
+    class_of: dict[str, int] = {}
+    for path, number in zip(images.paths, images.numbers, strict=True):
+        known = class_of.setdefault(os.path.abspath(path), number)
+        if known != number:
+            both = f"{class_names[known]!r:.60} and {class_names[number]!r:.60}"
+            raise UserError(f"{printable(path)} has the labels {both}: keep one of them")
+    kept = said_once(images.paths, say, "each counts once")
+    groups = [images.groups[place] for place in kept] if images.groups else ()
+    return LabelledImages([images.paths[place] for place in kept], [images.numbers[place] for place in kept], groups)
+
+
+def said_once(paths: Sequence[str], say: Callable[[str], None], then: str) -> list[int]:
+    """The places of the paths, of those of one file the first; says how many files have several, and what then."""
+    places: dict[str, list[int]] = {}
+    for place, path in enumerate(paths):
+        places.setdefault(os.path.abspath(path), []).append(place)
+    if several := sum(len(each) > 1 for each in places.values()):
+        say(f"images that are listed in several rows: {several:,}; {then}")
+    return [first for first, *_ in places.values()]
 
 
 def _in_memory(

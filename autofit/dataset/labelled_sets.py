@@ -13,7 +13,7 @@ from autofit.dataset.asked import Asked
 from autofit.dataset.groups import numbers_of_values
 from autofit.dataset.held_out import TABLE_NEEDED
 from autofit.dataset.label_sets import KnownLabels, names_of_set, sort_into_sets
-from autofit.dataset.labelled import InMemory, labelled_images
+from autofit.dataset.labelled import InMemory, labelled_images, said_once
 from autofit.dataset.listing import Frame, Listing, from_frame, from_lists, require_lists, with_own_groups
 from autofit.dataset.table_files import from_file
 from autofit.errors import UserError
@@ -65,16 +65,20 @@ def labelled_sets(
     rows = list(listing.rows)
     if not rows:
         raise UserError("there are no images to judge the model by: give at least one, with its labels")
-    cells = {str(number): (row.label,) for number, row in enumerate(rows)}
-    known = KnownLabels(class_names, asked.separator)
-    set_of = sort_into_sets(cells, listing.marks, known).set_of  # type: ignore[arg-type]  # all are cells
+    paths = [os.path.join(listing.root, os.path.expanduser(row.path)) for row in rows]
+    first_rows = said_once(paths, in_memory[1], "each has the labels of all of them")
+    cells: dict[str, tuple[Any, ...]] = {}
+    for path, row in zip(map(os.path.abspath, paths), rows, strict=True):
+        cells[path] = tuple(dict.fromkeys([*cells.get(path, ()), row.label]))
+    set_of = sort_into_sets(cells, listing.marks, KnownLabels(class_names, asked.separator)).set_of
     number_of = {name: number for number, name in enumerate(class_names)}
-    names = [names_of_set(set_of[str(number)]) for number in range(len(rows))]
+    names = [names_of_set(each) for each in set_of.values()]
     if unknown := sorted({name for each in names for name in each} - number_of.keys()):
         raise UserError(f"label {unknown[0]!r:.60} is not one of this model's: {', '.join(class_names[:10])}")
-    paths = [os.path.join(listing.root, os.path.expanduser(row.path)) for row in rows]
-    groups = numbers_of_values(row.group for row in rows) if listing.has_groups_of(asked) else ()
-    return LabelledSets(paths, [[number_of[name] for name in each] for each in names], groups)
+    groups = numbers_of_values(rows[row].group for row in first_rows) if listing.has_groups_of(asked) else ()
+    return LabelledSets(
+        [paths[row] for row in first_rows], [[number_of[name] for name in each] for each in names], groups
+    )
 
 
 def _listing(data: Any, labels: Any, class_names: Sequence[str], asked: Asked) -> Listing:

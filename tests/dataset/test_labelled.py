@@ -119,6 +119,20 @@ def test_a_truth_is_none_of_classes_that_are_no_truths() -> None:
             labelled(["a.jpg"], ["false"], names)
 
 
+def test_an_image_of_several_rows_counts_once(tmp_path: Path) -> None:
+    """`run(test=table)` and `evaluate(table)` would give two accuracies, and one of an image that is cat and dog."""
+    said: list[str] = []
+    in_memory = (tmp_path, said.append, lambda _: None)
+    table = csv_file(tmp_path, "path,label,patient\nb.jpg,dog,7\na.jpg,cat,8\n./b.jpg,dog,9\n")
+    found = labelled_images(table, None, NAMES, GROUPED, in_memory)
+    assert ([Path(path).name for path in found.paths], found.numbers) == (["b.jpg", "a.jpg"], [1, 0])
+    assert list(found.groups) == [0, 1]
+    assert said == ["images that are listed in several rows: 1; each counts once"]
+    assert labelled(["a.jpg", "b.jpg", "a.jpg"], [2, 0, 2], NAMES)[:2] == (["a.jpg", "b.jpg"], [2, 0])
+    with pytest.raises(UserError, match=r"^a\.jpg has the labels 'owl' and 'cat': keep one of them"):
+        labelled(["a.jpg", "a.jpg"], [2, 0], NAMES)
+
+
 @pytest.mark.parametrize(
     ("data", "labels", "message"),
     [

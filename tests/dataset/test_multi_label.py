@@ -222,6 +222,18 @@ def test_images_to_judge_a_model_by_are_found(root: Path) -> None:
             labelled_sets(given, labels, NAMES, asked, in_memory)
 
 
+def test_an_image_to_judge_by_may_have_a_row_for_each_label(root: Path) -> None:
+    """The training joins the rows of an image: each would count as an image that lacks the labels of the others."""
+    said: list[str] = []
+    listed = [paths(root)[0], paths(root)[1], paths(root)[0], paths(root)[0]]
+    for labels in (["dog", "cat", "cat", "bird"], [["dog"], ["cat"], ["cat", "bird"], []]):
+        table = Table(path=listed, label=labels)
+        found = labelled_sets(table, None, NAMES, ASKED, (root, said.append, print))
+        assert found.paths == paths(root)[:2]
+        assert [sorted(each) for each in found.numbers] == [sorted(map(NAMES.index, NAMES)), [NAMES.index("cat")]]
+    assert set(said) == {"images that are listed in several rows: 1; each has the labels of all of them"}
+
+
 def test_labels_are_separated_as_in_the_training(root: Path) -> None:
     """A comma in a name of a held-out table would cut it, since no semicolon stands in that one."""
     names = ("cat, tabby", "dog")
