@@ -36,7 +36,7 @@ from autofit.protocol.messages import BadImage, writable_name
 from autofit.report.progress import progress_view, showing
 from autofit.report.views import ProgressView
 from autofit.report.words import count_of
-from autofit.runs.evaluation import Evaluation
+from autofit.runs.evaluation import NOT_FINITE, Evaluation
 from autofit.runs.multi_label_evaluation import evaluation_of
 from autofit.runs.prediction import BATCH_SIZE, PredictionWorker, SavedModel
 from autofit.runs.run_record import RunRecord
@@ -130,7 +130,8 @@ def evaluated(  # noqa: PLR0913 - as the method
         )
         _show_unreadable(unreadable, shown)
         if figures is None:
-            raise UserError(f"of {count_of(len(rows), 'image')} none can be read: give others")
+            of_all, reason = count_of(len(rows), "image"), unreadable[0].reason
+            raise UserError(f"of {of_all} none can be judged ({reason}): give others")
         judged = [path for path, row in zip(images.paths, rows, strict=True) if not np.isnan(row).any()]
         own = own_images(RunDirectory(model.parent), run.data, judged)  # while those in memory are in files
     return figures.model_copy(update={"own_images": own})
@@ -232,12 +233,23 @@ def _answers(
     view: View,
     begin: int = 0,
 ) -> Iterator[tuple[slice, NDArray[np.float32], list[BadImage]]]:
-    """Predict one part of the images after another; yields the part, its rows, and its unreadable images."""
+    """Predict one part of the images after another; yields the part, its rows, and its images without an answer."""
     size = max(1, min(PART_IMAGES, PART_BYTES // (4 * len(run.data.class_names))))
     for start in range(begin, len(paths), size):
         part = slice(start, start + size)
         rows, unreadable = predict(paths[part], view, views=views, done=start, total=len(paths))
-        yield part, rows, unreadable
+        yield part, rows, [*unreadable, *_without_numbers(paths[part], rows, unreadable)]
+
+
+def _without_numbers(
+    paths: Sequence[str], rows: NDArray[np.float32], unreadable: Iterable[BadImage]
+) -> Iterator[BadImage]:
+    """The images that could be read, and for which the model gives NaN, as one that divides by an image's contrast."""
+    known = {image.path for image in unreadable}
+    for place in np.flatnonzero(np.isnan(rows).any(axis=1)).tolist():
+        image = BadImage(path=_absolute(paths[place]), reason=NOT_FINITE)
+        if image.path not in known:
+            yield image
 
 
 def _whole(
@@ -261,4 +273,5 @@ def _absolute(path: str) -> str:
 
 def _show_unreadable(unreadable: Iterable[BadImage], view: ProgressView) -> None:
     for image in unreadable:
-        view.message(f"cannot be read and was left out: {image.path} ({image.reason})")
+        what = "has no answer" if image.reason == NOT_FINITE else "cannot be read"
+        view.message(f"{what} and was left out: {image.path} ({image.reason})")

@@ -79,7 +79,7 @@ class Predictions(np.ndarray):
 
     @property
     def unreadable(self) -> list[BadImage]:
-        """The images that could not be read, and why."""
+        """The images that could not be read, or got no finite probabilities, and why."""
         return list(self._known.unreadable)
 
     @property

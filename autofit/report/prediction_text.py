@@ -13,7 +13,7 @@ from autofit.report.markup import Html, breakable, element, escaped, fragment, t
 from autofit.report.tables import Layout
 from autofit.report.width import COLUMNS, columns, padded_text, wrapped, wrapped_lines
 from autofit.report.words import count_of, metric_words
-from autofit.runs.evaluation import Evaluation
+from autofit.runs.evaluation import NOT_FINITE, Evaluation
 
 if TYPE_CHECKING:
     import numpy as np
@@ -182,6 +182,10 @@ def _evaluation_lines(figures: Evaluation) -> list[str]:
             f"Warning: {figures.own_images:,} of these images {are} the run's own: it has trained on {them}, or chosen "
             f"its model by {them}. {they} not tell how good it is on others."
         )
-    if figures.unreadable:
-        lines.append(f"{count_of(len(figures.unreadable), 'image')} could not be read and did not count.")
+    reasons = [image.reason for image in figures.unreadable]
+    without_answer = reasons.count(NOT_FINITE)
+    if unread := len(reasons) - without_answer:
+        lines.append(f"{count_of(unread, 'image')} could not be read and did not count.")
+    if without_answer:
+        lines.append(f"{count_of(without_answer, 'image')} did not count: {NOT_FINITE}.")
     return lines

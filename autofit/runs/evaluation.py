@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+NOT_FINITE = "the model gives no finite probabilities"
+"""The reason of an image that can be read and has no answer: some networks divide by an image's contrast."""
+
+
 class ClassCounts(Record):
     """A class in an evaluation.
 
@@ -42,7 +46,7 @@ class Evaluation(Record):
         images: how many images could be read.
         views: over how many views of each image the probabilities are averaged.
         classes: the counts of each class, in the order of the model's outputs.
-        unreadable: the images that could not be read, and why.
+        unreadable: the images that could not be read, or got no finite probabilities, and why.
         mean_average_precision: over the labels, where an image may have several; else None.
         f1: of all labels together at a probability of 0.5, likewise.
         groups: how many groups the images are of, such as patients, if that is known; else 0.

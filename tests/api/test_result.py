@@ -88,6 +88,8 @@ class Predictions:
     views: list[tuple[int, bool]] = field(default_factory=list)
     value_ranges: dict[str, tuple[float, float]] = field(default_factory=dict)
     progress: list[tuple[int, int]] = field(default_factory=list)
+    reads_all: bool = False
+    """Whether images whose rows have NaN can be read all the same."""
 
     def worker(self, model: SavedModel, launcher: Launcher, view: ProgressView) -> AnsweringWorker:
         """Stand for `PredictionWorker`."""
@@ -119,6 +121,7 @@ class AnsweringWorker:
         known.value_ranges = dict(model.value_ranges)
         rows = known.rows[: len(paths)]
         bad = [str(Path(path).absolute()) for path, row in zip(paths, rows, strict=True) if np.isnan(row).any()]
+        bad = [] if known.reads_all else bad
         return rows, [BadImage(path=path, reason="cut short") for path in bad]
 
     def close(self) -> None:
@@ -266,6 +269,19 @@ def test_an_image_that_cannot_be_read_is_named(
     assert [(image.path, image.reason) for image in rows.unreadable] == [("c", "cut short")]
     assert "cannot be read and was left out: c (cut short)" in " ".join(capsys.readouterr().err.split())
     assert len(asked.calls) == 1
+
+
+def test_an_image_without_an_answer_is_named(
+    tmp_path: Path, asked: Predictions, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A network that divides by an image's contrast gives NaN for a black one, which was left out without a word."""
+    asked.reads_all = True
+    result = finished(tmp_path)
+    assert [image.path for image in result.predict(["a", "b", "c", "d"]).unreadable] == ["c"]
+    assert "has no answer and was left out: c (the model gives no finite" in " ".join(capsys.readouterr().err.split())
+    figures = result.evaluate(["a", "b", "c", "d"], ["cat", "dog", "owl", "cat"])
+    assert (figures.images, [Path(image.path).name for image in figures.unreadable]) == (3, ["c"])
+    assert "1 image did not count: the model gives no finite probabilities." in figures.summary()
 
 
 @pytest.mark.parametrize("name", ["a", os.fsdecode(b"\xff")])
@@ -420,7 +436,7 @@ def test_as_many_labels_as_paths_are_needed(tmp_path: Path, asked: Predictions) 
 def test_an_evaluation_of_nothing_readable_is_refused(tmp_path: Path, asked: Predictions) -> None:
     """The mean of nothing would be NaN, with a warning of NumPy's."""
     asked.rows = np.full((1, 3), np.nan, np.float32)
-    with pytest.raises(UserError, match="of 1 image none can be read"):
+    with pytest.raises(UserError, match=r"of 1 image none can be judged \(cut short\): give others"):
         finished(tmp_path).evaluate(["a"], ["cat"])
 
 
