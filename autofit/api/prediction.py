@@ -125,6 +125,7 @@ def evaluated(  # noqa: PLR0913 - as the method
         in_files = (folder, shown.message, shown.scanning)
         images = with_known_labels(data, labels, class_names, asked, in_files)
         rows, unreadable = _rows(model, run, images.paths, views, shown)
+        unreadable = _named(unreadable, images.paths, _names(images.paths, folder))
         figures = evaluation_of(
             rows, images.numbers, class_names, unreadable, views, images.groups, multi_label=multi_label
         )
@@ -264,6 +265,12 @@ def _named(unreadable: Iterable[BadImage], paths: Sequence[str], names: Sequence
     reasons = {image.path: image.reason for image in unreadable}
     given = ((reasons.get(writable_name(_absolute(path))), name) for path, name in zip(paths, names, strict=True))
     return [BadImage(path=name, reason=reason) for reason, name in given if reason is not None]
+
+
+def _names(paths: Sequence[str], in_memory: Path) -> list[str]:
+    """The absolute path of each image; of one in memory, which is in that folder until the end, what `predict` says."""
+    prefix = f"{in_memory}{os.sep}"
+    return [f"image {place}" if path.startswith(prefix) else _absolute(path) for place, path in enumerate(paths)]
 
 
 def _absolute(path: str) -> str:

@@ -282,6 +282,8 @@ def test_an_image_without_an_answer_is_named(
     figures = result.evaluate(["a", "b", "c", "d"], ["cat", "dog", "owl", "cat"])
     assert (figures.images, [Path(image.path).name for image in figures.unreadable]) == (3, ["c"])
     assert "1 image did not count: the model gives no finite probabilities." in figures.summary()
+    in_memory = result.evaluate(np.zeros((4, 8, 8, 3), np.uint8), ["cat", "dog", "owl", "cat"])
+    assert [image.path for image in in_memory.unreadable] == ["image 2"]
 
 
 @pytest.mark.parametrize("name", ["a", os.fsdecode(b"\xff")])
