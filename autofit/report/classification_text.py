@@ -115,7 +115,12 @@ def _shaded(count: int, total: int) -> Html:
 
 def image_line(image: PredictedImage) -> str:
     """An image, its true class and its predicted class, in one line."""
-    return printable(f"{image.label}, taken for {image.predicted} ({image.probability:.0%}): {image.path}")
+    told = f"{_verb(image)} {image.predicted} ({image.probability:.0%})"
+    return printable(f"{image.label}, {told}: {image.path}")
+
+
+def _verb(image: PredictedImage) -> str:
+    return "predicted" if image.is_right else "taken for"
 
 
 def pictures(images: Sequence[PredictedImage], thumbnail: Thumbnail) -> Html:
@@ -125,7 +130,6 @@ def pictures(images: Sequence[PredictedImage], thumbnail: Thumbnail) -> Html:
 
 def _figure(image: PredictedImage, uri: str | None) -> Html:
     shown = picture(uri) if uri else element("span", escaped("cannot be read"), "soft")
-    verb = "predicted" if image.is_right else "taken for"
     predicted = element("b", breakable(f"{image.predicted} {image.probability:.0%}"), "" if image.is_right else "bad")
-    words = join([element("span", breakable(image.label)), element("span", escaped(verb), "soft"), predicted])
+    words = join([element("span", breakable(image.label)), element("span", escaped(_verb(image)), "soft"), predicted])
     return element("figure", join([shown, element("figcaption", words)]))

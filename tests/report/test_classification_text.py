@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from autofit.report.classification_text import (
     confused_list,
     confusion_lines,
     confusion_table,
+    image_line,
     pictures,
 )
 from autofit.report.confusion_plot import confusion_figure
@@ -55,6 +57,12 @@ def test_a_small_matrix_is_a_table_and_a_large_one_its_confusions() -> None:
         "2 images of class 3 taken for class 4",
     ]
     assert confused_lines(np.diag([1, 1]), NAMES) == ["No image was taken for another class."]
+
+
+def test_an_image_that_is_predicted_rightly_is_not_taken_for_another() -> None:
+    """`worst()` of a good model has right images too: `dog, taken for dog`."""
+    assert image_line(MISTAKE) == "cat, taken for <i> (90%): /photos/a.jpg"
+    assert image_line(replace(MISTAKE, predicted="cat")) == "cat, predicted cat (90%): /photos/a.jpg"
 
 
 def test_pairs_of_classes_that_are_not_listed_are_counted() -> None:
