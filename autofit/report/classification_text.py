@@ -9,7 +9,7 @@ from rich.cells import cell_len
 
 from autofit.printable import printable
 from autofit.report.markup import Html, breakable, bullets, element, escaped, join, picture, table
-from autofit.report.tables import LEAST_FLEXIBLE, Layout, shortened_text
+from autofit.report.tables import LEAST_FLEXIBLE, Layout, shortened_names
 from autofit.report.width import COLUMNS, TABLE_EDGES, columns
 from autofit.report.words import count_of, metric_words
 from autofit.runs.predicted_images import ClassFigures, Confusion, PredictedImage
@@ -76,7 +76,7 @@ def confused_lines(counts: NDArray[np.int64], class_names: Sequence[str]) -> lis
     """The pairs of classes that are confused, the most frequent first, as lines within the width of text."""
     pairs = zip(*counts.nonzero(), strict=True)
     confusions = [Confusion(int(counts[true, told]), true, told) for true, told in pairs if true != told]
-    return _confused(confusions, [shortened_text(name, (columns() - WORDS_WIDTH) // 2) for name in class_names])
+    return _confused(confusions, shortened_names(class_names, (columns() - WORDS_WIDTH) // 2))
 
 
 def _confused(confusions: Sequence[Confusion], names: Sequence[str]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -94,6 +95,23 @@ def shortened_text(text: str, width: int) -> str:
     """Text as printable characters, shortened with `...` to at most `width` columns of a terminal."""
     shown = printable(text)
     return shown if cell_len(shown) <= width else f"{set_cell_size(shown, width - 3)}..."
+
+
+def shortened_names(names: Sequence[str], width: int) -> list[str]:
+    """Names shortened as by `shortened_text`; those that would then look the same are shortened in the middle."""
+    shown = [shortened_text(name, width) for name in names]
+    uses = Counter(shown)
+    return [
+        text if uses[text] == 1 else _without_middle(printable(name), width)
+        for name, text in zip(names, shown, strict=True)
+    ]
+
+
+def _without_middle(text: str, width: int) -> str:
+    if cell_len(text) <= width:
+        return text
+    half = (width - 3) // 2
+    return f"{set_cell_size(text, half)}...{set_cell_size(text[::-1], half)[::-1]}"
 
 
 def day(seconds: float) -> str:

@@ -22,6 +22,7 @@ from autofit.report.classification_text import (
 )
 from autofit.report.confusion_plot import confusion_figure
 from autofit.report.drawing import png
+from autofit.report.tables import shortened_names
 from autofit.report.thumbnails import SIDE_PIXELS, thumbnail_uri
 from autofit.runs.predicted_images import ClassFigures, Confusion, PredictedImage
 
@@ -57,6 +58,31 @@ def test_a_small_matrix_is_a_table_and_a_large_one_its_confusions() -> None:
         "2 images of class 3 taken for class 4",
     ]
     assert confused_lines(np.diag([1, 1]), NAMES) == ["No image was taken for another class."]
+
+
+SPECIES = [f"Amanita muscaria variety {number}" for number in range(3)]
+
+
+@pytest.mark.parametrize(
+    ("names", "degrees"), [(["cat", "dog", "owl", "cow"], 0), (["snowdrop", "daffodil"], 0), (SPECIES[:2], 90)]
+)
+def test_names_below_a_matrix_do_not_run_into_each_other(names: list[str], degrees: int) -> None:
+    """Two long names were written one over the other."""
+    figure = confusion_figure(np.eye(len(names), dtype=np.int64), names, "Title")
+    assert {label.get_rotation() for label in figure.axes[0].get_xticklabels()} == {degrees}
+
+
+def test_long_names_that_differ_at_their_end_are_told_apart() -> None:
+    """`Amanita muscaria va...` would be taken for `Amanita muscaria va...`."""
+    assert shortened_names([*SPECIES[:2], "Amanita", "Boletus edulis var. edulis"], 22) == [
+        "Amanita m...variety 0",
+        "Amanita m...variety 1",
+        "Amanita",
+        "Boletus edulis var....",
+    ]
+    lines = confused_lines(np.eye(3, k=1, dtype=np.int64), [f"The northern {name}" for name in SPECIES])
+    assert len(set(lines)) == len(lines) == 2
+    assert max(map(len, lines)) <= 80
 
 
 def test_an_image_that_is_predicted_rightly_is_not_taken_for_another() -> None:
