@@ -38,7 +38,7 @@ from autofit.runs.collect_result import collect_result
 from autofit.runs.data_check import run_findings
 from autofit.runs.environment import environment_of, on_software, software_of
 from autofit.runs.grouped_validation import grouped_validation
-from autofit.runs.memory_budget import foreseen_bytes, largest_decoded_batch, memory_budget
+from autofit.runs.memory_budget import GIVEN_LIMIT, foreseen_bytes, largest_decoded_batch, limited_by, memory_budget
 from autofit.runs.run_record import RunRecord, read_run
 from autofit.runs.stage_probe import stage_left_out
 from autofit.runs.stage_speed import saved_probe
@@ -155,7 +155,7 @@ def _end(
         write_page_or_say_why(files, result, view)
         if error is None:
             return result
-    raise _with_directions(error, files, record)
+    raise _with_directions(error, files, record, machine)
 
 
 def _write_result(
@@ -231,14 +231,14 @@ def _status(error: AutofitError | None) -> Literal["completed", "failed", "inter
     return "interrupted" if isinstance(error, InterruptedRunError) else "failed"
 
 
-def _with_directions(error: AutofitError, files: RunDirectory, record: RunRecord) -> AutofitError:
+def _with_directions(error: AutofitError, files: RunDirectory, record: RunRecord, machine: Hardware) -> AutofitError:
     """The same error, with the place of the logs or how to resume."""
     if isinstance(error, InterruptedRunError):
         how = how_to_resume(files, record)
         kept = "the last checkpoint is kept" if _newest_checkpoint(files) else "there was no checkpoint yet"
         return InterruptedRunError(f"{error}: {kept}{_best_so_far(files)}; go on with: {how}")
     if isinstance(error, DoesNotFitError):
-        return DoesNotFitError(f"{error}{_what_is_kept(files, record)}")
+        return DoesNotFitError(f"{error}{_what_is_kept(files, record, machine)}")
     if isinstance(error, UserError):
         return type(error)(with_findings(str(error)))
     if isinstance(error, TrainingFailedError):
@@ -246,13 +246,14 @@ def _with_directions(error: AutofitError, files: RunDirectory, record: RunRecord
     return error
 
 
-def _what_is_kept(files: RunDirectory, record: RunRecord) -> str:
+def _what_is_kept(files: RunDirectory, record: RunRecord, machine: Hardware) -> str:
     """The model and the checkpoint of a run whose memory did not suffice, and how it goes on; empty without any."""
     has_model = record.plan.fine_tune is not None and files.model.exists()
     model = f"; the head's model is in {shown_path(files.model)}" if has_model else ""
     if _newest_checkpoint(files) is None:
         return model
-    more = "and a higher memory_limit" if record.options.memory_limit_bytes else "where there is more memory"
+    is_given = limited_by(record.options, machine) == GIVEN_LIMIT
+    more = "and a higher memory_limit" if is_given else "where there is more memory"
     return f"{model}; the last checkpoint is kept: go on with {how_to_resume(files, record)} {more}"
 
 

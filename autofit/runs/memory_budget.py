@@ -55,6 +55,8 @@ def memory_budget(
 ) -> MemoryBudget:
     """The memory that a worker may use: the given limit, or what the machine has free, as far as the worker needs it.
 
+    A given limit that is more than the machine has free counts as none.
+
     Args:
         options: the request.
         machine: the machine on which it runs.
@@ -75,7 +77,9 @@ def memory_budget(
     free = machine.device_free_bytes or machine.device_memory_bytes or 0
     has = usable_gpu_bytes(free) if machine.device == "gpu" else usable_bytes(machine.host_available_bytes)
     if machine.limited_by in {ADDRESS_SPACE, DATA_SEGMENT}:
-        _require_room(machine.limited_by, has, given)
+        _require_room(machine.limited_by, has)
+    if exceeds_machine(options, machine):
+        given = None
     if machine.device == "cpu":
         use = TIMES_FORESEEN * foreseen_bytes
         if extracts:
@@ -90,18 +94,26 @@ def memory_budget(
     )
 
 
-def _require_room(limited_by: str, has: int, given: int | None) -> None:
-    """Check that a limit on what a process maps leaves enough memory, in bytes, and as much as was given.
+def _require_room(limited_by: str, has: int) -> None:
+    """Check that a limit on what a process maps leaves enough memory, in bytes.
 
     Raises:
         UserError: it does not.
     """
-    leaves = f"{limited_by} leaves a worker {has // 10**6} MB"
     if has < LEAST_TRAINING_BYTES:
         needs = format_size(LEAST_TRAINING_BYTES)
-        raise UserError(f"{leaves}, and the smallest training takes {needs}: raise that limit")
-    if given is not None and given > has:
-        raise UserError(f"memory_limit {format_size(given)}: {leaves}: give no more, or raise that limit")
+        raise UserError(
+            f"{limited_by} leaves a worker {has // 10**6} MB, and the smallest training takes {needs}: raise that limit"
+        )
+
+
+def exceeds_machine(options: Options, machine: Hardware) -> bool:
+    """Whether a memory limit was given that is more than the machine has free, and so limits nothing."""
+    given = options.memory_limit_bytes
+    if machine.device == "cpu":
+        return given is not None and given > machine.host_available_bytes
+    free = machine.device_free_bytes or machine.device_memory_bytes
+    return given is not None and free is not None and given > free
 
 
 def can_spare(options: Options, machine: Hardware) -> bool:
@@ -122,7 +134,8 @@ def largest_decoded_batch(plan: TrainingPlan, machine: Hardware) -> int:
 
 def limited_by(options: Options, machine: Hardware) -> str:
     """The limit that applies, in a few words."""
-    return GIVEN_LIMIT if options.memory_limit_bytes else machine.limited_by
+    is_given = options.memory_limit_bytes is not None and not exceeds_machine(options, machine)
+    return GIVEN_LIMIT if is_given else machine.limited_by
 
 
 def foreseen_bytes(probe: ProbeReport, micro_batch_size: int) -> float:

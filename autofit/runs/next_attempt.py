@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
 
-from autofit.protocol.messages import OUT_OF_MEMORY, StageName, Verdict
+from autofit.protocol.messages import OUT_OF_MEMORY, MemoryBudget, StageName, Verdict
 from autofit.runs.retry_policy import AttemptSummary, Sizes, next_sizes
 from autofit.runs.run_record import RunRecord
 from autofit.runs.squeeze import Squeeze
@@ -19,7 +18,7 @@ SHORT_OF = {"gpu": {Verdict.DEVICE_OOM}, "cpu": {*OUT_OF_MEMORY, Verdict.YIELDED
 def following_sizes(
     record: RunRecord,
     stage: StageName,
-    device: Literal["cpu", "gpu"],
+    memory: MemoryBudget,
     past: Sequence[AttemptSummary],
     batch_bytes: int,
     squeeze: Squeeze | None,
@@ -29,7 +28,7 @@ def following_sizes(
     Args:
         record: the run.
         stage: the stage of the attempts.
-        device: what computes.
+        memory: what the worker of the last attempt could use.
         past: the attempts at the stage, at least one.
         batch_bytes: the host memory that the images of one batch take.
         squeeze: what other programs took of the memory meanwhile; None if they took none.
@@ -39,8 +38,8 @@ def following_sizes(
     """
     verdict = past[-1].diagnosis.verdict
     saving = saving_rung(record, stage, past[-1].sizes.rung, max(one.most_segments for one in past))
-    if device == "gpu" and verdict is Verdict.HOST_OOM:
+    if memory.device == "gpu" and verdict is Verdict.HOST_OOM:
         saving = None  # a rung saves memory of the GPU
     others, fits_now = (squeeze.words, squeeze.size) if squeeze else ("", None)
-    helps, for_weights = advice_of_attempt(record.options_of(stage), stage, device, verdict, others)
+    helps, for_weights = advice_of_attempt(record.options_of(stage), stage, memory, verdict, others)
     return next_sizes(past, batch_bytes, fits_now, saving, helps, for_weights)

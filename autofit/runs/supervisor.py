@@ -153,7 +153,7 @@ class Supervisor:
             self._completed.add(stage)
             return self._sizes_after(stage)
         squeeze = self._squeezed(stage) if summary.diagnosis.verdict in SHORT_OF[self._memory.device] else None
-        following = following_sizes(self._record, stage, self._memory.device, self._past, self._batch_bytes, squeeze)
+        following = following_sizes(self._record, stage, self._memory, self._past, self._batch_bytes, squeeze)
         if summary.diagnosis.verdict in OUT_OF_MEMORY:
             note_oom(number, directory, worker_exit, summary.sizes, following)
         if self._stage()[0] != stage:  # it failed after its stage was committed: the next stage has its own sizes

@@ -14,7 +14,7 @@ from autofit.config.precisions import Precision
 from autofit.config.rungs import IN_TURN, KEPT, Rung
 from autofit.probing.ladder import cannot_be_built, limit_in_the_way
 from autofit.probing.records import ProbeReport, Workload
-from autofit.protocol.messages import FINE_TUNING, StageName, Verdict
+from autofit.protocol.messages import FINE_TUNING, MemoryBudget, StageName, Verdict
 from autofit.runs.memory_budget import GIVEN_LIMIT
 
 Trains = Literal["head", "all", "all, pretrained", "above a cut"]
@@ -162,23 +162,24 @@ def advice_in_stage(options: Options, stage: StageName, device: Literal["cpu", "
 
 
 def advice_of_attempt(
-    options: Options, stage: StageName, device: Literal["cpu", "gpu"], verdict: Verdict, others: str
+    options: Options, stage: StageName, memory: MemoryBudget, verdict: Verdict, others: str
 ) -> tuple[str, str]:
     """The advice if nothing fits after an attempt of a run, and if not even its weights do.
 
     Args:
         options: the request, with the precision that was chosen for the stage.
         stage: the stage of the attempt.
-        device: what computes.
+        memory: what the worker could use.
         verdict: on the attempt.
         others: which other program took how much memory meanwhile; empty if none did.
     """
     if others:
         return (f"{others}: free that memory and resume",) * 2
-    for_weights = given_in(options).for_weights
-    if device == "gpu" and verdict is Verdict.HOST_OOM:
+    if memory.device == "gpu" and verdict is Verdict.HOST_OOM:
         return FOR_HOST, FOR_HOST
-    return advice_in_stage(options, stage, device), for_weights
+    if not memory.is_given:  # perhaps more was given than the machine has
+        options = options.model_copy(update={"memory_limit_bytes": None})
+    return advice_in_stage(options, stage, memory.device), given_in(options).for_weights
 
 
 def given_in(options: Options) -> Given:

@@ -154,10 +154,25 @@ def test_a_limit_of_the_shell_is_kept_or_named(limited_by: str) -> None:
     """The allocator would reserve more than may be mapped, and fail at sizes that fit, for minutes."""
     machine = CPU.model_copy(update={"host_available_bytes": 6 * 10**9, "limited_by": limited_by})
     assert memory_budget(make_options(), machine, 1).limit_bytes == 5_400_000_000
-    assert memory_budget(make_options(memory_limit="5.4GB"), machine, 1).limit_bytes == 5_400_000_000
-    with pytest.raises(UserError, match=r"leaves a worker 5400 MB: give no more, or raise that limit") as refusal:
-        memory_budget(make_options(memory_limit="6GB"), machine, 1)
-    assert str(refusal.value).startswith(f"memory_limit 6 GB: {limited_by} leaves")
     tight = machine.model_copy(update={"host_available_bytes": 1_200_000_000})
     with pytest.raises(UserError, match=r"leaves a worker 1080 MB, and the smallest training takes 1.1 GB: raise that"):
         memory_budget(make_options(), tight, 1)
+
+
+@pytest.mark.parametrize(
+    ("machine", "limit", "expected"),
+    [
+        (CPU, "9GB", (9 * 10**9, True, "--memory-limit")),
+        (CPU, "9.1GB", (8_100_000_000, False, "a cgroup")),
+        (GPU, "70GB", (70 * 10**9, True, "--memory-limit")),
+        (GPU, "100GB", (68 * 10**9, False, "GPU")),
+    ],
+    ids=["cpu", "cpu, more than it has", "gpu", "gpu, more than it has"],
+)
+def test_a_limit_beyond_what_the_machine_has_is_none(
+    machine: Hardware, limit: str, expected: tuple[int, bool, str]
+) -> None:
+    """A probe with 16 GB given in a notebook of 12 would have the kernel kill its trials, or the notebook."""
+    options = make_options(memory_limit=limit)
+    budget = memory_budget(options, machine, 1)
+    assert (budget.limit_bytes, budget.is_given, limited_by(options, machine)) == expected

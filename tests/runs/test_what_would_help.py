@@ -10,7 +10,7 @@ import pytest
 from autofit.config.options import make_options
 from autofit.config.rungs import KEPT, Rung
 from autofit.probing.ladder import rung_record
-from autofit.protocol.messages import Trial, Verdict
+from autofit.protocol.messages import MemoryBudget, Trial, Verdict
 from autofit.runs.model_source import workload
 from autofit.runs.what_would_help import (
     FEWER,
@@ -146,10 +146,17 @@ def test_a_limit_of_the_shell_is_the_advice() -> None:
 
 def test_where_a_gpu_computes_and_the_host_is_short_its_own_memory_is_told_of() -> None:
     """A user in Colab with 12 GB beside a card of 16 would take 16-bit numbers, which save none of it."""
-    options = make_options(backbone="MobileNet", trainable="all")
-    helps, for_weights = advice_of_attempt(options, "training", "gpu", Verdict.HOST_OOM, "")
+    options = make_options(backbone="MobileNet", trainable="all", memory_limit="3GB")
+    gpu, cpu = (MemoryBudget(device=device, limit_bytes=3 * 10**9, is_given=True) for device in ("gpu", "cpu"))
+    helps, for_weights = advice_of_attempt(options, "training", gpu, Verdict.HOST_OOM, "")
     assert helps == for_weights == FOR_HOST
-    assert advice_of_attempt(options, "training", "gpu", Verdict.DEVICE_OOM, "")[0] == advice_in_stage(
-        options, "training", "gpu"
-    )
-    assert FOR_HOST not in advice_of_attempt(options, "training", "cpu", Verdict.HOST_OOM, "")
+    found, _ = advice_of_attempt(options, "training", gpu, Verdict.DEVICE_OOM, "")
+    assert found == advice_in_stage(options, "training", "gpu")
+    assert FOR_HOST not in advice_of_attempt(options, "training", cpu, Verdict.HOST_OOM, "")
+
+
+def test_a_limit_that_was_more_than_the_machine_had_is_not_to_be_raised() -> None:
+    """A user would give more and more of what is not there."""
+    options = make_options(backbone="MobileNet", memory_limit="300GB")
+    memory = MemoryBudget(device="cpu", limit_bytes=10**10, is_given=False)
+    assert "memory_limit" not in str(advice_of_attempt(options, "training", memory, Verdict.DEVICE_OOM, ""))
