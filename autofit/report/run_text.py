@@ -246,8 +246,9 @@ def oom_lines(result: ResultRecord) -> list[str]:
 
 
 def _oom_words(event: OomEvent, result: ResultRecord) -> str:
-    before, after = count_of(event.micro_batch_size_before, "image"), event.micro_batch_size_after
-    return f"Ran out of memory {oom_position(event, result.stages)} with {before} at once; continued with {after}"
+    before, after = event.micro_batch_size_before, event.micro_batch_size_after
+    then = "tried again" if before == after else f"continued with {after}"  # equal before the network was built
+    return f"Ran out of memory {oom_position(event, result.stages)} with {count_of(before, 'image')} at once; {then}"
 
 
 def attempt_lines(result: ResultRecord) -> list[str]:

@@ -126,6 +126,13 @@ def test_many_shrinks_are_one_sentence(make_result: MakeResult, make_oom: MakeOo
     ) in text
 
 
+def test_what_was_tried_again_as_it_was_is_not_called_smaller(make_result: MakeResult, make_oom: MakeOom) -> None:
+    """`with 1 image at once; continued with 1` reads like a mistake."""
+    events = [make_oom(0, 1, Phase.BUILD).model_copy(update={"micro_batch_size_after": 1})]
+    text = run_summary(make_result(oom_events=events), labels=[], model_path=MODEL)
+    assert "Ran out of memory while building the model with 1 image at once; tried again;" in " ".join(text.split())
+
+
 def test_bad_attempts_and_their_causes(make_result: MakeResult, make_attempt: MakeAttempt) -> None:
     """A worker that crashed and was started again would not be reported, or reported without its cause."""
     attempts = [make_attempt(Verdict.CRASHED, "SIGSEGV"), make_attempt(Verdict.COMPLETED)]
