@@ -33,6 +33,7 @@ from typing import Any
 
 from autofit.cache import compiled_kernels
 from autofit.cache.folder import default_folder
+from autofit.config.batch_schedule import LEAST_BUFFER_BYTES
 from autofit.config.byte_size import format_size, whole_megabytes
 from autofit.errors import UserError
 from autofit.machine import cgroups, memory_policy
@@ -229,7 +230,7 @@ def _limit_cpu(tf: Any, memory: MemoryBudget, trains: str, devices: Devices) -> 
         bare, images = whole_megabytes(non_allocator), whole_megabytes(memory.buffer_bytes)
         raise UserError(
             f"memory_limit {has} is under what the bare process needs ({bare} for TensorFlow, {images} for images): "
-            f"give over {needs}"
+            f"give over {needs}{', or smaller images (image_size)' if memory.buffer_bytes > LEAST_BUFFER_BYTES else ''}"
         )
     allocator = limit - non_allocator - memory.buffer_bytes
     os.environ["TF_CPU_ALLOCATOR_USE_BFC"] = "true"

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from autofit.config.backbones import ModelSpec
+from autofit.config.batch_schedule import LEAST_BUFFER_BYTES
 from autofit.errors import UserError
 from autofit.machine.cgroups import MemoryLeft
 from autofit.machine.process_limits import MAPPED_BYTES, ProcessLimits
@@ -85,8 +86,13 @@ def test_too_little_under_a_limit_that_was_given_is_the_limits(monkeypatch: pyte
     with pytest.raises(UserError, match=r"^memory_limit 700 MB is under what the bare process needs \(850 MB"):
         tf_settings._limit_cpu(None, budget, "head", 1)
     nearly = MemoryBudget(device="cpu", limit_bytes=1150 * MB, is_given=True)
-    with pytest.raises(UserError, match=r"^memory_limit 1150 MB .* give over 1152 MB$"):
+    with pytest.raises(
+        UserError, match=r"^memory_limit 1150 MB .* give over 1152 MB, or smaller images \(image_size\)$"
+    ):
         tf_settings._limit_cpu(None, nearly, "head", 1)
+    small = nearly.model_copy(update={"limit_bytes": 900 * MB, "buffer_bytes": LEAST_BUFFER_BYTES})
+    with pytest.raises(UserError, match=r" give over \d+ MB$"):  # of any image the loader holds as much
+        tf_settings._limit_cpu(None, small, "head", 1)
 
 
 @pytest.mark.parametrize(("limit", "expected"), [(GB, 250 * MB), (3 * GB, 250 * MB), (19 * GB, 750 * MB)])
