@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from autofit.api.new_run import new_run
-from autofit.api.supervision import say_of_lock, supervise
+from autofit.api.supervision import say_of_lock, supervise, without_directions
 from autofit.api.workers import machine_for
 from autofit.config.options import Options
 from autofit.dataset import ImageIndex
@@ -81,7 +81,7 @@ def doubted_labels(
         except InterruptedRunError:
             raise InterruptedRunError("the check was stopped: give the same call again") from None
         except AutofitError as error:
-            return None, str(error).partition(" (logs in ")[0]  # they are gone with the folder
+            return None, without_directions(error)
         found = read_doubts(files.doubts)
     if found is None:
         return None, NOT_CACHED

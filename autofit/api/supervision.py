@@ -231,6 +231,14 @@ def _status(error: AutofitError | None) -> Literal["completed", "failed", "inter
     return "interrupted" if isinstance(error, InterruptedRunError) else "failed"
 
 
+LOGS, CHECKPOINT_KEPT = " (logs in ", "; the last checkpoint is kept"
+
+
+def without_directions(error: AutofitError) -> str:
+    """The message of a run's error without where its logs are and how it goes on, for a run that is removed."""
+    return str(error).partition(LOGS)[0].partition(CHECKPOINT_KEPT)[0]
+
+
 def _with_directions(error: AutofitError, files: RunDirectory, record: RunRecord, machine: Hardware) -> AutofitError:
     """The same error, with the place of the logs or how to resume."""
     if isinstance(error, InterruptedRunError):
@@ -242,7 +250,7 @@ def _with_directions(error: AutofitError, files: RunDirectory, record: RunRecord
     if isinstance(error, UserError):
         return type(error)(with_findings(str(error)))
     if isinstance(error, TrainingFailedError):
-        return type(error)(f"{with_findings(str(error))} ({_logs_and_checkpoint(error, files, record)})")
+        return type(error)(f"{with_findings(str(error))}{LOGS}{_logs_and_checkpoint(error, files, record)})")
     return error
 
 
@@ -254,7 +262,7 @@ def _what_is_kept(files: RunDirectory, record: RunRecord, machine: Hardware) -> 
         return model
     is_given = limited_by(record.options, machine) == GIVEN_LIMIT
     more = "and a higher memory_limit" if is_given else "where there is more memory"
-    return f"{model}; the last checkpoint is kept: go on with {how_to_resume(files, record)} {more}"
+    return f"{model}{CHECKPOINT_KEPT}: go on with {how_to_resume(files, record)} {more}"
 
 
 def _logs_and_checkpoint(error: TrainingFailedError, files: RunDirectory, record: RunRecord) -> str:
@@ -265,7 +273,7 @@ def _logs_and_checkpoint(error: TrainingFailedError, files: RunDirectory, record
     newest = _newest_checkpoint(files)
     kept = f"the checkpoint {newest.name} is kept" if newest else "there was no checkpoint yet"
     then = f"; then go on with: {how_to_resume(files, record)}" if isinstance(error, StorageError) else ""
-    return f"logs in {shown_path(log)}; {kept}{_best_so_far(files)}{then}"
+    return f"{shown_path(log)}; {kept}{_best_so_far(files)}{then}"
 
 
 def _best_so_far(files: RunDirectory) -> str:

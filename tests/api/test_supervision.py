@@ -10,6 +10,7 @@ import pytest
 
 from autofit import api
 from autofit.api.result import Result
+from autofit.api.supervision import without_directions
 from autofit.errors import (
     AutofitError,
     DoesNotFitError,
@@ -106,8 +107,9 @@ def test_the_logs_of_the_last_attempt_are_named(stages: Stages, photos: Path, tr
     Path("a/attempts/0001").mkdir(parents=True)
     Path("a/attempts/0002").mkdir()
     stages.ends = [TrainingFailedError("SIGSEGV")]
-    with pytest.raises(TrainingFailedError, match=r"logs in a/attempts/0002"):
+    with pytest.raises(TrainingFailedError, match=r"logs in a/attempts/0002") as raised:
         train(photos)
+    assert without_directions(raised.value) == "SIGSEGV"  # as `autofit check` tells it, whose run is removed
 
 
 def test_a_full_disk_names_the_checkpoint_that_is_there_and_the_next_command(
@@ -139,6 +141,7 @@ def test_a_run_that_no_longer_fits_says_how_it_goes_on(
         train(photos, memory_limit=limit)
     kept = "the last checkpoint is kept: go on with autofit resume a"
     assert str(raised.value) == f"not even one; {kept} {more}"
+    assert without_directions(raised.value) == "not even one"
 
 
 def test_the_time_of_a_resumed_run_is_that_of_all_its_attempts(
