@@ -58,9 +58,17 @@ class UserError(AutofitError):
 
 
 class DoesNotFitError(AutofitError):
-    """Not even one image at a time fits into the available memory."""
+    """Not even one image at a time fits into the available memory.
+
+    Attributes:
+        why: the message without its advice, for a run that goes on without what does not fit.
+    """
 
     exit_code = 3
+
+    def __init__(self, message: str, why: str = "") -> None:
+        super().__init__(message)
+        self.why = why or str(self)
 
 
 class TrainingFailedError(AutofitError):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import errno
+import pickle
 
-from autofit.errors import MOST_CHARACTERS, AutofitError, StorageError
+from autofit.errors import MOST_CHARACTERS, AutofitError, DoesNotFitError, StorageError
 from autofit.storage.system_errors import REMEDIES, explained
 
 
@@ -29,3 +30,12 @@ def test_a_line_that_fits_is_left_alone() -> None:
     """A path that a user has to copy would be useless."""
     line = f"/{'a' * 300} cannot be written"
     assert str(AutofitError(line)) == line
+
+
+def test_what_does_not_fit_has_a_reason_of_its_own() -> None:
+    """A run that goes on without its fine-tuning would advise what nobody has to do."""
+    error = DoesNotFitError("not even one image: take a smaller one", "not even one image")
+    assert (str(error), error.why) == ("not even one image: take a smaller one", "not even one image")
+    assert DoesNotFitError("not even one image").why == "not even one image"
+    again = pickle.loads(pickle.dumps(error))  # noqa: S301 - as a cluster's worker would send it
+    assert (type(again), str(again), again.why) == (DoesNotFitError, str(error), error.why)

@@ -121,7 +121,8 @@ def _raise_if_not_even_built(stalled: Sequence[AttemptSummary], for_weights: str
     if len(diagnoses) < MOST_WHILE_BUILDING:
         return
     helps = "" if diagnoses[0].is_limited else f": {for_weights}"
-    raise DoesNotFitError(f"the network itself does not fit, without any image ({diagnoses[0].cause}){helps}")
+    why = f"the network itself does not fit, without any image ({diagnoses[0].cause})"
+    raise DoesNotFitError(f"{why}{helps}", why)
 
 
 def _raise_if_ambiguous_to_the_last(stalled: Sequence[AttemptSummary]) -> None:
@@ -156,7 +157,8 @@ def _nothing_fits(stalled: Sequence[AttemptSummary], helps: str) -> DoesNotFitEr
     if diagnosis.is_limited:
         return DoesNotFitError(f"not even one image at a time fits: {diagnosis.cause}")
     tried = {one.sizes.rung for one in stalled}
-    return DoesNotFitError(f"not even one image at a time fits ({diagnosis.cause}){tried_words(tried)}: {helps}")
+    why = f"not even one image at a time fits ({diagnosis.cause}){tried_words(tried)}"
+    return DoesNotFitError(f"{why}: {helps}", why)
 
 
 def _raise_if_stuck(stalled: Sequence[AttemptSummary]) -> None:
@@ -184,7 +186,8 @@ def _is_short_at_once(attempt: AttemptSummary, batch_bytes: int) -> bool:
 
 def _never_enough(cause: str, times: int) -> DoesNotFitError:
     more = "give a higher memory_limit" if cause == OVER_THE_LIMIT else "free memory"
-    return DoesNotFitError(f"{cause}, {times} times: {more} and resume, or start anew with smaller images")
+    why = f"{cause}, {times} times"
+    return DoesNotFitError(f"{why}: {more} and resume, or start anew with smaller images", why)
 
 
 def _smaller(last: AttemptSummary, batch_bytes: int, fits_now: int | None, *, again: bool) -> Sizes:

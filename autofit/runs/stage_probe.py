@@ -65,7 +65,8 @@ def size_of_stage(planned: int, report: ProbeReport) -> int:
     if not report.largest_feasible_batch:
         tried = f"(limited by {report.limited_by}){tried_words(tried_rungs(report))}"
         helps = advice_after(report, "above a cut")
-        raise DoesNotFitError(f"fine-tuning: not even one image at a time fits {tried}: {helps}")
+        why = f"fine-tuning: not even one image at a time fits {tried}"
+        raise DoesNotFitError(f"{why}: {helps}", why)
     return auto_micro_batch_size(planned, report.largest_feasible_batch)
 
 

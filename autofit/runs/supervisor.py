@@ -127,7 +127,7 @@ class Supervisor:
         is_there = has_model_of_stage(self._files, state.stages[-1].name)
         if not is_there and (state.stage == "refit" or not self._saves_model(state)):
             return error
-        self._view.message(f"{error}: {kept} is kept")
+        self._view.message(f"{error.why}: {kept} is kept")
         return None
 
     def _saves_model(self, state: Committed) -> bool:
@@ -200,7 +200,7 @@ class Supervisor:
             smaller = above_the_cut_instead(self._record, self._files)
             if smaller is None:
                 raise
-            self._view.message(f"{error}: the upper layers are fine-tuned instead of all")
+            self._view.message(f"{error.why}: the upper layers are fine-tuned instead of all")
             self._record = smaller
             return self._first_sizes()
 

@@ -133,8 +133,11 @@ def test_a_network_that_cannot_even_be_built_is_not_tried_with_fewer_images() ->
     assert next_sizes([building, building], BATCH_BYTES, fits_now=3) == with_micro(3)
     hosts = attempted(Verdict.HOST_OOM, was_building=True)  # images that are decoded meanwhile take some of that
     assert sizes_after(hosts, hosts) == Sizes(micro_batch_size=4, buffer_bytes=32 * KB)
-    with pytest.raises(DoesNotFitError, match=r"does not fit, without any image \(because\): take a smaller backbone"):
+    with pytest.raises(
+        DoesNotFitError, match=r"does not fit, without any image \(because\): take a smaller backbone"
+    ) as raised:
         sizes_after(building, building)
+    assert raised.value.why.endswith("without any image (because)")
 
 
 @pytest.mark.parametrize(

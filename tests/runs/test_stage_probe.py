@@ -100,8 +100,9 @@ def test_the_size_is_the_whole_batch_where_it_fits(largest: int, expected: int) 
 def test_nothing_that_fits_says_what_would_help() -> None:
     """A user would only learn that it failed."""
     helps = r"take a smaller image size \(image_size\), a cut nearer to the head \(fine_tune_from\), precision 'mixed"
-    with pytest.raises(DoesNotFitError, match=rf"fine-tuning: not even one image .*{helps}"):
+    with pytest.raises(DoesNotFitError, match=rf"fine-tuning: not even one image .*{helps}") as raised:
         size_of_stage(32, make_probe_report(0, 0))
+    assert raised.value.why == "fine-tuning: not even one image at a time fits (limited by a test)"
 
 
 def test_what_was_found_is_said_with_its_origin() -> None:

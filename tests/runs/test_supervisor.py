@@ -189,7 +189,12 @@ def test_fine_tuning_that_does_not_fit_leaves_the_heads_model(
     files: RunDirectory, run: Run, capsys: pytest.CaptureFixture[str], ends: str
 ) -> None:
     """A run would fail although a good model is there; or be complete without one, where nobody lived to save it."""
-    assert run(ends, record=in_stages(), begin_stage=Begun(DoesNotFitError("not even one image"))) is None
+    assert (
+        run(
+            ends, record=in_stages(), begin_stage=Begun(DoesNotFitError("not even one image: do", "not even one image"))
+        )
+        is None
+    )
     assert files.model.read_text() == "head"
     assert "not even one image: the model with the head alone is kept" in capsys.readouterr().out
     assert collect_result(files, "completed", "", 0.0).weights_sha256 is not None
@@ -295,7 +300,7 @@ def test_all_layers_that_a_budget_chose_and_that_do_not_fit_give_way_to_the_uppe
         def __call__(self, record: RunRecord, stage: str, plan: TrainingPlan, *, is_begun: bool) -> StageStart:
             planned = record.plan.fine_tune
             of_all = planned is not None and planned.cut == "input"
-            self.error = DoesNotFitError("not even one image") if of_all else None
+            self.error = DoesNotFitError("not even one image: do", "not even one image") if of_all else None
             return super().__call__(record, stage, plan, is_begun=is_begun)
 
     budget = TimeBudget(900.0, time.monotonic() + 900.0, known_per_second=100.0)
