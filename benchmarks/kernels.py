@@ -27,8 +27,9 @@ from autofit.config.options import make_options
 from autofit.machine import hardware
 from autofit.process.launch import ProcessLauncher
 from autofit.process.monitor import monitored
-from autofit.protocol.job import AUTOTUNE_VARIABLE, XLA_VARIABLE, Job, TrialsJob, xla_flags
+from autofit.protocol.job import Job, TrialsJob
 from autofit.protocol.messages import Request, Trial
+from autofit.protocol.tf_choices import AUTOTUNE_VARIABLE, XLA_VARIABLE, xla_flags
 from autofit.report.views import ProgressView
 from autofit.runs.memory_budget import memory_budget
 from autofit.runs.model_source import model_source

@@ -17,7 +17,8 @@ from autofit.machine.host_others import HostProcess
 from autofit.machine.nvml import GpuProcess, gpu_error
 from autofit.machine.tensorflow_build import cuda_targets, has_machine_code
 from autofit.process.monitor import View
-from autofit.protocol.job import AUTOTUNE_VARIABLE, XLA_VARIABLE, TrainingPlan, Tuning
+from autofit.protocol.job import TrainingPlan, Tuning
+from autofit.protocol.tf_choices import AUTOTUNE_VARIABLE, XLA_VARIABLE
 from autofit.report.words import count_of
 from autofit.storage.user_path import user_path
 

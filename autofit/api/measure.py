@@ -22,9 +22,10 @@ from autofit.profiles.known import known_report, known_rung
 from autofit.profiles.match import Limit, find_hint
 from autofit.profiles.records import MachineProfile, Origin
 from autofit.profiles.store import ProfileStore
-from autofit.protocol.job import ModelSource, xla_asked
+from autofit.protocol.job import ModelSource
 from autofit.protocol.messages import MemoryBudget
 from autofit.protocol.payload import Payload
+from autofit.protocol.tf_choices import xla_asked
 from autofit.runs.memory_budget import limited_by, memory_budget
 from autofit.runs.model_source import model_source, on_rung, workload, workload_on_rung
 from autofit.storage.scratch import scratch_folder

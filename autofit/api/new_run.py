@@ -31,9 +31,10 @@ from autofit.input.image_sizes import sizes_line
 from autofit.machine.hardware import Hardware
 from autofit.probing.records import ProbeReport
 from autofit.process.monitor import View
-from autofit.protocol.job import TrainingPlan, kernels_asked, tuning_asked, xla_asked
+from autofit.protocol.job import TrainingPlan
 from autofit.protocol.payload import Payload
 from autofit.protocol.precision import PrecisionChoice
+from autofit.protocol.tf_choices import kernels_asked, tuning_asked, xla_asked
 from autofit.report.probe_text import found_words
 from autofit.report.width import columns
 from autofit.runs import plan

@@ -10,8 +10,9 @@ from autofit.config.options import Options
 from autofit.errors import TrainingFailedError, UserError
 from autofit.probing.precision_choice import chosen_precision
 from autofit.probing.precision_trial import ComparisonRequest, compare_precisions
-from autofit.protocol.job import ComparisonJob, Kernels, ModelSource, kernels_asked, tuning_asked, xla_asked
+from autofit.protocol.job import ComparisonJob, Kernels, ModelSource
 from autofit.protocol.precision import PrecisionChoice
+from autofit.protocol.tf_choices import kernels_asked, tuning_asked, xla_asked
 from autofit.runs import plan
 from autofit.runs.memory_budget import memory_budget
 from autofit.runs.model_source import model_source

@@ -5,7 +5,7 @@ from __future__ import annotations
 from autofit.config.byte_size import format_size
 from autofit.doctor.records import Facts, Finding, Folder, Severity
 from autofit.printable import printable
-from autofit.protocol.job import ONEDNN_VARIABLE, kernels_asked
+from autofit.protocol.tf_choices import ONEDNN_VARIABLE, kernels_asked
 from autofit.shadowing import PACKAGES, named
 
 LITTLE_DISK_BYTES = 2 * 10**9

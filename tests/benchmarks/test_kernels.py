@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from autofit.protocol.job import xla_asked
 from autofit.protocol.messages import Trial, Verdict
+from autofit.protocol.tf_choices import xla_asked
 
 
 def test_a_row_is_the_median_and_a_size_that_ran_out_says_so() -> None:

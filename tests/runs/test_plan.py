@@ -10,7 +10,8 @@ from autofit.config.options import make_options
 from autofit.config.rungs import KEPT, Rung
 from autofit.machine.hardware import Hardware
 from autofit.probing.records import MemoryModelRecord, ProbeReport
-from autofit.protocol.job import Kernels, TrainingPlan, Tuning, kernels_asked, tuning_asked, xla_asked
+from autofit.protocol.job import Kernels, TrainingPlan, Tuning
+from autofit.protocol.tf_choices import kernels_asked, tuning_asked, xla_asked
 from autofit.runs import plan
 from autofit.runs.plan import staged_plan, training_plan
 from tests.support.machines import make_hardware

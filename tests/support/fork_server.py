@@ -33,7 +33,8 @@ from typing import IO, Any
 import psutil
 
 from autofit.process.launch import CONTROL_FD, PAYLOAD_FD, WORKER, StartedProcess, start_process
-from autofit.protocol.job import Job, TrainJob, kernels_asked
+from autofit.protocol.job import Job, TrainJob
+from autofit.protocol.tf_choices import kernels_asked
 from autofit.storage.locks import Lock, open_lock_file, wait_for_lock
 from autofit.storage.run_directory import AttemptDirectory
 from tests.support.paths import AUTOFIT_PATH, CHILDREN, load_child

@@ -40,17 +40,9 @@ from autofit.machine import cgroups, memory_policy
 from autofit.machine.memory_policy import HANDLES_SHARE
 from autofit.machine.process_limits import memory_within, process_limits
 from autofit.process.gpu_causes import NO_GPU_ADVICE, NO_GPU_FOUND
-from autofit.protocol.job import (
-    AUTOTUNE_VARIABLE,
-    ONEDNN_VARIABLE,
-    XLA_VARIABLE,
-    Devices,
-    Kernels,
-    Tuning,
-    kernels_asked,
-    xla_flags,
-)
+from autofit.protocol.job import Devices, Kernels, Tuning
 from autofit.protocol.messages import LEAST_ALLOCATOR_BYTES, MemoryBudget
+from autofit.protocol.tf_choices import AUTOTUNE_VARIABLE, ONEDNN_VARIABLE, XLA_VARIABLE, kernels_asked, xla_flags
 from autofit.worker.runtime.devices import logical_cpus, visible
 from autofit.worker.runtime.exceptions import ShortOfMemoryError
 from autofit.worker.runtime.keras_config import naming_the_settings

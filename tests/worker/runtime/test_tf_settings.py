@@ -13,20 +13,10 @@ from autofit.config.batch_schedule import LEAST_BUFFER_BYTES
 from autofit.errors import UserError
 from autofit.machine.cgroups import MemoryLeft
 from autofit.machine.process_limits import MAPPED_BYTES, ProcessLimits
-from autofit.protocol.job import (
-    AUTOTUNE_VARIABLE,
-    ONEDNN_VARIABLE,
-    XLA_VARIABLE,
-    Job,
-    Kernels,
-    ModelSource,
-    Outcome,
-    TrainJob,
-    TrialsJob,
-    Tuning,
-)
+from autofit.protocol.job import Job, Kernels, ModelSource, Outcome, TrainJob, TrialsJob, Tuning
 from autofit.protocol.messages import MemoryBudget, Verdict
 from autofit.protocol.model_jobs import PredictJob
+from autofit.protocol.tf_choices import AUTOTUNE_VARIABLE, ONEDNN_VARIABLE, XLA_VARIABLE
 from autofit.storage.run_directory import AttemptDirectory
 from autofit.worker.jobs import dispatch
 from autofit.worker.jobs.dispatch import run_job
