@@ -11,10 +11,13 @@ import autofit
 from tests.support.drawn import draw_tinted
 from tests.support.run_files import result_of, samples_of, updates_of
 from tests.support.shared import made_once
+from tests.support.staged_runs import FINE_TUNED, stage_photos
 
 pytestmark = [pytest.mark.slow, pytest.mark.forked_workers, pytest.mark.usefixtures("cache")]
 
 TRAIN_COUNT, CLASSES = 168, 3
+STEPS_OF_ALL_STAGES = 3 + 3 + 3
+"""An epoch of the head, of fine-tuning and of its refit, in batches of 32."""
 NETWORK: dict[str, Any] = {"backbone": "MobileNet", "image_size": 32, "audit": True}
 OVER_AT_ONCE = "0.1s"
 
@@ -61,3 +64,25 @@ def test_a_training_ends_in_its_first_epoch_and_its_replay_does_too(
     replayed = autofit.run(photos, run_dir=tmp_path / "replay", replay=tmp_path / "run", **request)
     assert replayed.weights_sha256 == result.weights_sha256
     assert len(updates_of(tmp_path / "replay")) == 1
+
+
+def test_a_refit_whose_time_is_over_with_its_last_batch_is_whole(
+    weights: Path, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would be thrown away, although nothing is left to be done but to save a model."""
+    import keras
+
+    steps: list[int] = []
+
+    class Counts(keras.callbacks.Callback):  # type: ignore[misc]
+        def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+            del logs
+            steps.append(batch)
+
+    clock = "autofit.worker.training.stage_clock.StageClock"
+    monkeypatch.setattr(f"{clock}.is_over", lambda _: len(steps) == STEPS_OF_ALL_STAGES)
+    request: dict[str, Any] = {**NETWORK, **FINE_TUNED, "epochs": 1, "batch_size": 32, "fine_tune_epochs": 1}
+    request |= {"weights": weights, "time_budget": "1h", "isolation": "inline", "callbacks": [Counts()]}
+    result = autofit.run(stage_photos(tmp_path_factory), run_dir=tmp_path / "run", **request)
+    assert len(steps) == STEPS_OF_ALL_STAGES
+    assert [(stage.name, stage.refitted) for stage in result.record.stages][-1] == ("refit", True)

@@ -42,6 +42,7 @@ class StageClock:
         launched_at: when the worker was launched, by the clock; None if the time of its start does not tell how busy
             the machine is.
         together: how many epochs are of use only if all of them end in time, as those of a refit.
+        validates: whether a validation follows each epoch.
     """
 
     def __init__(
@@ -51,8 +52,10 @@ class StageClock:
         *,
         launched_at: float | None = None,
         together: int = 1,
+        validates: bool = True,
     ) -> None:
         self._stage, self._clock, self._together = stage, clock, together
+        self._validation_share = VALIDATION_SHARE if validates else 0.0
         start_seconds = 0.0 if launched_at is None else clock() - launched_at
         self._slowness = min(max(start_seconds / USUAL_START_SECONDS, 1.0), MOST_SLOWNESS)
         self._epoch_seconds = stage.epoch_seconds if stage else 0.0
@@ -91,7 +94,7 @@ class StageClock:
         """Whether an epoch that has begun must stop in the middle, to be validated and saved."""
         if self._stage is None:
             return False
-        return self._ends(VALIDATION_SHARE * (self._clock() - self._began)) >= self._stage.last_at
+        return self._ends(self._validation_share * (self._clock() - self._began)) >= self._stage.last_at
 
     def ends_extraction(self, began: float, done: int, count: int, *, is_first_stage: bool) -> bool:
         """Whether an extraction must end before it has the features of all images.
@@ -128,6 +131,10 @@ def stage_clock(job: Job, work: TrainJob, epoch: int = 0) -> StageClock:
     On a CPU, the time that this took tells how busy it is.
     """
     launched_at = work.launched_at if job.memory.device == "cpu" else None
+    is_refit = work.stage == "refit"
     return StageClock(
-        work.time, launched_at=launched_at, together=work.plan.epochs - epoch if work.stage == "refit" else 1
+        work.time,
+        launched_at=launched_at,
+        together=work.plan.epochs - epoch if is_refit else 1,
+        validates=not is_refit,
     )

@@ -250,7 +250,7 @@ class Trainer:
             self._progress = self._progress.moved(
                 position=stop,
                 step=self._progress.step + has_samples,
-                stopped=self._callbacks.have_stopped_training or self._clock.is_over(),
+                stopped=self._callbacks.have_stopped_training or (stop < bounds[-1][1] and self._clock.is_over()),
             )
             self._between_steps(trained=has_samples)
             if self._progress.stopped:

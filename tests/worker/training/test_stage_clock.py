@@ -97,6 +97,17 @@ def test_an_epoch_that_takes_too_long_is_cut_so_that_it_can_be_validated() -> No
     assert clock.is_over()
 
 
+def test_an_epoch_without_validation_leaves_no_time_for_one() -> None:
+    """A refit, which is whole or nothing, would be dropped with its last batches."""
+    watch = Watch()
+    clock = StageClock(StageTime(end_at=100, last_at=105, finish_seconds=2), watch, validates=False)
+    clock.epoch_begins()
+    watch.now = 102.5
+    assert not clock.is_over()
+    watch.now = 103.0
+    assert clock.is_over()
+
+
 @pytest.mark.parametrize(("now", "ends"), [(79.9, False), (80.0, True)])
 def test_the_images_of_the_first_stage_leave_time_for_the_head(now: float, *, ends: bool) -> None:
     """All time would go by with images, and the head be solved after the budget."""
