@@ -330,7 +330,8 @@ class ExtractionPass:
         if self._work.plan.augment != "none":
             of = f"views, {self._views.index.views} of each training image instead of a new one in each epoch"
         known = int(rows.known().sum())
-        used = "" if self._work.plan.head == "solve" else "; each epoch trains the head on them"
+        trained = "the layers above them" if self._session.built.cut else "the head on them"
+        used = "" if self._work.plan.head == "solve" else f"; each epoch trains {trained}"
         left = f"; no time for {len(rows.known()) - known - len(self.unreadable):,} more" if self.has_left_out else ""
         self._heartbeat.event(Event(message=f"features of {known:,} {of}: {how}{left}{used}"))
 

@@ -253,6 +253,14 @@ def test_features_at_a_cut_are_kept_as_float16_apart_from_those_of_another(runs:
         np.testing.assert_array_equal(rows.gather(np.arange(2)), expected(1, 2))
 
 
+@pytest.mark.parametrize(("cut", "trained"), [(None, "the head on them"), ("block", "the layers above them")])
+def test_what_an_epoch_trains_is_told(runs: Runs, cut: str | None, trained: str) -> None:
+    """Fine-tuning would be told to train the head."""
+    runs.cut = cut
+    runs.run("one", runs.photos(1, 2))
+    assert runs.reports.messages[-1] == f"features of 2 images: extracted 2 now; each epoch trains {trained}"
+
+
 def test_values_beyond_float16_are_refused(runs: Runs) -> None:
     """The loss would be infinite, and nobody know why."""
     runs.cut = "high"
