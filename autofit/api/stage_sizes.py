@@ -81,7 +81,7 @@ class StageSizes:
         report, machine = saved_probe(self.files.fine_tune_probe), machine_for(record.options)
         is_of_other = report is not None and report.workload.precision != record.options_of(stage).precision
         if report is None or is_of_other or not report.largest_feasible_batch:
-            if is_begun:
+            if is_begun or stage == "refit":  # the same work has just run, with these sizes
                 return StageStart(plan.micro_batch_size, self.memory)
             report = self._probe_if_possible(record, plan, fine_tune, machine)
         if report is None:

@@ -11,7 +11,7 @@ import pytest
 from autofit.api.result import Result
 from autofit.errors import DoesNotFitError, InterruptedRunError, TrainingFailedError
 from autofit.probing.records import ProbeReport
-from autofit.protocol.messages import StageRecord
+from autofit.protocol.messages import StageName, StageRecord
 from autofit.runs.stage_probe import StageStart
 from autofit.runs.stages import plan_of_stage
 from autofit.storage.checkpoints import CheckpointStore
@@ -36,8 +36,8 @@ def begin(stages: Stages, photos: Path, train: Train, view: RecordingView) -> Be
     record = told["record"]
     plan = plan_of_stage(record.plan, "fine-tune", [])
 
-    def begin(*, is_begun: bool = False) -> StageStart:
-        start: StageStart = told["begin_stage"](record, "fine-tune", plan, is_begun=is_begun)
+    def begin(stage: StageName = "fine-tune", *, is_begun: bool = False) -> StageStart:
+        start: StageStart = told["begin_stage"](record, stage, plan, is_begun=is_begun)
         return start
 
     return begin
@@ -85,6 +85,8 @@ def test_a_probe_that_fails_for_another_reason_does_not_end_the_run(
     stages.probe_ends = [TrainingFailedError("a trial ended for a reason that is not memory: SIGKILL")]
     assert begin().micro_batch_size == 32
     assert any("SIGKILL" in message and "without a probe" in message for message in view.messages)
+    assert begin("refit").micro_batch_size == 32
+    assert len(stages.probes) == 1  # and not again: the fine-tuning has run with these sizes
     stages.probe_ends = [InterruptedRunError("the probe was stopped")]
     with pytest.raises(InterruptedRunError):
         begin()
