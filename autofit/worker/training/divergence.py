@@ -81,18 +81,21 @@ class Facts:
     chance: float
 
 
-def require_convergence(losses: Sequence[float], session: Session, source: ModelSource | None) -> None:
+def require_convergence(
+    losses: Sequence[float], session: Session, source: ModelSource | None, mean_weight: float = 1.0
+) -> None:
     """Check that a training has not diverged.
 
     Args:
         losses: as in `divergence`.
         session: has the network and its optimizer.
         source: where the network comes from.
+        mean_weight: the mean weight of the training images in the loss.
 
     Raises:
         DivergedError: it has diverged; the message names the likely cause and what to do.
     """
-    why = divergence(losses, guessing_loss(session.objective, source.num_classes) if source else 0.0)
+    why = divergence(losses, mean_weight * guessing_loss(session.objective, source.num_classes) if source else 0.0)
     if why and source:
         advised = advice(why, facts_of(session, source), is_finite=math.isfinite(losses[-1]))
         raise DivergedError(f"{why}{_with_given_rate(source)}", advised)

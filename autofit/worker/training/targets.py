@@ -35,6 +35,7 @@ class Targets:
         numbers: the number of each sample's class, or of its set of labels, int64 (n,).
         class_weights: float32 (classes,); None if all are 1. With several labels an image they are not used.
         table: the sets of labels; None if each sample has one class.
+        mean_weight: the mean weight of the training images; 1 with several labels an image.
     """
 
     def __init__(self, index: ImageIndex, class_weight: ClassWeight = "none") -> None:
@@ -44,6 +45,9 @@ class Targets:
         self.class_weights = balanced_weights(counts) if balances and self.table is None else None
         if isinstance(class_weight, dict):
             self.class_weights = np.asarray(weights_by_class(class_weight, index.class_names), np.float32)
+        self.mean_weight = 1.0
+        if self.class_weights is not None and self.table is None:
+            self.mean_weight = float(self.class_weights[self.numbers[: index.train_count]].mean())
         if self.table is not None:
             self._rows, self._row_weights = (
                 values.astype(np.float32) for values in (self.table.targets, self.table.weights)

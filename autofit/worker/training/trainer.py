@@ -307,8 +307,7 @@ class Trainer:
             self._progress = self._progress.after_stage(record, cut_short=cut_short)
         write_history(self._files.history, progress.history)
         self._commit()
-        is_best = progress.best_epoch == epoch
-        self._events.epoch_ended(epoch, logs, record, self._source.limit_words(), is_best=is_best)
+        self._events.epoch_ended(epoch, logs, record, self._source.limit_words(), is_best=progress.best_epoch == epoch)
         if self._has_epochs_left():
             self._stop_if_asked()
 
@@ -340,7 +339,8 @@ class Trainer:
     def _require_convergence(self, loss: float) -> None:
         """Raise UserError, without a commit, if the training has diverged, unless a callback has already stopped it."""
         if not self._progress.stopped:
-            require_convergence([*self._progress.losses_of_stage(), loss], self._session, self._job.source)
+            of_run = self._session, self._job.source, self._targets.mean_weight
+            require_convergence([*self._progress.losses_of_stage(), loss], *of_run)
 
     def _give_up(self, why: str) -> NoReturn:
         """Commit and raise UserError, for a reason that the user can mend; an epoch without a step begins anew then."""

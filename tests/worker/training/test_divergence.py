@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from contextlib import nullcontext
 from types import SimpleNamespace
 from typing import Any
 
@@ -57,6 +58,20 @@ def test_only_fine_tuning_is_ended_by_itself(stage: StageName) -> None:
     unused: Any = None
     with pytest.raises(DivergedError, match="loss is nan"), dropped_if_diverged(stage, unused, unused, unused):
         raise DivergedError("its loss is nan", "its loss is nan: take a lower learning_rate")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("mean_weight", "diverged"), [(1.0, True), (3.0, False)])
+def test_the_loss_of_guessing_has_the_weights_of_the_classes(mean_weight: float, *, diverged: bool) -> None:
+    """A fine-tuning that is better than guessing would be ended where a class counts ten times."""
+    import keras  # noqa: PLC0415 - slow to load
+
+    loss = keras.losses.SparseCategoricalCrossentropy()
+    objective = SimpleNamespace(columns=(), unit_threshold=None, loss_function=loss, optimizer=keras.optimizers.Adam())
+    session: Any = SimpleNamespace(objective=objective, built=SimpleNamespace(model=keras.Sequential()), metrics=dict)
+    source = model_source(make_options(), 2)
+    with pytest.raises(DivergedError) if diverged else nullcontext():
+        require_convergence([0.2, 1.5, 1.5, 1.5], session, source, mean_weight)
 
 
 @pytest.mark.slow

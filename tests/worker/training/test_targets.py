@@ -37,3 +37,5 @@ def test_one_label_is_a_number() -> None:
     targets = Targets(index, "balanced")
     assert targets.labels(np.array([1, 0])).tolist() == [1, 0]
     assert targets.weights(np.array([1, 0])).tolist() == [0.75, 1.5]
+    assert targets.mean_weight == Targets(INDEX, "balanced").mean_weight == Targets(index).mean_weight == 1.0
+    assert Targets(index, {"x": 10.0}).mean_weight == 4.0
