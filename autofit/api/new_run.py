@@ -229,6 +229,9 @@ def _following(options: Options, planned: TrainingPlan) -> TrainingPlan:
     followed = of_followed.plan
     if stages_of(followed) != ("training",):
         planned = followed.model_copy(update={name: getattr(planned, name) for name in NOT_FOLLOWED})
+        if options.pixel_cache == "off":
+            tuned = planned.fine_tune and planned.fine_tune.model_copy(update={"pixel_cache": False})
+            planned = planned.model_copy(update={"pixel_cache": False, "fine_tune": tuned})
     elif options.feature_cache == "auto":
         keeps = followed.feature_cache and freezes_backbone(options)
         planned = planned.model_copy(update={"feature_cache": keeps, "feature_views": followed.feature_views})

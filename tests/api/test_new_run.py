@@ -120,6 +120,17 @@ def test_a_replay_keeps_features_if_the_run_did_that_it_follows(
 
 
 @pytest.mark.parametrize("kept", ["auto", "off"])
+def test_a_replay_keeps_decoded_images_as_it_is_asked(stages: Stages, photos: Path, train: Train, kept: str) -> None:
+    """They would be written to a disk that has no room for them: the bits are the same without."""
+    train(photos, "a", fine_tune_epochs=2, fine_tune_from="input")
+    Path("a/audit.jsonl").touch()
+    train(photos, "b", replay="a", pixel_cache=kept)
+    planned = stages.runs[1]["record"].plan
+    assert planned.fine_tune.pixel_cache is (kept == "auto")
+    assert planned.pixel_cache is False
+
+
+@pytest.mark.parametrize("kept", ["auto", "off"])
 def test_a_replay_computes_with_the_kernels_of_the_run_that_it_follows(
     stages: Stages, photos: Path, train: Train, kept: str
 ) -> None:
