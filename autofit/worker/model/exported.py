@@ -49,10 +49,22 @@ def write_exported(
             "optimizations": [tf.lite.Optimize.DEFAULT],
             "representative_dataset": lambda: ([image[None].astype(np.float32)] for image in calibration),
         }
+    with _refused(export_format), contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # tf2onnx causes NumPy's FutureWarning
+        model.export(str(target), format=KERAS_FORMATS[export_format], verbose=False, **options)
+
+
+@contextlib.contextmanager
+def _refused(export_format: ExportFormat) -> Iterator[None]:
+    """Let whatever an exporter or a runtime raises be an error of what the user asked for.
+
+    Raises:
+        UserError: a package is missing, or the format does not know an operation of the model.
+    """
     try:
-        with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # tf2onnx causes NumPy's FutureWarning
-            model.export(str(target), format=KERAS_FORMATS[export_format], verbose=False, **options)
+        yield
+    except (MemoryError, tf.errors.ResourceExhaustedError):
+        raise  # running out of memory has its own verdict
     except ImportError as error:
         raise UserError(f"{export_format} needs a package that is not installed ({error.name}): {EXTRA}") from error
     except Exception as error:
@@ -72,6 +84,9 @@ def open_exported(target: Path, export_format: ExportFormat) -> Forward | None:
     """Open an exported model in its own runtime; None if that is not installed.
 
     For LiteRT there is a fallback: the interpreter that comes with TensorFlow.
+
+    Raises:
+        UserError: the runtime does not know an operation of the model, which the exporter wrote all the same.
     """
     if export_format == "savedmodel":
         served = tf.saved_model.load(str(target))
@@ -81,10 +96,12 @@ def open_exported(target: Path, export_format: ExportFormat) -> Forward | None:
             import onnxruntime  # noqa: PLC0415 - optional
         except ImportError:
             return None
-        session = onnxruntime.InferenceSession(str(target), providers=["CPUExecutionProvider"])
+        with _refused(export_format):
+            session = onnxruntime.InferenceSession(str(target), providers=["CPUExecutionProvider"])
         (given,) = session.get_inputs()
         return lambda images: np.asarray(session.run(None, {given.name: images})[0])
-    return _litert(_interpreter()(model_path=str(target)))
+    with _refused(export_format):
+        return _litert(_interpreter()(model_path=str(target)))
 
 
 def _interpreter() -> Any:

@@ -11,7 +11,8 @@ import pytest
 import tensorflow as tf
 
 from autofit.errors import UserError
-from autofit.worker.model.exported import replaced, write_exported
+from autofit.protocol.model_jobs import ExportFormat
+from autofit.worker.model.exported import open_exported, replaced, write_exported
 
 pytestmark = pytest.mark.slow  # loads Keras
 
@@ -76,3 +77,12 @@ def test_what_a_format_cannot_hold_is_named_without_the_place_in_the_graph(tmp_p
     error = ValueError("Graph execution error:\n\nDetected at node x\nno such operation")
     with pytest.raises(UserError, match=r"exported to onnx \(no such operation\): try another format"):
         write_exported(failing(error), tmp_path / "model", "onnx")
+
+
+@pytest.mark.parametrize("export_format", ["onnx", "litert"])
+def test_what_a_runtime_cannot_open_is_a_users_error(tmp_path: Path, export_format: ExportFormat) -> None:
+    """tf2onnx writes an operation that it does not know, such as GELU's, and the export was said to have failed."""
+    written = tmp_path / "model"
+    written.write_bytes(b"an operation of no runtime")
+    with pytest.raises(UserError, match=rf"cannot be exported to {export_format} \(.+\): try another format"):
+        open_exported(written, export_format)
