@@ -13,5 +13,10 @@ class EstimateResult(EstimateReport):
         """What fits which machine, as the command line shows it."""
         return estimate_text(self)
 
+    def __str__(self) -> str:
+        return self.summary()
+
+    __repr__ = __str__
+
     def _repr_html_(self) -> str:
         return estimate_card(self)

@@ -19,6 +19,11 @@ class ProbeResult(ProbeReport):
         """Which batch sizes fit and how fast they are, as the command line shows it."""
         return probe_text(self)
 
+    def __str__(self) -> str:
+        return self.summary()
+
+    __repr__ = __str__
+
     def plot(self) -> Plot:
         """A picture of memory and images per second against the batch size."""
         return Plot(png(probe_figure(self, workload_words(self.workload))))
@@ -33,6 +38,11 @@ class SweepResult(SweepReport):
     def summary(self) -> str:
         """The figures of each network, as the command line shows them."""
         return sweep_text(self)
+
+    def __str__(self) -> str:
+        return self.summary()
+
+    __repr__ = __str__
 
     def plot(self) -> Plot:
         """A picture of the speeds and batch sizes of all networks."""

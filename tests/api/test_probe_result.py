@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from autofit.api.estimate_result import EstimateResult
 from autofit.api.probe_result import ProbeResult, SweepResult
 from autofit.probing.records import ProbeReport, SweepReport
 from autofit.protocol.messages import Trial, Verdict
@@ -52,3 +53,14 @@ def test_a_sweep_too(report: ProbeReport) -> None:
     assert result.summary()
     assert result.plot().png.startswith(b"\x89PNG")
     assert "<table" in result._repr_html_()
+
+
+def test_what_a_script_prints_is_the_summary(report: ProbeReport) -> None:
+    """`print(autofit.probe())` would be two screens of fields, where that of an evaluation is a table."""
+    shown = (
+        ProbeResult.of(report),
+        SweepResult.of(SweepReport(probes=[report], failures=[], wall_seconds=4.0)),
+        EstimateResult(estimates=[], wall_seconds=2.0),
+    )
+    for result in shown:
+        assert str(result) == repr(result) == result.summary()
