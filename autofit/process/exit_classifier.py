@@ -1,12 +1,13 @@
 """Classifies the exit of a worker: a verdict and its cause, from the evidence. Pure.
 
 If there is an outcome file, it decides. Without one, the exit code, the last heartbeat and the kernel's counters are
-the evidence. What a worker wrote to stderr is never evidence of a device out-of-memory: TensorFlow prints such words
-for retries that succeed.
+the evidence. What TensorFlow wrote of memory to stderr is never evidence of a device out-of-memory: it prints such
+words for retries that succeed.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 
 from autofit.machine.process_limits import NO_LIMITS, ProcessLimits, memory_within
@@ -22,6 +23,10 @@ NEAR = 0.85
 SCRATCH_NOT_ALLOCATED = "Check failed: dtype() == expected_dtype"
 """TensorFlow's oneDNN kernels go on after a failed allocation of scratch memory, and end the process at this check on a
 tensor that was never made (mkl_conv_ops.cc, TensorFlow 2.21; seen as "uint8 expected, got float")."""
+
+COPY_OF_ARRAY = re.compile(r"^Current thread .*\n  File .* in convert_to_eager_tensor$", re.MULTILINE)
+"""The stack of a worker that crashed while TensorFlow copied an array into its allocator: without room for the copy
+that is a segmentation fault (docs/decisions/0004; seen with 8 images of 1200 px, TensorFlow 2.21)."""
 
 WHY_STOPPED = {
     Verdict.HUNG: "its heartbeat stopped",
@@ -166,6 +171,9 @@ def _out_of_memory(signal_name: str, evidence: Evidence) -> ExitDiagnosis | None
         return ExitDiagnosis(Verdict.HOST_OOM, "SIGABRT: std::bad_alloc, the host's memory ran out")
     if signal_name == "SIGABRT" and SCRATCH_NOT_ALLOCATED in evidence.stderr_tail:
         return ExitDiagnosis(Verdict.DEVICE_OOM, "SIGABRT: oneDNN found no room for its scratch memory", ambiguous=True)
+    is_cpu = evidence.host_limit_bytes > 0
+    if signal_name == "SIGSEGV" and is_cpu and COPY_OF_ARRAY.search(evidence.stderr_tail):
+        return ExitDiagnosis(Verdict.DEVICE_OOM, "SIGSEGV: TensorFlow found no room for a copy of the images")
     if signal_name in {"SIGSEGV", "SIGBUS"} and _is_near(evidence.memory.device_bytes, evidence.allocator_bytes):
         return ExitDiagnosis(Verdict.DEVICE_OOM, f"{signal_name} close to the allocator's limit", ambiguous=True)
     return None

@@ -59,7 +59,26 @@ HARMLESS = (
     "Allocator (cpu_bfc) ran out of memory trying to allocate 1.1GiB. The caller indicates that this is not a failure"
 )
 
+COPYING = """\
+Fatal Python error: Segmentation fault
+
+Thread 0x1 (most recent call first):
+  File "a.py", line 3 in resize
+
+Current thread 0x2 (most recent call first):
+  File "tensorflow/python/framework/constant_op.py", line 108 in convert_to_eager_tensor
+  File "b.py", line 7 in b
+"""
+
 SUDDEN_ENDS = {
+    "no room for a copy of the images": (
+        evidence(SEGV, stderr=COPYING),
+        ExitDiagnosis(Verdict.DEVICE_OOM, "SIGSEGV: TensorFlow found no room for a copy of the images"),
+    ),
+    "a crash elsewhere while another thread copies": (
+        evidence(SEGV, stderr=COPYING.replace("Current thread", "Thread").replace("0x1", "0x1\nCurrent thread")),
+        ExitDiagnosis(Verdict.CRASHED, "SIGSEGV"),
+    ),
     "killed by nobody knows whom": (evidence(KILLED), ExitDiagnosis(Verdict.CRASHED, "SIGKILL")),
     "killed by the kernel": (
         evidence(KILLED, kills=1),
