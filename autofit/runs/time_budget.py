@@ -274,10 +274,10 @@ def _plan_words(stage: FineTunePlan, work: Work) -> str:
 
 
 def _rest_words(stage: FineTunePlan, work: Work, left_seconds: float, planned: FineTunePlan) -> str:
-    if not work.speed.images_per_second:
-        return "; its speed is not known yet, and it ends in time"
     if stage.epochs < planned.epochs:
         return f" (of {planned.epochs})"
+    if not work.speed.images_per_second:
+        return "; its speed is not known yet, and it ends in time"
     spare = left_seconds - work.stage_seconds(stage)
     return "; more epochs have not helped, so the budget is not used up" if spare > stage.epochs else ""
 

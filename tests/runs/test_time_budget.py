@@ -119,6 +119,15 @@ def test_without_a_speed_all_epochs_are_planned_and_that_is_said() -> None:
     assert unknown.epoch_seconds(STAGE) == 0
 
 
+def test_fewer_epochs_by_the_speed_of_a_probe_are_said_to_be_fewer() -> None:
+    """The line would give a number of epochs by a speed, and say that this is not known."""
+    probed = Work(1_000, 200, Speed(None, trained_per_second={"auto": 20.0}))
+    decision = decide((STAGE,), probed, 300.0, is_asked_for=False)
+    assert decision.fine_tune is not None
+    assert 1 < decision.fine_tune.epochs < 8
+    assert decision.words.endswith(f"for {decision.fine_tune.epochs} epochs (of 8)")
+
+
 def test_eigens_kernels_after_onednns_are_foreseen_to_be_slower() -> None:
     """The stage, which must be able to run out of memory, would take longer than planned each time."""
     after_onednn = Work(1_000, 200, Speed(100.0, "onednn", 8.0))
