@@ -18,9 +18,10 @@ from autofit.machine.cards import CARDS
 from autofit.machine.hardware import Hardware
 from autofit.probing.estimate import EstimateReport, MeasuredLine, Target, estimated, sizes_that_ran
 from autofit.probing.evidence import POINTS_OF_A_LINE
-from autofit.probing.loop import Prober, ProbeRequest
+from autofit.probing.loop import Prober
 from autofit.probing.memory_model import UNBOUNDED_BATCH
 from autofit.probing.records import SweepFailure
+from autofit.probing.request import ProbeRequest
 from autofit.process.launch import ProcessLauncher
 from autofit.process.monitor import View
 from autofit.profiles.lines import LineStore

@@ -14,8 +14,9 @@ from autofit.machine.hardware import Hardware, device_count
 from autofit.probing.climb import Climb
 from autofit.probing.hint import ProfileHint
 from autofit.probing.ladder import Start, goal_of, limit_in_the_way
-from autofit.probing.loop import Prober, ProbeRequest
+from autofit.probing.loop import Prober
 from autofit.probing.records import ProbeReport, Workload
+from autofit.probing.request import ProbeRequest
 from autofit.process.launch import Launcher
 from autofit.process.monitor import View
 from autofit.profiles.known import known_report, known_rung

@@ -7,6 +7,7 @@ memory_model.py  a linear fit of memory against batch size (pure)
 hint.py          the hint of a saved profile, adjusted to the memory of this process (pure)
 trial_limits.py  the memory budget and the time limit of a trial (pure)
 trial_worker.py  a worker process that runs trials
+request.py       what is probed, and with what
 loop.py          drives trials in workers; the answer is a size that ran in a fresh worker
 time_spent.py    where the seconds of a probe went (pure)
 ladder.py        which rung is tried next, and which is chosen (pure); climb.py probes them

@@ -6,19 +6,19 @@ import contextlib
 import dataclasses
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from autofit.config.byte_size import format_size
 from autofit.machine.hardware import Hardware
 from autofit.probing.gpu_search import GpuSearch
 from autofit.probing.halving_search import HalvingSearch
 from autofit.probing.hint import ProfileHint, adjusted_to_process
-from autofit.probing.ladder import FROM_NOTHING, Start, cannot_be_built
+from autofit.probing.ladder import cannot_be_built
 from autofit.probing.line_search import LineSearch
 from autofit.probing.recommend import recommended_batch
-from autofit.probing.records import MemoryModelRecord, ProbeReport, Workload
+from autofit.probing.records import MemoryModelRecord, ProbeReport
+from autofit.probing.request import ProbeRequest
 from autofit.probing.search import FIRST_SIZE, BatchSearch, NextTrial
 from autofit.probing.time_spent import start_seconds, time_spent
 from autofit.probing.trial_limits import (
@@ -33,9 +33,8 @@ from autofit.probing.trial_limits import (
 from autofit.probing.trial_worker import TrialWorker
 from autofit.process.launch import Launcher
 from autofit.process.monitor import View, monitored
-from autofit.protocol.job import Job, ModelSource, TrialsJob
+from autofit.protocol.job import Job, TrialsJob
 from autofit.protocol.messages import LEAST_ALLOCATOR_BYTES, MemoryBudget, Request, Trial, Verdict
-from autofit.protocol.payload import Payload
 from autofit.storage.run_directory import AttemptDirectory
 
 EXPLORATORY_IMAGES_BUFFERED = 16
@@ -53,47 +52,6 @@ MOST_WHILE_BUILDING = 2
 
 IDLE_WORKER_BYTES = 700 * 10**6
 """The host's memory that an idle worker takes: TensorFlow 2.21 has 660 MB resident after its import."""
-
-
-@dataclass(frozen=True, slots=True)
-class ProbeRequest:
-    """What is probed, and with what.
-
-    Attributes:
-        source: the network.
-        workload: the network in words, for the report.
-        memory: the memory limit; the budget of a trial follows from it.
-        machine: the machine that runs the probe, for the report.
-        limited_by: which limit that is, in a few words.
-        max_batch: the largest size of interest.
-        folder: where the workers' files are written.
-        hint: the hint of a saved profile; None if there is none.
-        start: what the rungs of the ladder before this one have shown.
-        from_above: whether only `max_batch` is of interest and, if that does not fit, its halves.
-        only_line: whether only the line of memory is measured, by a few small sizes, and no limit.
-        payload: the objects for the worker, with the model function if the network is given as one.
-        import_paths: where a worker may look for a user's own module.
-        deterministic: whether the training will use deterministic operations, which need a different amount of memory.
-        others_bytes: tells how much of the GPU's memory other processes hold now.
-        devices: the number of devices of the training; a trial measures one of them.
-    """
-
-    source: ModelSource
-    workload: Workload
-    memory: MemoryBudget
-    machine: Hardware
-    limited_by: str
-    max_batch: int
-    folder: Path
-    hint: ProfileHint | None = None
-    start: Start = FROM_NOTHING
-    from_above: bool = False
-    only_line: bool = False
-    payload: Payload | None = None
-    import_paths: Sequence[str] = ()
-    deterministic: bool = False
-    others_bytes: Callable[[], int] = lambda: 0
-    devices: int = 1
 
 
 @dataclass

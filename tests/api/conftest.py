@@ -16,8 +16,8 @@ import pytest
 from autofit import api
 from autofit.api.result import Result
 from autofit.errors import AutofitError, InterruptedRunError
-from autofit.probing.loop import ProbeRequest
 from autofit.probing.records import ProbeReport
+from autofit.probing.request import ProbeRequest
 from autofit.process.launch import Launcher
 from autofit.protocol.messages import MemoryBudget, Trial, Verdict
 from autofit.runs.run_record import RunRecord

@@ -13,8 +13,8 @@ from autofit import api
 from autofit.api.estimating import as_cpu, targets_of
 from autofit.errors import TrainingFailedError, UserError
 from autofit.machine.cards import CARDS
-from autofit.probing.loop import ProbeRequest
 from autofit.probing.records import ProbeReport
+from autofit.probing.request import ProbeRequest
 from autofit.protocol.messages import Trial
 from tests.support.lines import GB, measured_line
 from tests.support.machines import make_hardware

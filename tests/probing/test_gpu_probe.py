@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from autofit.config.options import make_options
-from autofit.probing.loop import Prober, ProbeRequest
+from autofit.probing.loop import Prober
 from autofit.probing.records import ProbeReport
+from autofit.probing.request import ProbeRequest
 from autofit.protocol.messages import MemoryBudget, Verdict
 from autofit.runs.model_source import model_source, workload
 from tests.support.machines import make_hardware

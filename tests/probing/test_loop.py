@@ -17,8 +17,9 @@ from autofit.errors import AutofitError, InterruptedRunError, StorageError, Trai
 from autofit.machine.hardware import Hardware
 from autofit.probing.hint import ProfileHint
 from autofit.probing.ladder import Start
-from autofit.probing.loop import Prober, ProbeRequest
+from autofit.probing.loop import Prober
 from autofit.probing.records import ProbeReport
+from autofit.probing.request import ProbeRequest
 from autofit.process.launch import Exit, Worker
 from autofit.protocol.job import Event, Job, Outcome
 from autofit.protocol.messages import EpochEnd, MemoryBudget, Phase, Progress, Request, Trial, Verdict
