@@ -27,7 +27,14 @@ from autofit.process.tail import Tail
 from autofit.protocol.messages import Progress
 from autofit.storage.run_directory import RunDirectory
 from tests.support.paths import CHILDREN, child_environment
-from tests.support.processes import autofit_command, forking, kill_with_children, unforked, workers_of
+from tests.support.processes import (
+    autofit_command,
+    forking,
+    kill_with_children,
+    unforked,
+    wait_until_gone,
+    workers_of,
+)
 from tests.support.run_files import committed, result_of, samples_of, updates_of
 from tests.support.shared import made_once
 from tests.support.waiting import wait_until
@@ -232,8 +239,7 @@ def test_a_worker_whose_parent_is_killed_commits_what_it_trained(
         assert committed(run_dir) == (1, 0)
         workers = workers_of(process)
         process.kill()
-        _, alive = psutil.wait_procs(workers, timeout=30)
-    assert alive == []
+        wait_until_gone(workers)
     assert committed(run_dir) == (1, 48)
 
     finish(resume_command(run_dir))

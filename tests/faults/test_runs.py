@@ -19,6 +19,7 @@ from autofit.process.launch import ProcessLauncher, Worker
 from autofit.protocol.messages import Verdict
 from autofit.protocol.payload import Payload
 from autofit.storage.run_directory import AttemptDirectory, RunDirectory
+from tests.support.processes import wait_until_gone
 from tests.support.stub_runs import Stub, draw_plan, result_of, stages_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.forked_workers, pytest.mark.usefixtures("autofit_is_found")]
@@ -121,7 +122,7 @@ def workers_of(parent: subprocess.Popen[str]) -> Iterator[list[psutil.Process]]:
             yield workers
         finally:
             parent.kill()
-            psutil.wait_procs(workers, timeout=10)
+            wait_until_gone(workers)
 
 
 @pytest.mark.usefixtures("paced")

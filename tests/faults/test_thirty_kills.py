@@ -20,7 +20,7 @@ import pytest
 from PIL import Image
 
 import autofit
-from tests.support.processes import autofit_command, started, workers_of
+from tests.support.processes import autofit_command, is_alive, started, wait_until_gone, workers_of
 from tests.support.run_files import assert_each_epoch_once, assert_same_history, result_of, updates_of
 from tests.support.waiting import comes_true
 
@@ -93,7 +93,7 @@ class Killer:
             process.kill()
         for worker in workers:
             worker.kill()
-        psutil.wait_procs(workers, timeout=30)
+        wait_until_gone(workers)
         self.left -= 1
         self.kills["both" if both else "worker"] += 1
         return not both
@@ -103,7 +103,7 @@ class Killer:
         seen = self._updates()
 
         def makes(updates: int, seconds: float) -> None:
-            comes_true(lambda: self._updates() >= seen + updates or not is_alive(workers), process, seconds)
+            comes_true(lambda: self._updates() >= seen + updates or not any(map(is_alive, workers)), process, seconds)
 
         if self.chance.random() < 0.6:
             makes(1, PATIENCE_SECONDS)
@@ -112,25 +112,13 @@ class Killer:
             time.sleep(self.chance.uniform(0, time.monotonic() - began))
         else:
             makes(1, self.chance.uniform(0, START_SECONDS))
-        return is_alive(workers)
+        return any(map(is_alive, workers))
 
     def _updates(self) -> int:
         try:
             return (self.run_dir / "audit.jsonl").read_bytes().count(b"\n")
         except FileNotFoundError:
             return 0
-
-
-def is_alive(workers: list[psutil.Process]) -> bool:
-    """Whether one of the workers still runs and is no zombie."""
-
-    def lives(worker: psutil.Process) -> bool:
-        try:
-            return bool(worker.status() != psutil.STATUS_ZOMBIE)
-        except psutil.NoSuchProcess:
-            return False
-
-    return any(map(lives, workers))
 
 
 def audited_updates(run_dir: Path) -> list[tuple[int, int, int, bool, tuple[int, ...]]]:

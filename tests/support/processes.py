@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import psutil
 
 from tests.support.fork_server import forked_by, forks_workers
 from tests.support.paths import CHILDREN, child_environment
+from tests.support.waiting import wait_until
 
 FORKING = str(CHILDREN / "forking.py")
 
@@ -49,8 +50,21 @@ def kill_with_children(process: subprocess.Popen[str] | subprocess.Popen[bytes])
         for one in family:
             with contextlib.suppress(psutil.NoSuchProcess):
                 one.kill()
-        psutil.wait_procs(family[1:], timeout=30)
+        wait_until_gone(family[1:])
     process.wait()
+
+
+def is_alive(process: psutil.Process) -> bool:
+    """Whether a process exists that is no zombie."""
+    try:
+        return bool(process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
+
+
+def wait_until_gone(processes: Sequence[psutil.Process]) -> None:
+    """Wait for the end of processes; that of psutil 7 may end in a FileNotFoundError of `os.pidfd_open`."""
+    wait_until(lambda: not any(map(is_alive, processes)), "killed processes live on")
 
 
 @contextlib.contextmanager
