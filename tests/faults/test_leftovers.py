@@ -31,6 +31,8 @@ WAYS = [
     "orphan",
     "bad_alloc",
 ]
+JUST_OPENED = 2
+"""So many descriptors the next attempt may open just when they are counted; one left by each would soon be more."""
 GROWTH_BYTES = 20 * 2**20
 FILES = {".lock", "audit.jsonl", "memory", "orphan", "model.keras"} | {
     *("job.json", "outcome.json", "attempt.json", "state.json", "manifest.json", "model.safetensors"),
@@ -82,7 +84,7 @@ def test_attempts_leave_nothing_behind(
     assert line == '["NoneType", "None"]\n'
     assert len(files.attempts()) == attempts
     assert max(resident_bytes) - resident_bytes[0] < GROWTH_BYTES
-    assert min(descriptors[-5:]) <= min(descriptors[:5])  # the next attempt may be opening some just then
+    assert min(descriptors[-5:]) <= min(descriptors[:5]) + JUST_OPENED
     assert zombies == 0
     assert orphans_with(str(tmp_path)) == []
     assert list(temporary.iterdir()) == []
