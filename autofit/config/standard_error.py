@@ -49,4 +49,4 @@ def effective_images(hits: NDArray[np.number | np.bool_] | None, groups: NDArray
     in_group = np.bincount(group_of, right - accuracy)
     variance = count / (count - 1) * np.square(in_group).sum() / images**2
     alone = accuracy * (1 - accuracy)
-    return float(max(1.0, alone / max(variance, alone / images)))
+    return min(max(1.0, float(alone / max(variance, alone / images))), float(images))  # rounding may exceed it

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -57,6 +57,7 @@ def test_groups_count_where_it_does_not_show_how_alike_their_images_are() -> Non
     assert effective_images(np.arange(9) % 2, np.zeros(9, np.int64)) == 1
 
 
+@example(hits=[False] * 11 + [True] * 14, seed=1, groups=2)
 @given(hits=st.lists(st.booleans(), min_size=1, max_size=40), seed=st.integers(0, 99), groups=st.integers(1, 40))
 def test_images_of_groups_say_no_more_than_so_many_independent_ones(hits: list[bool], seed: int, groups: int) -> None:
     """Groups whose accuracies happen to be equal would say more than their images, or nothing at all."""
