@@ -58,6 +58,8 @@ if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
 # An example that takes long on a busy machine says nothing.
 settings.register_profile("autofit", deadline=None)
 settings.load_profile("autofit")
+# The same examples each time, so that a change is judged by itself; `make test-faults` looks for others.
+settings.register_profile("same examples", deadline=None, derandomize=True)
 
 GIBIBYTES_A_PROCESS = 6
 """Memory for one of the processes that test side by side: a training with TensorFlow takes up to 2 GB."""
@@ -68,8 +70,10 @@ ONLY_SLOW = re.compile(r"^pytestmark = (\[\s*)?pytest\.mark\.slow\b", re.MULTILI
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Print the table of the fault tests, in whichever process their reports arrive."""
+    """Print the table of the fault tests, in whichever process their reports arrive, and choose the examples."""
     fault_table.install(config)
+    if not config.getoption("--whole"):
+        settings.load_profile("same examples")
 
 
 @pytest.hookimpl(optionalhook=True)
