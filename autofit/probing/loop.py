@@ -34,7 +34,14 @@ from autofit.probing.trial_worker import TrialWorker
 from autofit.process.launch import Launcher
 from autofit.process.monitor import View, monitored
 from autofit.protocol.job import Job, TrialsJob
-from autofit.protocol.messages import LEAST_ALLOCATOR_BYTES, MemoryBudget, Request, Trial, Verdict
+from autofit.protocol.messages import (
+    LEAST_ALLOCATOR_BYTES,
+    MOST_WHILE_BUILDING,
+    MemoryBudget,
+    Request,
+    Trial,
+    Verdict,
+)
 from autofit.storage.run_directory import AttemptDirectory
 
 EXPLORATORY_IMAGES_BUFFERED = 16
@@ -46,9 +53,6 @@ SMALL_SEARCH = 32
 
 ROOMIER = 1.1
 """A size that ran out of memory is tried once more if a new process would have more room for tensors by this factor."""
-
-MOST_WHILE_BUILDING = 2
-"""The most trials in a row that run out of memory while the network is built: the first may be due to others."""
 
 IDLE_WORKER_BYTES = 700 * 10**6
 """The host's memory that an idle worker takes: TensorFlow 2.21 has 660 MB resident after its import."""

@@ -56,6 +56,9 @@ class Phase(StrEnum):
 BUILDING: Final = frozenset({Phase.START, Phase.WEIGHTS, Phase.BUILD})
 """The phases in which a worker's network is not yet built."""
 
+MOST_WHILE_BUILDING = 2
+"""The most attempts, or trials, in a row that run out of memory in them: the first may be due to other programs."""
+
 StageName = Literal["training", "head", "views", "fine-tune", "refit"]
 """The stages of a training: `training` alone, or `head` and perhaps others after it. `views` solves the head again, on
 augmented views; `refit` repeats the fine-tuning, on training and validation images together."""

@@ -10,15 +10,12 @@ from autofit.config.batch_schedule import shrink
 from autofit.config.rungs import KEPT, Rung
 from autofit.errors import DoesNotFitError, InterruptedRunError, StorageError, TrainingFailedError, UserError
 from autofit.process.exit_classifier import ExitDiagnosis
-from autofit.protocol.messages import OUT_OF_MEMORY, OVER_THE_LIMIT, Verdict
+from autofit.protocol.messages import MOST_WHILE_BUILDING, OUT_OF_MEMORY, OVER_THE_LIMIT, Verdict
 from autofit.runs.what_would_help import NOTHING_GIVEN, advice, tried_words
 
 MOST_ATTEMPTS_WITHOUT_PROGRESS = 3
 """The most attempts in a row without progress. Attempts that ran out of memory do not count here: each is followed by a
 smaller one, down to one image at a time."""
-
-MOST_WHILE_BUILDING = 2
-"""The most attempts in a row that run out of memory while the network is built: the first may be due to others."""
 
 NO_BACKWARD_PASS = advice("head")
 """The advice for a frozen backbone."""
