@@ -5,7 +5,7 @@ from __future__ import annotations
 from autofit.config.byte_size import format_size
 from autofit.doctor.holders import LITTLE_BYTES, free_for_worker
 from autofit.doctor.records import Facts, Finding, Severity
-from autofit.machine.process_limits import ADDRESS_SPACE, DATA_SEGMENT
+from autofit.machine.process_limits import OF_SHELL
 
 
 def limit(facts: Facts) -> list[Finding]:
@@ -20,7 +20,7 @@ def limit(facts: Facts) -> list[Finding]:
 
 def little_memory(facts: Facts) -> list[Finding]:
     """Little free memory, on the host or on the GPU."""
-    is_of_shell = facts.hardware.limited_by in {ADDRESS_SPACE, DATA_SEGMENT}  # about those: doctor/process.py
+    is_of_shell = facts.hardware.limited_by in OF_SHELL  # about those: doctor/process.py
     free = {} if is_of_shell else {"host": facts.hardware.host_available_bytes}
     if facts.hardware.device == "gpu":
         free["GPU"] = free_for_worker(facts)
@@ -39,7 +39,7 @@ def _little(where: str, free_bytes: int) -> Finding:
 def cgroup_below_host(facts: Facts) -> list[Finding]:
     """A container's limit, which psutil, `free` and `top` do not show."""
     hardware = facts.hardware
-    is_cgroup = hardware.limited_by not in {ADDRESS_SPACE, DATA_SEGMENT}
+    is_cgroup = hardware.limited_by not in OF_SHELL
     if hardware.host_limit_bytes >= hardware.host_memory_bytes or not is_cgroup:
         return []
     here, host = format_size(hardware.host_limit_bytes), format_size(hardware.host_memory_bytes)

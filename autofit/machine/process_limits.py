@@ -34,6 +34,8 @@ MAPPED_BYTES = 2_200_000_000
 It was 2.1 GB of TensorFlow 2.21 with 12 threads on 2 cores (2026-11-30)."""
 
 ADDRESS_SPACE, DATA_SEGMENT = "the address space (ulimit -v)", "the data segment (ulimit -d)"
+OF_SHELL = frozenset({ADDRESS_SPACE, DATA_SEGMENT})
+"""The limits of the shell on what a process maps, by which `Hardware.limited_by` may name what limits the memory."""
 
 
 def memory_within(limits: ProcessLimits) -> tuple[int, str] | None:

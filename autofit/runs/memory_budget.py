@@ -10,7 +10,7 @@ from autofit.config.options import Options
 from autofit.errors import UserError
 from autofit.machine.hardware import Hardware
 from autofit.machine.memory_policy import usable_bytes, usable_gpu_bytes
-from autofit.machine.process_limits import ADDRESS_SPACE, DATA_SEGMENT
+from autofit.machine.process_limits import OF_SHELL
 from autofit.probing.records import ProbeReport
 from autofit.protocol.job import TrainingPlan
 from autofit.protocol.messages import MemoryBudget
@@ -76,7 +76,7 @@ def memory_budget(
         )
     free = machine.device_free_bytes or machine.device_memory_bytes or 0
     has = usable_gpu_bytes(free) if machine.device == "gpu" else usable_bytes(machine.host_available_bytes)
-    if machine.limited_by in {ADDRESS_SPACE, DATA_SEGMENT}:
+    if machine.limited_by in OF_SHELL:
         _require_room(machine.limited_by, has)
     if exceeds_machine(options, machine):
         given = None
