@@ -77,7 +77,7 @@ def _refused(export_format: ExportFormat) -> Iterator[None]:
 def _is_of_the_machine(error: Exception) -> bool:
     """Whether memory or the drive ran out: another format would not help."""
     is_of_drive = isinstance(error, OSError) and error.errno in OF_STORAGE
-    return is_of_drive or isinstance(error, MemoryError) or blame(error) is Blame.MEMORY
+    return is_of_drive or blame(error) is Blame.MEMORY
 
 
 def open_exported(target: Path, export_format: ExportFormat) -> Forward | None:
