@@ -5,8 +5,6 @@ Kills within and between both are in `tests/faults/test_stage_kills.py`.
 
 from __future__ import annotations
 
-import subprocess
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +19,10 @@ from autofit.protocol.messages import EpochEnd, Phase, Verdict
 from autofit.runs.run_record import RunRecord
 from autofit.storage.checkpoints import CheckpointStore
 from autofit.storage.run_directory import RunDirectory
-from tests.support.paths import child_environment
-from tests.support.processes import kill_with_children
+from tests.support.processes import kill_both
 from tests.support.run_files import assert_each_epoch_once, committed, samples_of
 from tests.support.staged_runs import FINE_TUNED, NETWORK, TRAIN_COUNT, command_for, stage_photos, undisturbed_run
 from tests.support.views import RecordingView
-from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.forked_workers, pytest.mark.usefixtures("cache")]
 
@@ -43,14 +39,6 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def fine_tuned(photos: Path, weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run in both stages that nothing happened to."""
     return undisturbed_run(tmp_path_factory, photos, weights)
-
-
-def kill_both(command: list[str], reached: Callable[[], bool]) -> None:
-    """Start a run, and kill it and its worker when it has reached a point."""
-    environment = child_environment()
-    with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as parent:
-        wait_until(reached, "the run never came so far", process=parent)
-        kill_with_children(parent)
 
 
 def assert_time_is_known(result: autofit.Result) -> None:

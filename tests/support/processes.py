@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import psutil
@@ -52,6 +52,14 @@ def kill_with_children(process: subprocess.Popen[str] | subprocess.Popen[bytes])
                 one.kill()
         wait_until_gone(family[1:])
     process.wait()
+
+
+def kill_both(command: list[str], reached: Callable[[], bool]) -> None:
+    """Start a run, and kill it and its worker when it has reached a point."""
+    environment = child_environment()
+    with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as parent:
+        wait_until(reached, "the run never came so far", process=parent)
+        kill_with_children(parent)
 
 
 def is_alive(process: psutil.Process) -> bool:
