@@ -23,6 +23,7 @@ from autofit.probing.search import FIRST_SIZE, BatchSearch, NextTrial
 from autofit.probing.time_spent import start_seconds, time_spent
 from autofit.probing.trial_limits import (
     deadline_seconds,
+    has_fitted_within,
     measured_non_allocator_bytes,
     min_steps,
     saved_non_allocator_bytes,
@@ -126,7 +127,7 @@ class Prober:
             expected=min(self._hint.expected_batch, self.request.max_batch) if self._hint else 0,
             first=1 if self.request.start.from_one else FIRST_SIZE,
         )
-        while (asked := search.ask()) is not None:
+        while (asked := self._next(search)) is not None:
             uses_hint = not search.hint_failed
             search.tell(self._trial(asked, uses_hint=uses_hint))
             if uses_hint and search.hint_failed:
@@ -134,6 +135,17 @@ class Prober:
             if self._never_builds(asked):
                 break
         return search
+
+    def _next(self, search: BatchSearch) -> NextTrial | None:
+        """The next trial of a search, which verifies an answer once more if it had more room than a training has."""
+        asked, size = search.ask(), search.answer
+        if asked is not None or not size or size in self._non_allocator_bytes_given:
+            return asked
+        budget = self._budget(NextTrial(size, fresh=True), uses_hint=False)
+        if has_fitted_within(budget, size, self._trials) or not search.doubt(size):
+            return None
+        self._trials = list(search.trials)
+        return search.ask()
 
     def _never_builds(self, last: NextTrial) -> bool:
         """Whether the weights alone did not fit repeatedly, and no smaller size would leave clearly more room."""

@@ -127,6 +127,20 @@ class BatchSearch:
             raise ValueError(f"a trial that ended as {trial.verdict.value} says nothing about batch {trial.batch_size}")
         self._evidence = replace(self._evidence, trials=(*self._evidence.trials, trial))
 
+    def doubt(self, size: int) -> bool:
+        """Take a size that fitted for verified no longer, so that it is asked for again; False if no trial is left."""
+        trials = self._evidence.trials
+        if len(trials) >= self._max_trials:
+            return False
+        doubted = [t.model_copy(update={"fresh": False}) if t.batch_size == size else t for t in trials]
+        self._evidence = replace(self._evidence, trials=tuple(doubted))
+        return True
+
+    @property
+    def trials(self) -> tuple[Trial, ...]:
+        """The trials of this search."""
+        return self._evidence.trials
+
     @property
     def answer(self) -> int:
         """The largest size that fitted in a fresh process, below every size that failed; 0 if there is none."""

@@ -100,6 +100,23 @@ def within_memory_limit(trial: Trial, memory: MemoryBudget, *, fresh: bool) -> T
     return trial
 
 
+def has_fitted_within(memory: MemoryBudget, size: int, trials: Sequence[Trial]) -> bool:
+    """Whether a size has fitted in a fresh process, in no more than a budget that was measured since.
+
+    The first process of a probe begins with an estimate of what it takes outside its allocator. A training gets what
+    was measured by then, and so less for tensors if the estimate was too low. That let four images of all of
+    DenseNet121 fit under 2 GB, which ran out of memory where the 1.3 GB that it takes otherwise were left free.
+    """
+    if memory.device == "gpu" or not memory.non_allocator_bytes:
+        return True
+    fitted = [trial for trial in trials if trial.batch_size == size and trial.fresh and trial.verdict is Verdict.FITS]
+    return any(
+        trial.peak_bytes <= memory.tensors_bytes
+        and within_memory_limit(trial, memory, fresh=True).verdict is Verdict.FITS
+        for trial in fitted
+    )
+
+
 def deadline_seconds(trials: Sequence[Trial], size: int) -> float:
     """The time after which a trial of this size counts as stuck."""
     slowest_per_image = max((t.step_seconds / t.batch_size for t in trials if t.step_seconds), default=0.0)

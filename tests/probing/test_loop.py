@@ -302,7 +302,7 @@ def test_a_fresh_process_over_the_limit_does_not_fit_whatever_its_allocator_says
     """The kernel or the supervisor would end the training: the limit is on all that is resident."""
 
     def resident(_: int, size: int) -> Answer:
-        return fits(size, host_bytes=10**9 + size * 40 * 10**6)  # 50 images come to 3 GB
+        return fits(size, host_bytes=500 * 10**6 + size * IMAGE_BYTES)  # 50 images come to the limit
 
     report = bench.probe(SimulatedLauncher(resident))
     assert 0 < report.largest_feasible_batch <= 50
@@ -322,6 +322,26 @@ def test_a_process_that_was_over_the_limit_for_a_while_does_not_fit_either(bench
 
     report = bench.probe(SimulatedLauncher(touched))
     assert 0 < report.largest_feasible_batch <= 48
+
+
+def test_an_answer_whose_process_had_too_low_an_estimate_is_verified_under_what_was_measured(bench: Bench) -> None:
+    """A training gets what the processes were measured to take besides tensors, and its first step would run out.
+
+    The first process has an estimate, and 800 MB for tensors; each is measured to take 700 MB besides.
+    """
+
+    def answer(worker: int, size: int) -> Answer:
+        peak_bytes, room_bytes = size * 100 * 10**6, (800 if worker == 1 else 280) * 10**6
+        if peak_bytes > room_bytes:
+            return runs_out(size)
+        measured = {"peak_bytes": peak_bytes, "non_allocator_bytes": 700 * 10**6, "allocator_bytes": room_bytes}
+        return fits(size).model_copy(update=measured)
+
+    report = bench.probe(SimulatedLauncher(answer))
+    assert report.largest_feasible_batch == 2
+    tried = [(trial.batch_size, trial.verdict, trial.fresh) for trial in report.trials]
+    assert (4, Verdict.FITS, False) in tried
+    assert (4, Verdict.DEVICE_OOM, True) in tried
 
 
 def test_nothing_fits(bench: Bench) -> None:
