@@ -438,6 +438,16 @@ def test_another_run_is_not_written_over(training: Any, another: Any, mirror: Ru
     assert contents(mirror.path) == before
 
 
+@pytest.mark.parametrize("name", ["validation.npy", "test.npy", "equal-images.json"])
+def test_arrays_of_somebodys_own_are_not_removed(training: Any, mirror: RunDirectory, name: str) -> None:
+    """A folder of the user's own `test.npy` would lose it: a run without test images has none in its mirror."""
+    (mirror.path / name).write_text("mine")
+    training.commit()
+    with pytest.raises(NotOursError, match=rf"it holds {name} of something else"):
+        content(training, mirror).bring_up_to_date()
+    assert contents(mirror.path) == {name: b"mine"}
+
+
 @pytest.mark.parametrize("name", ["model.keras", "labels.json", "attempts/0001", "checkpoints/00000001"])
 def test_a_folder_with_other_files_is_not_written_over(
     training: Any, another: Any, mirror: RunDirectory, name: str
