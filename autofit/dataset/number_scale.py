@@ -15,6 +15,8 @@ _CHUNK = 256  # images are examined in groups of this size
 class NumberScale:
     """Whether floating point pixel values go to 1 or to 255: decided once, by the whole array or the first image.
 
+    An image that is black everywhere decides nothing.
+
     Args:
         whole: the array of all images, if there is one.
     """
@@ -33,14 +35,14 @@ class NumberScale:
         low, high = float(values.min(initial=0)), float(values.max(initial=0))
         if not np.isfinite(values).all():
             raise UserError(f"image {number} has numbers that are not finite: give 0 to 1 or 0 to 255")
-        if self._factor is None:
+        if self._factor is None and high > 0:
             self._decide(high)
-        assert self._factor is not None  # noqa: S101 - decided just now
-        if low < 0 or high * self._factor > 255.5:  # noqa: PLR2004 - rounded to 255
+        factor = self._factor or 1.0
+        if low < 0 or high * factor > 255.5:  # noqa: PLR2004 - rounded to 255
             raise UserError(
                 f"image {number} has numbers from {low:g} to {high:g}: give all images as 0 to 1 or 0 to 255"
             )
-        return np.asarray((values * self._factor).round().astype(np.uint8))
+        return np.asarray((values * factor).round().astype(np.uint8))
 
     def _decide(self, high: float) -> None:
         self._factor = 255.0 if high <= 1 else 1.0

@@ -49,6 +49,18 @@ def test_numbers_of_each_kind_are_the_same_pixels(tmp_path: Path, data: Any, sai
     assert len(lines) == bool(said)
 
 
+def test_a_first_image_that_is_black_does_not_say_how_far_numbers_go(tmp_path: Path) -> None:
+    """A dataset of floats to 255, as Keras makes them, would be refused where its first image is black."""
+    images = np.concatenate([np.zeros_like(BYTES[:1]), BYTES[1:]])
+    for number, most in enumerate((255, 1)):
+        floats = images.astype(np.float32) / 255 * most
+        dataset = DatasetV2([(floats, np.array(LABELS))])
+        for kind, (data, labels) in enumerate([(dataset, None), (list(floats), LABELS)]):
+            pixels, _, said = written(tmp_path / f"{number}-{kind}", data, labels)
+            assert np.array_equal(pixels, images)
+            assert said == [f"the images' numbers are taken as 0 to {most}, from black to white"]
+
+
 def test_grey_images_and_16_bits_are_kept(tmp_path: Path) -> None:
     """MNIST could not be trained on, or measurements of 12 bits be cut to 8."""
     assert np.array_equal(written(tmp_path / "a", BYTES[..., 0])[0], BYTES[..., 0])
