@@ -10,7 +10,7 @@ import shutil
 import stat
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -236,10 +236,12 @@ class CacheStore:
     def _has_room(self, expected_bytes: int, taken: int) -> bool:
         return taken + expected_bytes <= self.limit_bytes and self._free_bytes() >= expected_bytes + LEAST_FREE_BYTES
 
-    def most_bytes(self) -> int:
-        """The largest possible size of a new entry, if all others were removed."""
-        taken = sum(place.size_bytes for place in self._places())
-        return max(0, min(self.limit_bytes, self._free_bytes() + taken - LEAST_FREE_BYTES))
+    def most_bytes(self, beside: Collection[str] = ()) -> int:
+        """The largest possible size of a new entry, if all others but those `beside` it, by name, were removed."""
+        places = self._places()
+        kept = sum(place.size_bytes for place in places if place.path.name in beside)
+        removable = sum(place.size_bytes for place in places) - kept
+        return max(0, min(self.limit_bytes - kept, self._free_bytes() + removable - LEAST_FREE_BYTES))
 
     def _require_room(self, expected_bytes: int, taken: int) -> None:
         if taken + expected_bytes > self.limit_bytes:

@@ -11,7 +11,7 @@ import hashlib
 import json
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -67,6 +67,7 @@ class PixelCache:
     Attributes:
         why_not: why no more images are cached, in a few words; empty as long as images are cached.
         thrown_away: how many entries were removed because decoding now gives other pixels.
+        left_out: for how many images there was no room in the beginning.
     """
 
     def __init__(
@@ -77,7 +78,7 @@ class PixelCache:
         path_of: Callable[[int], str],
         ranges: ValueRanges = NO_RANGES,
     ) -> None:
-        self.why_not, self.thrown_away = "", 0
+        self.why_not, self.thrown_away, self.left_out = "", 0, 0
         self._record, self._ranges = pixels_record(size, ranges), ranges
         self._images, self._path_of = images, path_of
         self._readers: list[RowReader] = []
@@ -87,6 +88,7 @@ class PixelCache:
         self._writer: EntryWriter | None = None
         self._own_reader, self._room = NOT_THERE, 0
         self._lock = threading.Lock()
+        self._used: list[str] = []
         entries = store.open_entries(self._record.key, self._record)
         try:
             differing = [entry for entry in entries if not self._add_rows_of(entry)]
@@ -97,7 +99,7 @@ class PixelCache:
             self.thrown_away += store.remove(entry.folder.name)
             entries.remove(entry)
         if self._missing():
-            self._open_writer(store, entries[-1].folder.name if entries else None)
+            self._open_writer(store, [*(entry.folder.name for entry in entries if not len(entry)), *self._used])
 
     def __enter__(self) -> Self:
         return self
@@ -161,6 +163,7 @@ class PixelCache:
                 self._reader_of[missing] = NOT_THERE
                 return False
             entry.used()
+            self._used.append(entry.folder.name)
         return True
 
     def _is_as_decoded(self, sample: int) -> bool:
@@ -175,18 +178,20 @@ class PixelCache:
             return True
         return np.array_equal(cached, live)
 
-    def _open_writer(self, store: CacheStore, newest: str | None) -> None:
-        """Open an entry to write the missing images, as many as there is room for.
+    def _open_writer(self, store: CacheStore, own: Sequence[str]) -> None:
+        """Open an entry to write the missing images, as many as there is room for beside those that are there.
 
-        It is the newest one, or a new one if another process writes the newest.
+        It is the last of the entries `own`, or a new one if another process writes that. An entry that has only images
+        of other data is not continued: it can be removed to make room.
         """
-        row_bytes = self._record.row_bytes
-        room = min(self._missing(), store.most_bytes() // row_bytes)
+        row_bytes, missing = self._record.row_bytes, self._missing()
+        room = min(missing, store.most_bytes(beside=own) // row_bytes)
+        self.left_out = missing - room
         if not room:
             self.why_not = f"there is no room in {store.folder}"
             return
         try:
-            self._writer = store.writer(self._record, newest, room * row_bytes)
+            self._writer = store.writer(self._record, own[-1] if own else None, room * row_bytes)
             self._readers.append(RowReader(self._writer.folder, self._record))
         except (NoRoomError, OSError) as error:
             self._stop_caching(str(error))

@@ -73,11 +73,15 @@ class SampleReader:
     def cache_message(self) -> str:
         """One line for the user about the images in the pixel cache."""
         known, size = sum(cache.known for cache in self._caches), sum(cache.full_bytes for cache in self._caches)
-        if why_not := next((cache.why_not for cache in self._caches if cache.why_not), ""):
+        why_not = next((cache.why_not for cache in self._caches if cache.why_not), "")
+        if why_not and not size:
             return f"decoded images are not kept ({why_not}): decoding them in each epoch"
         there = f"{known:,} are there already" if known else "the first epoch keeps them"
+        lacks = f"; no more are kept ({why_not})" if why_not else ""
+        if left_out := sum(cache.left_out for cache in self._caches):
+            lacks = f"; there is no room for {left_out:,} more"
         differed = "some differed from their files and were thrown away; " if self._thrown_away() else ""
-        return f"decoded images: {differed}{there}; {format_size(size)} in the cache"
+        return f"decoded images: {differed}{there}{lacks}; {format_size(size)} in the cache"
 
     def _thrown_away(self) -> int:
         """How many entries of the pixel cache were removed because their pixels differed from the files."""

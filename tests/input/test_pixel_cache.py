@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import shutil
+from array import array
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,14 +17,17 @@ from PIL import Image
 from autofit.cache.entry import EntryWriter
 from autofit.cache.identity import identities_of
 from autofit.cache.store import CacheStore
+from autofit.dataset import ImageIndex
 from autofit.input import pixel_cache
+from autofit.input.augment import Augmentation
 from autofit.input.decode import decode_image, decode_into
 from autofit.input.image_files import UnreadableImageError
 from autofit.input.numeric_images import ValueRanges
 from autofit.input.pixel_cache import COMPARED, PixelCache
+from autofit.input.sample_reader import SampleReader
 
-COUNT, SIZE = 12, (8, 10)
-ROW_BYTES = 8 * 10 * 3
+COUNT, SIZE = 12, (80, 100)
+ROW_BYTES = 80 * 100 * 3
 PLENTY_BYTES = 10**8
 
 OpenCache = Callable[..., PixelCache]
@@ -179,6 +183,55 @@ def test_as_many_images_are_cached_as_there_is_room_for(
     nothing = open_cache(limit_bytes=10)
     assert "room" in nothing.why_not
     assert np.array_equal(all_of(nothing), truth(photos))
+
+
+ENTRY_BYTES = 2000
+"""Above the size of an entry's record and index."""
+
+
+def test_images_that_a_kill_has_left_out_are_cached_also_where_all_hardly_fit(
+    open_cache: OpenCache, tmp_path: Path
+) -> None:
+    """Where the images take more than half of the limit, no later run would cache what a killed one has not."""
+    limit_bytes = 8 * ROW_BYTES + ENTRY_BYTES
+    killed = open_cache(limit_bytes)
+    for sample in range(3):
+        killed.read_into(sample, np.empty((*SIZE, 3), np.uint8))
+    killed.close()
+    again = open_cache(limit_bytes)
+    assert (again.known, again.why_not) == (3, "")
+    all_of(again)
+    assert again.known >= 8
+    assert len(list((tmp_path / "cache").glob("*-*"))) == 1
+
+
+def test_images_of_other_data_leave_room_for_these(open_cache: OpenCache, photos: list[str]) -> None:
+    """A data set that has filled the cache would keep every other one of its size out, for ever."""
+    limit_bytes = 6 * ROW_BYTES + ENTRY_BYTES
+    for paths in (photos[:6], photos[6:]):
+        cache = open_cache(limit_bytes, paths)
+        assert (cache.known, cache.why_not) == (0, "")
+        assert np.array_equal(all_of(cache, 6), truth(paths))
+        assert cache.known == 6
+        cache.close()
+
+
+def test_how_many_images_are_in_the_cache_is_said_of_a_full_one(photos: list[str], tmp_path: Path) -> None:
+    """A run that reads most images from the cache would say that each epoch decodes them all."""
+    index = ImageIndex("/", photos, array("i", [0] * COUNT), ("one",), COUNT)
+    store, said = CacheStore(tmp_path / "cache", 5 * ROW_BYTES + 10), []
+    for _ in range(2):
+        reader = SampleReader(index, SIZE, 0, Augmentation())
+        reader.use_cache(store, identities_of(photos, "stat"))
+        said.append(reader.cache_message())
+        for sample in range(COUNT):
+            reader.of_epoch(None)(sample, np.empty((*SIZE, 3), np.uint8))
+        reader.close()
+    no_room = "there is no room for 7 more; 120 KB in the cache"
+    assert said == [
+        f"decoded images: the first epoch keeps them; {no_room}",
+        f"decoded images: 5 are there already; {no_room}",
+    ]
 
 
 def test_a_disk_that_is_full_ends_the_keeping_and_not_the_run(
