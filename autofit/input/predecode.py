@@ -138,7 +138,10 @@ class PredecodedImages:
 
 @contextlib.contextmanager
 def predecoding(job: Job) -> Iterator[PredecodedImages | None]:
-    """Decode the first images in this context, if the job asks for it and no earlier attempt extracted all features."""
+    """Decode the first images in this context, if the job asks for it and no earlier attempt extracted all features.
+
+    A later stage has no use for them if it augments its images, which are then decoded with a margin, or caches none.
+    """
     predecoded = _start(job, job.work) if isinstance(job.work, TrainJob) else None
     try:
         yield predecoded
@@ -149,6 +152,8 @@ def predecoding(job: Job) -> Iterator[PredecodedImages | None]:
 
 def _start(job: Job, work: TrainJob) -> PredecodedImages | None:
     if work.cache is None or not work.cache.early_images or job.source is None or not job.isolated:
+        return None
+    if not work.plan.feature_cache or work.plan.augment != "none":
         return None
     if not hasattr(os, "memfd_create") or RunDirectory(Path(work.run_dir)).features.exists():
         return None

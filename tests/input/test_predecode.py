@@ -233,6 +233,16 @@ def test_it_starts_only_if_the_job_says_so(run_dir: Path) -> None:
     assert not begun(job(run_dir))
 
 
+@pytest.mark.parametrize("later", [{"augment": "light"}, {"feature_cache": False}])
+def test_it_does_not_start_for_a_stage_whose_images_are_others(run_dir: Path, later: dict[str, object]) -> None:
+    """A process would decode images that nobody asks for: those with the margin of augmentation are larger."""
+    given = job(run_dir)
+    assert isinstance(given.work, TrainJob)
+    work = given.work.model_copy(update={"plan": given.work.plan.model_copy(update=later)})
+    with predecoding(given.model_copy(update={"work": work})) as predecoded:
+        assert predecoded is None
+
+
 @pytest.mark.parametrize(("cores", "threads"), [(1, 1), (2, 1), (3, 2), (5, 4), (6, 4), (64, 4)])
 def test_it_leaves_one_core_to_the_import_and_has_four_threads_at_most(
     run_dir: Path, cores: int, threads: int, monkeypatch: pytest.MonkeyPatch
