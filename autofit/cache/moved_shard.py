@@ -20,7 +20,7 @@ from pydantic import Field
 from autofit.cache.entry import Entry, EntryWriter
 from autofit.cache.entry_format import INDEX, EntryRecord
 from autofit.cache.shard_entry import ShardEntry
-from autofit.cache.store import KEY_DIGITS, NAME, CacheStore
+from autofit.cache.store import KEY_DIGITS, NAME, CacheStore, NoRoomError
 from autofit.storage.records import Record
 
 PIECE_BYTES = 2**26
@@ -97,6 +97,8 @@ def _bounds(lines: NDArray[np.void], most: int) -> Iterator[tuple[int, int]]:
 class ShardReceiver:
     """Assembles the pieces of any number of shards. Use it as a context manager: incomplete shards are removed.
 
+    Those that it has received stay: no room for another is made by removing them.
+
     Args:
         store: the cache that receives them.
     """
@@ -104,6 +106,7 @@ class ShardReceiver:
     def __init__(self, store: CacheStore) -> None:
         self._store = store
         self._open: dict[str, ShardEntry] = {}
+        self._received: set[str] = set()
         self._stack = contextlib.ExitStack()
 
     def accept(self, head: PieceHead, data: bytes) -> bool | None:
@@ -120,6 +123,11 @@ class ShardReceiver:
             raise DamagedPieceError(f"rows of {head.entry} were damaged on their way")
         if head.entry not in self._open:
             shard, size = head.entry[KEY_DIGITS + 1 :], head.total * head.record.row_bytes
+            if size > self._store.most_bytes(beside=self._received):
+                raise NoRoomError(
+                    f"there is no room in {self._store.folder} beside those that have come: free some of its disk, or "
+                    "give another --cache (cache=)"
+                )
             made = ShardEntry(self._store, head.record, shard, size)
             self._open[head.entry] = self._stack.enter_context(made)
         entry = self._open[head.entry]
@@ -130,6 +138,7 @@ class ShardReceiver:
         if entry.writer.count < head.total:
             return None
         with self._open.pop(head.entry):
+            self._received.add(head.entry)
             return entry.commit()
 
     def __enter__(self) -> Self:

@@ -18,8 +18,10 @@ from typing import Self
 import numpy as np
 
 from autofit.cache.entry import EntryInUseError, EntryWriter
-from autofit.cache.entry_format import EntryRecord
+from autofit.cache.entry_format import INDEX, EntryRecord
 from autofit.cache.store import KEY_DIGITS, WRITING, CacheStore
+from autofit.config.byte_size import format_size
+from autofit.errors import StorageError, UserError
 from autofit.storage.safe_files import fsync_folder
 
 _IS_THERE = {errno.EEXIST, errno.ENOTEMPTY}
@@ -87,6 +89,30 @@ class ShardEntry:
         self.writer.close()
         with contextlib.suppress(OSError):
             _remove(self._hidden)
+
+
+def require_room_for_all(store: CacheStore, images: int, row_bytes: int, *, are_kept: bool = True) -> None:
+    """Check that the entries of all shards fit into the cache: room for the last would be made by removing the first.
+
+    Args:
+        store: the cache.
+        images: of all shards.
+        row_bytes: the size of a row.
+        are_kept: whether this cache keeps all of them; one that sends each away has one at a time on its disk.
+
+    Raises:
+        UserError: they exceed the limit of the cache.
+        StorageError: they do not fit on the disk, even without all other entries.
+    """
+    needed_bytes = images * (row_bytes + INDEX.itemsize)
+    needed, limit = format_size(needed_bytes), format_size(store.limit_bytes)
+    if needed_bytes > store.limit_bytes:
+        raise UserError(f"the features take {needed}, and the cache may have {limit}: set AUTOFIT_CACHE_LIMIT")
+    if are_kept and needed_bytes > (most_bytes := store.most_bytes()):
+        raise StorageError(
+            f"the features take {needed}, and the disk of {store.folder} has room for {format_size(most_bytes)}: "
+            "free some of it, or give another --cache (cache=)"
+        )
 
 
 def is_of_use(store: CacheStore, folder: Path) -> bool:

@@ -154,6 +154,17 @@ def test_a_cache_without_room_says_so(pieces: list[Piece], tmp_path: Path) -> No
         receiver.accept(*pieces[0])
 
 
+def test_no_room_is_made_by_removing_what_has_just_come(node: CacheStore, tmp_path: Path) -> None:
+    """An extraction on other machines would end well, and its first shards be gone."""
+    entries = [list(pieces_of(fill(node, shard))) for shard in ("1-12345678", "2-12345678")]
+    home = CacheStore(tmp_path / "home", sum(len(data) for _, data in entries[0]) + 500)
+    with ShardReceiver(home) as receiver:
+        assert [receiver.accept(*piece) for piece in entries[0]] == [True]
+        with pytest.raises(NoRoomError, match="beside those that have come: free some of its disk"):
+            receiver.accept(*entries[1][0])
+    assert [entry.name for entry in home.listing().entries] == [f"{RECORD.key[:16]}-1-12345678"]
+
+
 def test_images_with_rows_are_known_elsewhere_by_their_key(home: CacheStore, tmp_path: Path) -> None:
     """A node that cannot see the cache would extract what is there, or leave out what is there of another network."""
     fill(home)

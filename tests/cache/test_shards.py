@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from autofit.cache.entry_format import EntryRecord
 from autofit.cache.identity import Identities
-from autofit.cache.shard_entry import ShardEntry, is_of_use
+from autofit.cache.shard_entry import ShardEntry, is_of_use, require_room_for_all
 from autofit.cache.shards import MOST_SHARDS, of_part, shard_count, shards_of
-from autofit.cache.store import CacheStore, NoRoomError
+from autofit.cache.store import LEAST_FREE_BYTES, CacheStore, NoRoomError
+from autofit.errors import StorageError, UserError
 
 
 def identities(count: int, seed: int = 0) -> Identities:
@@ -128,3 +131,36 @@ def test_a_shard_without_room_says_so(tmp_path: Path) -> None:
     """The cache would grow beyond its limit."""
     with pytest.raises(NoRoomError, match="the cache may have"):
         ShardEntry(CacheStore(tmp_path / "cache", 10), RECORD, "0-12345678", 1000)
+
+
+def disk_with(monkeypatch: pytest.MonkeyPatch, room: int, store: CacheStore) -> None:
+    """A disk with so much room for entries, beside what has to stay free."""
+
+    def usage(_: Path) -> SimpleNamespace:
+        taken = sum(path.stat().st_size for path in store.folder.glob("*/*"))
+        return SimpleNamespace(free=LEAST_FREE_BYTES + room - taken)
+
+    monkeypatch.setattr(shutil, "disk_usage", usage)
+
+
+def test_shards_that_do_not_all_fit_are_refused_before_the_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An extraction would remove its own first shards for the last, and say that all are there."""
+    store = CacheStore(tmp_path / "cache", 10**6)
+    disk_with(monkeypatch, 5_000, store)
+    require_room_for_all(store, 100, 16)
+    with pytest.raises(StorageError, match=r"^the features take 5\.\d KB, and the disk of .* has room for 5 KB"):
+        require_room_for_all(store, 130, 16)
+    require_room_for_all(store, 130, 16, are_kept=False)
+    with pytest.raises(UserError, match=r"^the features take 1\.\d MB, and the cache may have 1 MB: set"):
+        require_room_for_all(store, 30_000, 16, are_kept=False)
+
+
+def test_other_entries_make_room_for_shards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cache that is full of old features would take no new ones."""
+    store = CacheStore(tmp_path / "cache", 10**6)
+    with written(store, 1.0) as old:
+        old.commit()
+    disk_with(monkeypatch, 2_000, store)
+    require_room_for_all(store, 40, 16)

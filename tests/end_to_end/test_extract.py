@@ -21,6 +21,7 @@ from autofit.api.node_extraction import NodeExtraction, NodeReport, NodeWork
 from autofit.cache.moved_shard import ShardReceiver
 from autofit.cache.store import CacheStore
 from autofit.config.options import make_options
+from autofit.errors import UserError
 from autofit.protocol.cache_job import ShardJob
 from tests.support.extractions import IMAGES, SHARDS, flags, network, rows_of, with_key_of
 from tests.support.processes import autofit_command, forking, kill_with_children
@@ -65,6 +66,18 @@ def test_a_cache_that_was_copied_without_its_key_is_filled_again(
     done = api.extract(few_photos, cache=cache, view=RecordingView(), **network(weights))
     assert (done.extracted, done.shards, done.shards_of_others) == (IMAGES, SHARDS, 0)
     assert len(CacheStore(cache, 10**9).listing().entries) == SHARDS
+
+
+@pytest.mark.forked_workers
+def test_features_beyond_the_limit_are_refused_before_the_first_shard(
+    few_photos: Path, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first shards would be removed for the last ones, and it would be said that all are there."""
+    monkeypatch.setenv("AUTOFIT_CACHE_LIMIT", "300kB")
+    why = r"^the features take 371\.2 KB, and the cache may have 300 KB: set AUTOFIT_CACHE_LIMIT$"
+    with pytest.raises(UserError, match=why):
+        api.extract(few_photos, cache=tmp_path / "cache", view=RecordingView(), **network(weights))
+    assert rows_of(tmp_path / "cache") == {}
 
 
 def test_a_training_begins_with_the_head(

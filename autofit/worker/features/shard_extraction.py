@@ -21,12 +21,11 @@ from numpy.typing import NDArray
 from autofit.cache.feature_rows import look_up
 from autofit.cache.identity import Identities
 from autofit.cache.known_images import known_of
-from autofit.cache.shard_entry import ShardEntry, is_of_use
+from autofit.cache.shard_entry import ShardEntry, is_of_use, require_room_for_all
 from autofit.cache.shards import LEASES, Shard, of_part, shard_count, shards_of
 from autofit.cache.store import CacheStore, NoRoomError
 from autofit.config.batch_schedule import DETERMINISTIC_EXTRACTION, EXTRACTION_BLOCK
-from autofit.config.byte_size import format_size
-from autofit.errors import StorageError, UserError
+from autofit.errors import StorageError
 from autofit.input.batch_loader import BatchLoader, Decode, LoadedBatch
 from autofit.protocol.cache_job import CacheJob, ShardAnswer, ShardJob, ShardsDone
 from autofit.protocol.job import Event, Job, TrainJob
@@ -163,12 +162,6 @@ class ShardExtraction:
     def _missing(self, wanted: NDArray[np.bool_]) -> list[Shard]:
         """The shards of the images that have no row yet; each process begins with another shard."""
         identities = self._photos.identities
-        needed = len(identities) * self._record.row_bytes
-        if needed > self._store.limit_bytes:
-            raise UserError(
-                f"the features take {format_size(needed)}, and the cache may have "
-                f"{format_size(self._store.limit_bytes)}: set AUTOFIT_CACHE_LIMIT"
-            )
         rows = look_up(self._store.open_entries(self._record.key, self._record), identities)
         known = rows.known()
         rows.close()
@@ -178,6 +171,10 @@ class ShardExtraction:
             self._heartbeat.event(Event(message=said))
         shards = list(self._cut(wanted & ~known))
         self._remove_useless(shards)
+        if not all(map(self._is_there, shards)):
+            images = len(np.unique(identities[identities.any(axis=1)], axis=0))
+            are_kept = self._shards.known is None
+            require_room_for_all(self._store, images, self._record.row_bytes, are_kept=are_kept)
         first = int(self._shards.owner, 16) % max(1, len(shards))
         return [*shards[first:], *shards[:first]]
 
