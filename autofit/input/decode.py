@@ -138,6 +138,11 @@ def path_read_by(thread: int) -> str | None:
     return _last_paths.get(thread)
 
 
+def is_sideways(image: Image.Image) -> bool:
+    """Whether width and height of an upright photo are those of the file exchanged."""
+    return _turn(image) in _SIDEWAYS
+
+
 def _pixels(path: str | os.PathLike[str], size: tuple[int, int], ranges: ValueRanges) -> NDArray[np.uint8]:
     """The pixels, uint8 (height, width, 3), for `size` = (width, height), which is Pillow's order."""
     _without_end.discard(os.fspath(path))  # the file may have been repaired since

@@ -9,10 +9,6 @@ from pathlib import Path
 SIDE_PIXELS = 112
 """The longer side of a picture: twice the size at which it is shown, for high-resolution screens."""
 
-SIDEWAYS = frozenset({5, 6, 7, 8})
-"""The orientations of EXIF 2.32 (tag 0x0112) that swap width and height."""
-
-ORIENTATION_TAG = 0x0112
 QUALITY = 80
 
 
@@ -34,13 +30,13 @@ def thumbnail_uri(path: str | Path) -> str | None:
 
 def _shown_size(path: str) -> tuple[int, int]:
     """(height, width) in pixels: the image's proportions within a square."""
-    from autofit.input.decode import image_of  # noqa: PLC0415
+    from autofit.input.decode import image_of, is_sideways  # noqa: PLC0415
 
     with image_of(path) as image:
         if image is None:
             return SIDE_PIXELS, SIDE_PIXELS
         width, height = image.size
-        if image.getexif().get(ORIENTATION_TAG) in SIDEWAYS:
+        if is_sideways(image):
             width, height = height, width
     scale = SIDE_PIXELS / max(width, height, 1)
     return max(round(height * scale), 1), max(round(width * scale), 1)

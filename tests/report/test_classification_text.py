@@ -147,6 +147,12 @@ def test_a_picture_has_the_image_s_proportions_and_a_missing_one_says_so(tmp_pat
     assert SIDE_PIXELS == 112
 
 
+def test_a_photo_with_a_damaged_exif_block_has_a_picture(tmp_path: Path) -> None:
+    """One such photo, which is trained on like any other, would cost the whole page."""
+    Image.new("RGB", (40, 10), (200, 30, 30)).save(tmp_path / "photo.webp", exif=b"no block of EXIF")
+    assert thumbnail_uri(tmp_path / "photo.webp") is not None
+
+
 @pytest.mark.slow
 def test_matrices_of_any_size_are_drawn(*, whole: bool) -> None:
     """The names of a thousand classes would make a picture that no memory holds."""
