@@ -3,7 +3,7 @@
     identity.py      how an image is recognised
     entry_format.py  the files of an entry: a record, rows, and an index
     entry.py         an entry that is open for reading or writing
-    store.py         all entries, and the limit on their size
+    store.py         all entries, and the limit on their size; places.py their folders
     feature_rows.py  the rows of many images, from one or several entries
     shards.py        divides images into shards by their identities
     shard_entry.py   writes the entry of a shard, which appears whole and is committed once

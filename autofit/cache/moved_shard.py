@@ -19,8 +19,9 @@ from pydantic import Field
 
 from autofit.cache.entry import Entry, EntryWriter
 from autofit.cache.entry_format import INDEX, EntryRecord
+from autofit.cache.places import KEY_DIGITS, NAME
 from autofit.cache.shard_entry import ShardEntry
-from autofit.cache.store import KEY_DIGITS, NAME, CacheStore, NoRoomError
+from autofit.cache.store import CacheStore, NoRoomError
 from autofit.storage.records import Record
 
 PIECE_BYTES = 2**26

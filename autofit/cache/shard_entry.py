@@ -19,7 +19,8 @@ import numpy as np
 
 from autofit.cache.entry import EntryInUseError, EntryWriter
 from autofit.cache.entry_format import INDEX, EntryRecord
-from autofit.cache.store import KEY_DIGITS, WRITING, CacheStore
+from autofit.cache.places import KEY_DIGITS, WRITING
+from autofit.cache.store import CacheStore
 from autofit.config.byte_size import format_size
 from autofit.errors import StorageError, UserError
 from autofit.storage.safe_files import fsync_folder

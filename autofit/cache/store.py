@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import secrets
 import shutil
-import stat
 import sys
 import time
-from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -19,6 +16,7 @@ from pydantic import Field
 
 from autofit.cache.entry import Entry, EntryInUseError, EntryWriter, OthersError, lock, require_own
 from autofit.cache.entry_format import INDEX, EntryRecord
+from autofit.cache.places import KEY_DIGITS, NAME, REMOVING, WRITING, Place, is_ours
 from autofit.config.byte_size import format_size, parse_size
 from autofit.errors import UserError
 from autofit.storage.records import Record
@@ -30,16 +28,6 @@ LIMIT_VARIABLE = "AUTOFIT_CACHE_LIMIT"
 DEFAULT_LIMIT_BYTES = 20 * 10**9
 LEAST_FREE_BYTES = 10**9
 """The space on the disk that is left free, for checkpoints and the model."""
-
-KEY_DIGITS = 16
-NAME = re.compile(r"[0-9a-f]{16}-[0-9a-f]{1,16}-[0-9a-f]{8}")
-"""The name of an entry's folder: the first digits of its key, the time when it was made, and random digits. In the
-name of a shard's entry, the shard's number and a hash of its images take the place of the last two."""
-
-FILE_NAME = re.compile(r"entry\.json|rows\.bin|index\.bin|\.entry\.json\.\w+")
-REMOVING = ".removing-"
-WRITING = ".writing-"
-"""The prefix of an entry that is not committed yet, or whose writer was killed; such an entry is never read."""
 
 
 def default_limit_bytes() -> int:
@@ -77,15 +65,6 @@ class CacheList(Record):
 
 class NoRoomError(Exception):
     """There is no room for a new entry; the message says why, in a few words."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """A folder that autofit has made in the cache: an entry, or what is left of one."""
-
-    path: Path
-    size_bytes: int
-    last_used: float
 
 
 class CacheStore:
@@ -219,22 +198,29 @@ class CacheStore:
         return None
 
     def _make_room(self, expected_bytes: int, reopened: Path | None) -> None:
-        """Remove the least recently used entries until there is room; none if even all of them would not be enough."""
+        """Remove the least recently used entries until there is room; none if all that can go would not be enough."""
         places = sorted(self._places(), key=lambda place: place.last_used)
         taken = sum(place.size_bytes for place in places)
         # without the one that is open, which could be removed on a drive without locks
         removable = [place for place in places if place.path != reopened]
-        self._require_room(expected_bytes, taken - sum(place.size_bytes for place in removable))
-        self._require_room_on_disk(expected_bytes, sum(place.size_bytes for place in removable))
-        for place in removable:
-            if self._has_room(expected_bytes, taken):
-                break
-            taken -= place.size_bytes if self._remove(place.path) else 0
-        self._require_room(expected_bytes, taken)
-        self._require_room_on_disk(expected_bytes, 0)
+        self._require_room_without(expected_bytes, taken, removable)
+        chosen = self._enough_of(removable, expected_bytes, taken)
+        self._require_room_without(expected_bytes, taken, chosen)
+        taken -= sum(place.size_bytes for place in chosen if self._remove(place.path))
+        self._require_room_without(expected_bytes, taken, [])
 
-    def _has_room(self, expected_bytes: int, taken: int) -> bool:
-        return taken + expected_bytes <= self.limit_bytes and self._free_bytes() >= expected_bytes + LEAST_FREE_BYTES
+    def _enough_of(self, removable: Sequence[Place], expected_bytes: int, taken: int) -> list[Place]:
+        """The first entries without which there is room; those that a process uses are left out."""
+        chosen: list[Place] = []
+        freed, free = 0, self._free_bytes()
+        for place in removable:
+            if taken - freed + expected_bytes <= self.limit_bytes and free + freed >= expected_bytes + LEAST_FREE_BYTES:
+                break
+            with contextlib.ExitStack() as open_files:
+                if self._is_locked(place.path, open_files):
+                    chosen.append(place)
+                    freed += place.size_bytes
+        return chosen
 
     def most_bytes(self, beside: Collection[str] = ()) -> int:
         """The largest possible size of a new entry, if all others but those `beside` it, by name, were removed."""
@@ -243,15 +229,19 @@ class CacheStore:
         removable = sum(place.size_bytes for place in places) - kept
         return max(0, min(self.limit_bytes - kept, self._free_bytes() + removable - LEAST_FREE_BYTES))
 
-    def _require_room(self, expected_bytes: int, taken: int) -> None:
-        if taken + expected_bytes > self.limit_bytes:
-            limit, in_use = format_size(self.limit_bytes), f" with {format_size(taken)} in use" if taken else ""
-            raise NoRoomError(f"it would take {format_size(expected_bytes)}, and the cache may have {limit}{in_use}")
+    def _require_room_without(self, expected_bytes: int, taken: int, removed: Sequence[Place]) -> None:
+        """Check that there is room once these entries are removed, of all that have `taken` bytes.
 
-    def _require_room_on_disk(self, expected_bytes: int, removable_bytes: int) -> None:
-        free = self._free_bytes()
-        if free + removable_bytes < expected_bytes + LEAST_FREE_BYTES:
-            raise NoRoomError(f"it would take {format_size(expected_bytes)}, and the disk has {format_size(free)} free")
+        Raises:
+            NoRoomError: there is not.
+        """
+        removed_bytes, expected = sum(place.size_bytes for place in removed), format_size(expected_bytes)
+        rest, free = taken - removed_bytes, self._free_bytes()
+        if rest + expected_bytes > self.limit_bytes:
+            limit, in_use = format_size(self.limit_bytes), f" with {format_size(rest)} in use" if rest else ""
+            raise NoRoomError(f"it would take {expected}, and the cache may have {limit}{in_use}")
+        if free + removed_bytes < expected_bytes + LEAST_FREE_BYTES:
+            raise NoRoomError(f"it would take {expected}, and the disk has {format_size(free)} free")
 
     def _free_bytes(self) -> int:
         try:
@@ -283,17 +273,17 @@ class CacheStore:
         """Remove an entry, unless a process uses it; returns whether it was removed."""
         return NAME.fullmatch(name) is not None and self._remove(self.folder / name)
 
-    def _places(self) -> list[_Place]:
+    def _places(self) -> list[Place]:
         """The folders in the cache that autofit has made: entries, and what interrupted removals have left."""
         places = []
         with self._noted():
             for path in self.folder.iterdir():
                 with self._noted():
-                    if _is_ours(path):
-                        places.append(_Place(path, _size_bytes(path), _last_used(path)))
+                    if is_ours(path):
+                        places.append(Place.at(path))
         return places
 
-    def _summary(self, place: _Place) -> EntrySummary | None:
+    def _summary(self, place: Place) -> EntrySummary | None:
         with contextlib.suppress(ValueError), self._noted():
             record = EntryRecord.load(place.path / "entry.json", follow_links=False)
             images = (place.path / "index.bin").stat().st_size // INDEX.itemsize
@@ -309,39 +299,25 @@ class CacheStore:
 
     def _remove(self, path: Path) -> bool:
         """Remove an entry unless a process uses it; returns whether it was removed."""
-        with contextlib.ExitStack() as open_files, contextlib.suppress(EntryInUseError), self._noted():
+        with contextlib.ExitStack() as open_files, self._noted():
+            if self._is_locked(path, open_files):
+                if not path.name.startswith(REMOVING):
+                    hidden = path.with_name(f"{REMOVING}{path.name.removeprefix(WRITING)}")
+                    path.rename(hidden)  # so that no process opens an entry of which files are missing
+                    path = hidden
+                shutil.rmtree(path)
+                return True
+        return False
+
+    def _is_locked(self, path: Path, open_files: contextlib.ExitStack) -> bool:
+        """Lock an entry for as long as `open_files` are open; returns False if a process uses it, or it cannot be."""
+        with contextlib.suppress(EntryInUseError), self._noted():
             # the index is created if it is missing, as a writer would do
             index = open_files.enter_context(open_plain_unbuffered(path / "index.bin", "a+b"))
             lock(index, exclusive=True)
-            if not path.name.startswith(REMOVING):
-                hidden = path.with_name(f"{REMOVING}{path.name.removeprefix(WRITING)}")
-                path.rename(hidden)  # so that no process opens an entry of which files are missing
-                path = hidden
-            shutil.rmtree(path)
             return True
         return False
 
 
 def _new_name(key: str) -> str:
     return f"{key[:KEY_DIGITS]}-{time.time_ns():x}-{secrets.token_hex(4)}"
-
-
-def _is_ours(path: Path) -> bool:
-    """Whether a folder is an entry by its name and its files: the cache's folder may hold the user's own things."""
-    is_named = NAME.fullmatch(path.name.removeprefix(REMOVING).removeprefix(WRITING))
-    return is_named is not None and stat.S_ISDIR(path.lstat().st_mode) and all(map(_is_our_file, path.iterdir()))
-
-
-def _is_our_file(path: Path) -> bool:
-    return FILE_NAME.fullmatch(path.name) is not None and stat.S_ISREG(path.lstat().st_mode)
-
-
-def _size_bytes(path: Path) -> int:
-    return sum(child.lstat().st_size for child in path.iterdir())
-
-
-def _last_used(path: Path) -> float:
-    try:
-        return (path / "entry.json").lstat().st_mtime
-    except FileNotFoundError:
-        return path.lstat().st_mtime

@@ -213,7 +213,7 @@ def test_the_least_recently_used_entries_are_evicted_first(
 
 
 def test_an_entry_in_use_stays_and_counts(store: CacheStore, write_entry: WriteEntry, known: ModuleType) -> None:
-    """A run would lose the rows that it trains on, or the cache would exceed its limit."""
+    """A run would lose the rows that it trains on, the cache would exceed its limit, or others would go for nothing."""
     used, idle = write_entry(used=10.0), write_entry(used=20.0)
     with_reader = Entry(used)
     store.limit_bytes = size_of(used) + 500
@@ -221,8 +221,9 @@ def test_an_entry_in_use_stays_and_counts(store: CacheStore, write_entry: WriteE
         NoRoomError, match=r"^it would take 1 KB, and the cache may have 9\.\d KB with \d\.\d KB in use$"
     ):
         room_for(store, known, 1000)
-    assert (used.exists(), idle.exists()) == (True, False)
+    assert (used.exists(), idle.exists()) == (True, True)
     room_for(store, known, 400)
+    assert (used.exists(), idle.exists()) == (True, False)
     with_reader.close()
     room_for(store, known, 9000)
     assert not used.exists()
@@ -255,8 +256,10 @@ def test_a_disk_that_fills_costs_no_more_than_it_must(
     room_for(store, known, 5000)
     assert [folder.exists() for folder in folders] == [False, True]
     entry = Entry(folders[1])
+    idle = write_entry(used=30.0)
     with pytest.raises(NoRoomError, match="and the disk has 1 GB free"):
         room_for(store, known, 15_000)
+    assert idle.exists(), "it would be removed for nothing"
     entry.close()
 
 
