@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -12,6 +13,8 @@ from typing import Any
 from autofit.config.options import Options
 from autofit.errors import UserError
 from autofit.mirror.overlap import refuse_overlap
+from autofit.mirror.restore import STAGED
+from autofit.printable import printable
 from autofit.storage.run_directory import RUNS_FOLDER, RunDirectory
 from autofit.storage.user_path import user_path
 
@@ -45,7 +48,7 @@ def directory_for(run_dir: str | Path | None, options: Options) -> RunDirectory:
     """Create the run directory that was asked for, or a new one.
 
     Raises:
-        UserError: it cannot be created there, or overlaps with its mirror.
+        UserError: it cannot be created there, overlaps with its mirror, or holds files that a run would write over.
     """
     mirror = Path(options.mirror_dir) if options.mirror_dir else None
     named = run_dir or (_beside(mirror) if mirror else _new_default(options))
@@ -53,7 +56,27 @@ def directory_for(run_dir: str | Path | None, options: Options) -> RunDirectory:
     if mirror:
         refuse_overlap(files.path, mirror)
     files.create()
+    _refuse_files_of_others(files)
     return files
+
+
+def _refuse_files_of_others(files: RunDirectory) -> None:
+    """Refuse a directory without a run that has files with the names of a run's results, which would be written over.
+
+    A run that is half restored from its mirror has such files, too.
+
+    Raises:
+        UserError: it holds one.
+    """
+    if any(map(os.path.lexists, (files.run, files.path / STAGED))):
+        return
+    saved = files.model, files.labels, files.validation, files.test, files.doubts
+    told = files.audit, files.history, files.report, files.result
+    if found := next(filter(os.path.lexists, (*saved, *told)), None):
+        raise UserError(
+            f"run directory {printable(str(files.path))} holds {found.name} and no run, which would write over it: "
+            "give a run_dir that is empty or new"
+        )
 
 
 @contextlib.contextmanager

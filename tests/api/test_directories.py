@@ -76,6 +76,17 @@ def test_a_run_directory_that_cannot_be_made_is_refused(photos: Path, train: Tra
         api.run(photos, batch_size=8, view=view)
 
 
+@pytest.mark.parametrize("name", ["test.npy", "model.keras", "report.html"])
+def test_files_of_the_users_own_are_not_written_over(stages: Stages, photos: Path, train: Train, name: str) -> None:
+    """`run_dir="."` where somebody's own `test.npy` is would remove it: a run without test images has none."""
+    Path("a").mkdir()
+    (Path("a") / name).write_text("mine")
+    with pytest.raises(UserError, match=rf"a holds {name} and no run, which would write over it: give a run_dir that"):
+        train(photos, "a")
+    assert {path.name: path.read_text() for path in Path("a").iterdir()} == {name: "mine"}
+    assert stages.runs == []
+
+
 def test_a_class_whose_name_is_no_utf8_is_refused(stages: Stages, photos: Path, train: Train) -> None:
     """The run would be probed, and then fail when its request is written down."""
     (photos / "cat").rename(photos / "c\udcfft")

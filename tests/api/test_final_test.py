@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from autofit import api
+from autofit.errors import InterruptedRunError
 from tests.api.conftest import Stages
 from tests.support.datasets import photos as empty_photos
 from tests.support.views import RecordingView
@@ -14,10 +17,12 @@ def test_a_test_that_fails_leaves_the_run_finished(stages: Stages, tmp_path: Pat
     """A training of hours would end as a failure because its test could not be made."""
     for split in ("train", "test"):
         empty_photos(tmp_path / "data" / split, cat=5, dog=5)
-    (tmp_path / "run").mkdir()
+    stages.ends = [InterruptedRunError("stopped")]
+    with pytest.raises(InterruptedRunError):
+        api.run(tmp_path / "data", run_dir=tmp_path / "run", view=view)
     (tmp_path / "run" / "test.npy").write_bytes(b"what a former model said")
     result = api.run(tmp_path / "data", run_dir=tmp_path / "run", view=view)
-    assert len(stages.runs) == 1
+    assert len(stages.runs) == 2
     assert stages.runs[0]["record"].data.test_count == 10
     assert (result.status, result.record.test_accuracy) == ("completed", None)
     assert "testing the finished model on 10 images that were never trained on" in view.messages

@@ -122,8 +122,9 @@ def test_running_out_in_the_middle_of_fine_tuning_names_the_heads_model(
     stages: Stages, photos: Path, train: Train
 ) -> None:
     """A user would think that nothing is left."""
-    Path("a").mkdir()
+    stages.ends = [InterruptedRunError("stopped"), DoesNotFitError("not even one image at a time fits")]
+    with pytest.raises(InterruptedRunError):
+        train(photos, batch_size="auto", fine_tune_epochs=2)
     Path("a/model.keras").touch()
-    stages.ends = [DoesNotFitError("not even one image at a time fits")]
     with pytest.raises(DoesNotFitError, match=r"the head's model is in a/model\.keras"):
         train(photos, batch_size="auto", fine_tune_epochs=2)
