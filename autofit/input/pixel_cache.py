@@ -63,6 +63,7 @@ class PixelCache:
         images: the identity of each sample, uint64 (n, 2); zeros for a sample that is not to be cached.
         path_of: from a sample to its file.
         ranges: as in `decode_image`.
+        beside: another open cache in the same store, for whose missing images room is kept.
 
     Attributes:
         why_not: why no more images are cached, in a few words; empty as long as images are cached.
@@ -77,6 +78,7 @@ class PixelCache:
         images: Identities,
         path_of: Callable[[int], str],
         ranges: ValueRanges = NO_RANGES,
+        beside: PixelCache | None = None,
     ) -> None:
         self.why_not, self.thrown_away, self.left_out = "", 0, 0
         self._record, self._ranges = pixels_record(size, ranges), ranges
@@ -99,7 +101,8 @@ class PixelCache:
             self.thrown_away += store.remove(entry.folder.name)
             entries.remove(entry)
         if self._missing():
-            self._open_writer(store, [*(entry.folder.name for entry in entries if not len(entry)), *self._used])
+            own = [*(entry.folder.name for entry in entries if not len(entry)), *self._used]
+            self._open_writer(store, own, beside)
 
     def __enter__(self) -> Self:
         return self
@@ -124,7 +127,17 @@ class PixelCache:
     @property
     def full_bytes(self) -> int:
         """The size in bytes of all images that are in the cache or will be added."""
-        return (self.known + self._room) * self._record.row_bytes
+        return self.known * self._record.row_bytes + self.missing_bytes
+
+    @property
+    def entries(self) -> list[str]:
+        """The names of the entries that it reads or writes."""
+        return [*self._used, *([self._writer.folder.name] if self._writer else [])]
+
+    @property
+    def missing_bytes(self) -> int:
+        """The size of the images that will be added."""
+        return self._room * self._record.row_bytes
 
     def read_into(self, sample: int, out: Row) -> None:
         """Write a decoded image into `out`, uint8 (height, width, 3), C-contiguous; called in many threads.
@@ -178,14 +191,16 @@ class PixelCache:
             return True
         return np.array_equal(cached, live)
 
-    def _open_writer(self, store: CacheStore, own: Sequence[str]) -> None:
+    def _open_writer(self, store: CacheStore, own: Sequence[str], beside: PixelCache | None) -> None:
         """Open an entry to write the missing images, as many as there is room for beside those that are there.
 
         It is the last of the entries `own`, or a new one if another process writes that. An entry that has only images
         of other data is not continued: it can be removed to make room.
         """
         row_bytes, missing = self._record.row_bytes, self._missing()
-        room = min(missing, store.most_bytes(beside=own) // row_bytes)
+        kept = [*own, *(beside.entries if beside else [])]
+        free_bytes = store.most_bytes(beside=kept) - (beside.missing_bytes if beside else 0)
+        room = min(missing, max(0, free_bytes) // row_bytes)
         self.left_out = missing - room
         if not room:
             self.why_not = f"there is no room in {store.folder}"

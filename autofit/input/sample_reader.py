@@ -113,7 +113,8 @@ class SampleReader:
         return decode
 
     def _cached(self, store: CacheStore, size: tuple[int, int], images: Identities) -> PixelCache:
-        cache = self._open.enter_context(PixelCache(store, size, images, self._index.path, self._ranges))
+        beside = self._caches[-1] if self._caches else None
+        cache = self._open.enter_context(PixelCache(store, size, images, self._index.path, self._ranges, beside))
         self._caches.append(cache)
         return cache
 

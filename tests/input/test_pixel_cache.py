@@ -234,6 +234,19 @@ def test_how_many_images_are_in_the_cache_is_said_of_a_full_one(photos: list[str
     ]
 
 
+def test_images_with_a_margin_and_whole_ones_have_the_limit_together(photos: list[str], tmp_path: Path) -> None:
+    """With augmentation the cache would grow far beyond its limit, or leave the disk without room for checkpoints."""
+    index = ImageIndex("/", photos, array("i", [0] * COUNT), ("one",), 8)
+    store = CacheStore(tmp_path / "cache", 7 * ROW_BYTES)
+    for _ in range(2):
+        reader = SampleReader(index, SIZE, 0, Augmentation("light"))
+        reader.use_cache(store, identities_of(photos, "stat"))
+        for sample in range(COUNT):
+            reader.of_epoch(0 if sample < 8 else None)(sample, np.empty((*SIZE, 3), np.uint8))
+        reader.close()
+        assert sum(entry.size_bytes for entry in store.listing().entries) <= store.limit_bytes
+
+
 def test_a_disk_that_is_full_ends_the_keeping_and_not_the_run(
     open_cache: OpenCache, photos: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
