@@ -229,6 +229,11 @@ class CacheStore:
         removable = sum(place.size_bytes for place in places) - kept
         return max(0, min(self.limit_bytes - kept, self._free_bytes() + removable - LEAST_FREE_BYTES))
 
+    def is_full(self) -> bool:
+        """Whether all entries exceed the limit or the disk is short of space, as where several processes write."""
+        taken = sum(place.size_bytes for place in self._places())
+        return taken > self.limit_bytes or self._free_bytes() < LEAST_FREE_BYTES
+
     def _require_room_without(self, expected_bytes: int, taken: int, removed: Sequence[Place]) -> None:
         """Check that there is room once these entries are removed, of all that have `taken` bytes.
 

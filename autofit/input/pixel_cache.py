@@ -35,6 +35,9 @@ NOT_THERE = -1
 COMPARED = 8
 """Before an entry is used, this many of its images, drawn at random, are decoded and compared."""
 
+CHECKED_BYTES = 2**26
+"""Each time that so many bytes were added, it is checked that the cache is not full: other runs may write it, too."""
+
 
 def pixels_record(size: tuple[int, int], ranges: ValueRanges = NO_RANGES) -> EntryRecord:
     """The record of an entry of decoded images: RGB of one size, by one recipe and one version of Pillow."""
@@ -81,6 +84,7 @@ class PixelCache:
         beside: PixelCache | None = None,
     ) -> None:
         self.why_not, self.thrown_away, self.left_out = "", 0, 0
+        self._store, self._unchecked_bytes = store, 0
         self._record, self._ranges = pixels_record(size, ranges), ranges
         self._images, self._path_of = images, path_of
         self._readers: list[RowReader] = []
@@ -225,6 +229,11 @@ class PixelCache:
             self._room -= 1
             self._lines[sample], self._row_of[sample] = line[0], self._writer.count - 1
             self._reader_of[sample] = self._own_reader  # last: other threads look at it first
+            self._unchecked_bytes += self._record.row_bytes
+            if self._unchecked_bytes >= CHECKED_BYTES:
+                self._unchecked_bytes = 0
+                if self._store.is_full():
+                    self._stop_caching(f"there is no room left in {self._store.folder}")
 
     def _stop_caching(self, why: str) -> None:
         if self._writer is not None:

@@ -247,6 +247,22 @@ def test_images_with_a_margin_and_whole_ones_have_the_limit_together(photos: lis
         assert sum(entry.size_bytes for entry in store.listing().entries) <= store.limit_bytes
 
 
+def test_runs_at_once_have_the_limit_together(
+    open_cache: OpenCache, photos: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Eight runs on the same data would take eight times the limit, and leave the disk without room for checkpoints."""
+    monkeypatch.setattr(pixel_cache, "CHECKED_BYTES", ROW_BYTES)
+    limit_bytes = (COUNT + 1) * ROW_BYTES
+    caches = [open_cache(limit_bytes) for _ in range(4)]
+    for sample in range(COUNT):
+        for cache in caches:
+            cache.read_into(sample, np.empty((*SIZE, 3), np.uint8))
+    taken = sum(entry.size_bytes for entry in CacheStore(tmp_path / "cache", 0).listing().entries)
+    assert taken <= limit_bytes + len(caches) * ROW_BYTES
+    assert all("there is no room left" in cache.why_not for cache in caches)
+    assert all(np.array_equal(all_of(cache), truth(photos)) for cache in caches)
+
+
 def test_a_disk_that_is_full_ends_the_keeping_and_not_the_run(
     open_cache: OpenCache, photos: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
