@@ -164,7 +164,8 @@ class PixelCache:
         """Note which images an entry has; whether a row is damaged is checked when it is read.
 
         Returns:
-            Whether a few of the rows equal what decoding gives now; if not, none of the rows is used.
+            Whether a few of the rows equal what decoding gives now; if not, none of the rows is used. Nor is any if all
+            of the few are damaged, as where the cache has lost its key.
         """
         missing = np.flatnonzero(self._reader_of == NOT_THERE)
         rows = entry.find(self._images[missing], verified=False)
@@ -176,19 +177,23 @@ class PixelCache:
             self._lines[missing], self._row_of[missing] = entry.lines()[rows], rows
             self._reader_of[missing] = len(self._readers) - 1
             drawn = np.random.default_rng().choice(missing, min(COMPARED, len(missing)), replace=False)
-            if not all(map(self._is_as_decoded, drawn.tolist())):
+            found = [self._is_as_decoded(sample) for sample in drawn.tolist()]
+            if False in found or not any(found):
                 self._reader_of[missing] = NOT_THERE
-                return False
+                return False not in found
             entry.used()
             self._used.append(entry.folder.name)
         return True
 
-    def _is_as_decoded(self, sample: int) -> bool:
-        """Whether the cached pixels of a sample equal those of its file; True also if one of them cannot be read."""
+    def _is_as_decoded(self, sample: int) -> bool | None:
+        """Whether the cached pixels of a sample equal those of its file; None if they are damaged.
+
+        True also if the file cannot be read.
+        """
         cached, live = (np.empty(self._record.row_shape, np.uint8) for _ in range(2))
         reader = self._readers[self._reader_of[sample]]
         if not reader.read_into(int(self._row_of[sample]), self._lines[sample : sample + 1], cached):
-            return True  # damaged, which is found when it is needed
+            return None
         try:
             decode_into(self._path_of(sample), live, self._ranges)
         except (UnreadableImageError, OSError):

@@ -14,7 +14,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from autofit.cache.entry import EntryWriter
+from autofit.cache.entry import KEY_FILE, EntryWriter
 from autofit.cache.identity import identities_of
 from autofit.cache.store import CacheStore
 from autofit.dataset import ImageIndex
@@ -144,6 +144,24 @@ def test_a_damaged_row_is_decoded_anew(
     assert len(decoded) == 1
     rows.write_bytes(b"")
     assert np.array_equal(all_of(again), truth(photos))
+
+
+def test_a_cache_that_was_copied_without_its_key_is_filled_again(
+    open_cache: OpenCache, photos: list[str], decoded: list[str], tmp_path: Path
+) -> None:
+    """Each epoch of each run would decode all photos, and say that they are there already."""
+    first = open_cache()
+    all_of(first)
+    first.close()
+    (tmp_path / "cache" / KEY_FILE).unlink()
+    for known in (0, COUNT):
+        decoded.clear()
+        cache = open_cache()
+        assert cache.known == known
+        for _ in range(2):
+            assert np.array_equal(all_of(cache), truth(photos))
+        cache.close()
+        assert len(decoded) == (COMPARED if known else COUNT)
 
 
 def test_a_photo_that_has_changed_is_decoded_anew(open_cache: OpenCache, photos: list[str]) -> None:
