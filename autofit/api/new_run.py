@@ -28,6 +28,7 @@ from autofit.dataset.spread import evenly_spread
 from autofit.errors import InterruptedRunError, UserError
 from autofit.input.find_ranges import find_ranges, ranges_text
 from autofit.input.image_sizes import sizes_line
+from autofit.input.numeric_images import of_any_width
 from autofit.machine.hardware import Hardware
 from autofit.probing.records import ProbeReport
 from autofit.process.monitor import View
@@ -147,7 +148,7 @@ def new_run(
     ranges = find_ranges(len(index.paths), index.path, options.seed)
     if ranges:
         view.message(ranges_text(ranges))
-    update = {"value_ranges": ranges, "doubt_labels": doubt_labels, "precision_choice": choice}
+    update = {"value_ranges": of_any_width(ranges), "doubt_labels": doubt_labels, "precision_choice": choice}
     if not index.validation_count:  # by which a head on views is chosen
         update["views"] = None
     planned = planned.model_copy(update=update)

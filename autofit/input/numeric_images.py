@@ -54,6 +54,15 @@ def _black_and_white(name: str, numbers: Any) -> tuple[float, float]:
     return black, white
 
 
+def of_any_width(ranges: ValueRanges) -> dict[str, tuple[float, float]]:
+    """The ranges of a data set, where integers of 16 and of 32 bits are the same numbers.
+
+    A PIL image, or a file of another format, may hold the values of the one kind in the other.
+    """
+    either = [ranges[kind] for kind in ("I;16", "I") if kind in ranges]
+    return {"I;16": either[0], "I": either[0], **ranges} if either else dict(ranges)
+
+
 def kind_of(image: Image.Image) -> str:
     """The kind of an image whose pixels are not bytes: `I;16`, `I` or `F`; empty for other images."""
     if image.mode.startswith("I;16"):

@@ -7,7 +7,9 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from autofit import api
 from autofit.cache.store import CacheList, EntrySummary
@@ -43,6 +45,18 @@ def test_a_short_time_budget_does_not_go_by_with_a_probe(
     assert len(stages.probes) == probes
     assert any(message.startswith("no probe in so short") for message in view.messages) is (probes == 0)
     assert stages.runs[0]["record"].plan.first_batch_size == 8
+
+
+def test_the_range_of_numbers_holds_for_integers_of_16_and_of_32_bits(
+    stages: Stages, photos: Path, train: Train, view: RecordingView
+) -> None:
+    """An array that is predicted as a PIL image would be brighter than the files of the same numbers that it learnt."""
+    for path in photos.rglob("*.jpg"):
+        path.unlink()
+        Image.fromarray(np.full((4, 4), 3000, np.uint16)).save(path.with_suffix(".png"))
+    train(photos, view=view)
+    assert stages.runs[0]["record"].plan.value_ranges == {"I;16": (0, 4095), "I": (0, 4095)}
+    assert [line for line in view.messages if "more than 8 bits: 0 to 4,095, found in a sample" in line]
 
 
 @pytest.mark.parametrize("layout", ["split off", "a folder beside", "an option"])
