@@ -189,8 +189,12 @@ class Entry:
         except OSError:  # on a read-only drive no entry is removed anyway
             return
 
+    def held(self) -> int:
+        """A descriptor that keeps the lock of this entry after `close`, until it is closed itself."""
+        return os.dup(self._lock_file.fileno())  # a lock is that of the open file, of which this is another name
+
     def close(self) -> None:
-        """Close the entry and release its lock."""
+        """Close the entry and release its lock, unless it is held."""
         self._lock_file.close()
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import os
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -25,7 +26,7 @@ from autofit.cache.entry_format import INDEX, EntryRecord
 from autofit.cache.identity import Identities
 from autofit.cache.store import CacheStore, NoRoomError
 from autofit.input.decode import RECIPE, decode_into
-from autofit.input.image_files import UnreadableImageError
+from autofit.input.image_files import DriveError, UnreadableImageError
 from autofit.input.numeric_images import NO_RANGES, ValueRanges
 
 Row = NDArray[np.uint8]
@@ -93,14 +94,14 @@ class PixelCache:
         self._lines = np.zeros(len(images), INDEX)
         self._writer: EntryWriter | None = None
         self._own_reader, self._room = NOT_THERE, 0
-        self._lock = threading.Lock()
-        self._used: list[str] = []
+        self._lock, self._unreadable = threading.Lock(), set[int]()
+        self._used: dict[str, int] = {}  # the entries that it reads, by name, and the descriptors that keep their locks
         entries = store.open_entries(self._record.key, self._record)
         try:
             differing = [entry for entry in entries if not self._add_rows_of(entry)]
         finally:
             for entry in entries:
-                entry.close()  # its rows can still be read, as `RowReader` has the file open
+                entry.close()
         for entry in differing:
             self.thrown_away += store.remove(entry.folder.name)
             entries.remove(entry)
@@ -122,6 +123,8 @@ class PixelCache:
             self._stop_caching("closed")
             for reader in self._readers:
                 reader.close()
+            for name in self._used:
+                self._release(name)
 
     @property
     def known(self) -> int:
@@ -154,7 +157,12 @@ class PixelCache:
             if self._readers[reader].read_into(int(self._row_of[sample]), self._lines[sample : sample + 1], out):
                 return
             self._reader_of[sample] = NOT_THERE
-        decode_into(self._path_of(sample), out, self._ranges)
+        try:
+            decode_into(self._path_of(sample), out, self._ranges)
+        except UnreadableImageError as error:
+            if not isinstance(error, DriveError):  # which may read it at the next try
+                self._leave_out(sample)
+            raise
         self._append(sample, out)
 
     def _missing(self) -> int:
@@ -182,7 +190,7 @@ class PixelCache:
                 self._reader_of[missing] = NOT_THERE
                 return False not in found
             entry.used()
-            self._used.append(entry.folder.name)
+            self._used[entry.folder.name] = entry.held()
         return True
 
     def _is_as_decoded(self, sample: int) -> bool | None:
@@ -214,6 +222,8 @@ class PixelCache:
         if not room:
             self.why_not = f"there is no room in {store.folder}"
             return
+        if own:
+            self._release(own[-1])
         try:
             self._writer = store.writer(self._record, own[-1] if own else None, room * row_bytes)
             self._readers.append(RowReader(self._writer.folder, self._record))
@@ -221,6 +231,12 @@ class PixelCache:
             self._stop_caching(str(error))
             return
         self._own_reader, self._room = len(self._readers) - 1, room
+
+    def _release(self, name: str) -> None:
+        """Release the lock of an entry, since it is to be written."""
+        if (held := self._used.get(name, NOT_THERE)) != NOT_THERE:
+            os.close(held)
+            self._used[name] = NOT_THERE
 
     def _append(self, sample: int, pixels: Row) -> None:
         with self._lock:
@@ -231,7 +247,7 @@ class PixelCache:
             except OSError as error:
                 self._stop_caching(str(error))
                 return
-            self._room -= 1
+            self._fill_up()
             self._lines[sample], self._row_of[sample] = line[0], self._writer.count - 1
             self._reader_of[sample] = self._own_reader  # last: other threads look at it first
             self._unchecked_bytes += self._record.row_bytes
@@ -239,6 +255,19 @@ class PixelCache:
                 self._unchecked_bytes = 0
                 if self._store.is_full():
                     self._stop_caching(f"there is no room left in {self._store.folder}")
+
+    def _leave_out(self, sample: int) -> None:
+        """Wait no longer for an image that cannot be read, unless another can have its place."""
+        with self._lock:
+            if self._room and not self.left_out and self._images[sample].any() and sample not in self._unreadable:
+                self._unreadable.add(sample)
+                self._fill_up()
+
+    def _fill_up(self) -> None:
+        """Count one image less that is waited for; after the last, let other runs read the entry."""
+        self._room -= 1
+        if not self._room and self._writer is not None:
+            self._writer.share()
 
     def _stop_caching(self, why: str) -> None:
         if self._writer is not None:

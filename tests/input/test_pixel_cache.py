@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import shutil
 from array import array
@@ -263,6 +264,37 @@ def test_images_with_a_margin_and_whole_ones_have_the_limit_together(photos: lis
             reader.of_epoch(0 if sample < 8 else None)(sample, np.empty((*SIZE, 3), np.uint8))
         reader.close()
         assert sum(entry.size_bytes for entry in store.listing().entries) <= store.limit_bytes
+
+
+def test_images_that_a_run_trains_on_are_not_removed(open_cache: OpenCache, tmp_path: Path) -> None:
+    """A run on other data would make room by them, of which the disk gets nothing back while they are read."""
+    store = CacheStore(tmp_path / "cache", PLENTY_BYTES)
+    for _ in range(2):  # the run that has written them, and one that finds them
+        cache = open_cache()
+        all_of(cache)
+        assert store.clear() == (0, 0)
+        cache.close()
+    assert store.clear()[0] == 1
+
+
+@pytest.mark.parametrize("bad", [0, 1])
+def test_a_run_reads_the_images_of_another_that_still_trains(
+    open_cache: OpenCache, photos: list[str], decoded: list[str], bad: int
+) -> None:
+    """It would decode all of them again, and keep them twice, as long as the first run goes on."""
+    for path in photos[:bad]:
+        Path(path).write_bytes(b"no photo")
+    first = open_cache()
+    for _ in range(2):
+        for sample in range(COUNT):
+            with contextlib.suppress(UnreadableImageError):
+                first.read_into(sample, np.empty((*SIZE, 3), np.uint8))
+    decoded.clear()
+    second = open_cache()
+    assert second.known == COUNT - bad
+    for sample in range(bad, COUNT):
+        second.read_into(sample, np.empty((*SIZE, 3), np.uint8))
+    assert len(decoded) == COMPARED
 
 
 def test_runs_at_once_have_the_limit_together(
