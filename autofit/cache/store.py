@@ -244,7 +244,7 @@ class CacheStore:
         rest, free = taken - removed_bytes, self._free_bytes()
         if rest + expected_bytes > self.limit_bytes:
             limit, in_use = format_size(self.limit_bytes), f" with {format_size(rest)} in use" if rest else ""
-            raise NoRoomError(f"it would take {expected}, and the cache may have {limit}{in_use}")
+            raise NoRoomError(f"it would take {expected}, and the cache may have {limit}{in_use}: set {LIMIT_VARIABLE}")
         if free + removed_bytes < expected_bytes + LEAST_FREE_BYTES:
             raise NoRoomError(f"it would take {expected}, and the disk has {format_size(free)} free")
 

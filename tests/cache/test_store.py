@@ -217,9 +217,8 @@ def test_an_entry_in_use_stays_and_counts(store: CacheStore, write_entry: WriteE
     used, idle = write_entry(used=10.0), write_entry(used=20.0)
     with_reader = Entry(used)
     store.limit_bytes = size_of(used) + 500
-    with pytest.raises(
-        NoRoomError, match=r"^it would take 1 KB, and the cache may have 9\.\d KB with \d\.\d KB in use$"
-    ):
+    in_use = r"^it would take 1 KB, and the cache may have 9\.\d KB with \d\.\d KB in use: set AUTOFIT_CACHE_LIMIT$"
+    with pytest.raises(NoRoomError, match=in_use):
         room_for(store, known, 1000)
     assert (used.exists(), idle.exists()) == (True, True)
     room_for(store, known, 400)
@@ -235,7 +234,7 @@ def test_an_entry_that_is_too_large_is_refused_before_anything_is_evicted(
     """A data set that can never be cached would evict all entries."""
     kept = write_entry()
     store.limit_bytes = 2 * 10**6
-    with pytest.raises(NoRoomError, match=r"^it would take 2\.1 MB, and the cache may have 2 MB$"):
+    with pytest.raises(NoRoomError, match=r"^it would take 2\.1 MB, and the cache may have 2 MB: set AUTOFIT"):
         room_for(store, known, 2_100_000)
     assert names(store) == {kept.name}
     room_for(store, known, 2 * 10**6)
@@ -537,7 +536,7 @@ def test_an_entry_is_closed_if_there_is_no_room(store: CacheStore, write_entry: 
     """A run that trains without the cache would lock this entry for all others."""
     kept = write_entry()
     store.limit_bytes = size_of(kept) + 10
-    with pytest.raises(NoRoomError, match=r" in use$"):
+    with pytest.raises(NoRoomError, match=" in use: "):
         room_for(store, known, 5000, kept.name)
     EntryWriter(kept, known.record()).close()
 

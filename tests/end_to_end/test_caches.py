@@ -313,7 +313,8 @@ def test_without_room_it_trains_without_the_cache(train: Train, monkeypatch: pyt
     monkeypatch.setenv("AUTOFIT_CACHE_LIMIT", "10kB")
     result = train("run", epochs=2)
     said = " ".join(events(result, "message"))
-    assert "features are not cached (it would take 737.3 KB, and the cache may have 10 KB)" in said
+    why = "it would take 737.3 KB, and the cache may have 10 KB: set AUTOFIT_CACHE_LIMIT"
+    assert f"features are not cached ({why})" in said
     assert result.status == "completed"
 
 
