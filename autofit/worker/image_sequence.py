@@ -18,6 +18,7 @@ from autofit.errors import UserError
 from autofit.input.decode import decode_image
 from autofit.input.epoch_order import epoch_order
 from autofit.input.image_files import UnreadableImageError
+from autofit.input.numeric_images import NO_RANGES, ValueRanges, checked_ranges
 from autofit.protocol.messages import BadImage
 
 Images = NDArray[np.uint8]
@@ -28,7 +29,7 @@ class ImageSequence(keras.utils.Sequence):
     """Batches of images from files, for `model.fit`, `model.evaluate` and `model.predict`.
 
     An image is decoded when its batch is requested. Photos are upright, in RGB, stretched to the given size, exactly as
-    autofit itself trains on them.
+    autofit itself trains on them; for images of more than 8 bits this needs the `value_ranges` that the run has found.
 
     An image that cannot be read is left out, and its batch is one shorter; `quarantined` names it, and one warning is
     given. A batch without any readable image is replaced by the next batch that has one, because an empty batch fails
@@ -42,6 +43,8 @@ class ImageSequence(keras.utils.Sequence):
         image_size: (height, width) in pixels, or one number for both.
         shuffle: Whether each epoch has its own order, which depends only on `seed` and the number of the epoch.
         seed: At least 0.
+        value_ranges: The numbers that are black and white in images of more than 8 bits, as in `load_images`. Without
+            them each image has a range of its own.
         **kwargs: For `keras.utils.PyDataset`: `workers`, `max_queue_size`, `use_multiprocessing`.
 
     Raises:
@@ -61,6 +64,7 @@ class ImageSequence(keras.utils.Sequence):
         *,
         shuffle: bool = False,
         seed: int = 0,
+        value_ranges: ValueRanges = NO_RANGES,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -70,6 +74,7 @@ class ImageSequence(keras.utils.Sequence):
         self._size = image_sides("image_size", image_size)
         self._shuffle = flag("shuffle", shuffle)
         self._seed = whole_number("seed", seed, 0, 2**64 - 1)
+        self._ranges = dict(checked_ranges("value_ranges", value_ranges))  # can be pickled for `use_multiprocessing`
         self._epoch = 0
         self._order = self._order_of_epoch()
         self._quarantined: dict[str, BadImage] = {}
@@ -125,7 +130,7 @@ class ImageSequence(keras.utils.Sequence):
     def _decode(self, sample: int) -> Images | None:
         path = self._paths[sample]
         try:
-            return decode_image(path, self._size)
+            return decode_image(path, self._size, self._ranges)
         except UnreadableImageError as error:
             self._quarantine(BadImage(path=path, reason=str(error)))
             return None

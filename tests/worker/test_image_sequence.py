@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 import os
+import pickle
 import re
 import warnings
 from collections.abc import Iterator
@@ -82,6 +83,18 @@ def test_batches_are_raw_images_and_class_numbers(paths: list[str]) -> None:
     assert (images.shape, images.dtype, labels.dtype) == ((3, 6, 5, 3), np.uint8, np.int64)
     with pytest.raises(IndexError):
         data[3]
+
+
+def test_images_of_more_than_8_bits_have_the_range_that_is_given(tmp_path: Path) -> None:
+    """A dark image would be as bright as a bright one, and none as the model has seen it in its training."""
+    Image.fromarray(np.full((8, 8), 250, np.uint16)).save(tmp_path / "dark.png")
+    ranges = {"I;16": (0, 1000)}
+    given = sequence([tmp_path / "dark.png"], None, 1, 8, value_ranges=ranges)
+    assert (given[0] == 64).all()
+    pickle.dumps(given)  # for `use_multiprocessing`
+    assert (sequence([tmp_path / "dark.png"], None, 1, 8)[0] == 250).all()
+    with pytest.raises(UserError, match="value_ranges must be a mapping"):
+        sequence([tmp_path / "dark.png"], None, 1, 8, value_ranges=3)
 
 
 def test_without_labels_the_items_are_images(paths: list[str]) -> None:
