@@ -44,13 +44,18 @@ def is_timed_by(size: int, trial: Trial) -> bool:
 
 
 def recommended_speed(probe: ProbeReport) -> float:
-    """The images a second of the recommended batch; the best, if it ran more than once; 0.0 if it was not timed."""
-    speeds = [
-        trial.images_per_second
-        for trial in probe.trials
-        if trial.verdict is Verdict.FITS and trial.batch_size == probe.recommended_batch
-    ]
-    return max(speeds, default=0.0)
+    """The images a second of the recommended batch; 0.0 if neither it nor a slightly larger size was timed."""
+    return speed_of(probe.recommended_batch, probe.trials)
+
+
+def speed_of(size: int, trials: Sequence[Trial]) -> float:
+    """The images a second of a size; the best, if it ran more than once.
+
+    If it was not timed, the speed of the next slightly larger size counts for it, as in `recommended_batch`. 0.0 if
+    there is none.
+    """
+    timed = [t for t in trials if t.verdict is Verdict.FITS and t.images_per_second > 0 and is_timed_by(size, t)]
+    return max(((-t.batch_size, t.images_per_second) for t in timed), default=(0, 0.0))[1]
 
 
 def sweep_order(probes: Sequence[ProbeReport]) -> list[ProbeReport]:

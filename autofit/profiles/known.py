@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from autofit.config.rungs import Rung
 from autofit.machine.hardware import Hardware
+from autofit.probing.recommend import speed_of
 from autofit.probing.records import MemoryModelRecord, ProbeReport, RungRecord, Workload
 from autofit.profiles.match import Limit, exact_entry, limit_of, own_entries
 from autofit.profiles.records import MachineProfile, Origin, ProfileEntry
@@ -69,7 +70,7 @@ def known_rung(
         rung=Rung(segments=workload.segments),
         largest_feasible_batch=min(entry.largest_feasible_batch, size),
         recommended_batch=recommended,
-        images_per_second=max((t.images_per_second for t in trials if t.batch_size == recommended), default=0.0),
+        images_per_second=speed_of(recommended, trials),
         bytes_per_image=entry.memory_model.bytes_per_image if entry.memory_model else 0.0,
         non_allocator_bytes=entry.non_allocator_bytes,
         most_segments=max((trial.most_segments for trial in trials), default=0),

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autofit.probing.recommend import recommended_batch, recommended_speed, sweep_order
+from autofit.probing.recommend import recommended_batch, recommended_speed, speed_of, sweep_order
 from autofit.probing.records import ProbeReport
 from autofit.protocol.messages import Trial, Verdict
 from tests.support.records import make_workload
@@ -130,3 +130,11 @@ def test_a_size_that_ran_twice_counts_as_its_best() -> None:
 def test_a_probe_without_a_timing_has_no_speed() -> None:
     """A probe without timings would make sorting fail."""
     assert recommended_speed(make_probe("none", 0.0, fits=False)) == 0.0
+
+
+def test_a_recommended_size_that_a_slightly_larger_one_timed_has_its_speed() -> None:
+    """A network that starts from a profile, with a few images less today, would be the slowest of a sweep."""
+    trials = [trial(16, 50), trial(372, 80), trial(400, 90), trial(365, 0)]
+    assert [speed_of(size, trials) for size in (16, 365, 300)] == [50, 80, 0]
+    moved = make_probe("moved", 50.0).model_copy(update={"recommended_batch": 365, "trials": trials})
+    assert names(sweep_order([make_probe("slower", 60.0), moved])) == ["moved", "slower"]
