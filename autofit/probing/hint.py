@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from autofit.probing.memory_model import fit
+from autofit.probing.recommend import is_timed_by
 from autofit.protocol.messages import Trial, Verdict
 
 BOUND_BY_MEMORY = 0.95  # of the limit: a size that takes less memory was limited by `max_batch`, not by memory
@@ -51,6 +52,20 @@ def adjusted_to_process(hint: ProfileHint, baseline_rss_bytes: int, limit_bytes:
         non_allocator_bytes=max(0, hint.non_allocator_bytes + more_bytes),
         baseline_rss_bytes=baseline_rss_bytes,
     )
+
+
+def trials_within(hint: ProfileHint, limit_bytes: int, answer: int) -> list[Trial]:
+    """The hint's trials that belong in a report about this limit, by the largest size that fits under it.
+
+    Sizes that fitted under another, larger limit do not fit under this one: they were needed for the line only. If the
+    profile is of this limit, a size just above the answer tells how fast that is.
+    """
+
+    def belongs(trial: Trial) -> bool:
+        is_timing = hint.expected_batch > 0 and is_timed_by(answer, trial)
+        return trial.verdict is not Verdict.FITS or trial.memory_bytes <= limit_bytes or is_timing
+
+    return [trial for trial in hint.trials if belongs(trial)]
 
 
 def _with_more_resident(trial: Trial, more_bytes: int) -> Trial:

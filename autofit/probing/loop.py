@@ -13,7 +13,7 @@ from autofit.config.byte_size import format_size
 from autofit.machine.hardware import Hardware
 from autofit.probing.gpu_search import GpuSearch
 from autofit.probing.halving_search import HalvingSearch
-from autofit.probing.hint import ProfileHint, adjusted_to_process
+from autofit.probing.hint import ProfileHint, adjusted_to_process, trials_within
 from autofit.probing.ladder import cannot_be_built
 from autofit.probing.line_search import LineSearch
 from autofit.probing.recommend import recommended_batch
@@ -293,10 +293,10 @@ class Prober:
 
     def _report(self, search: BatchSearch, wall_seconds: float) -> ProbeReport:
         hint = None if search.hint_failed else self._hint
-        trials = [*(hint.trials if hint else ()), *self._trials]
+        limit_bytes, headroom_bytes = self.request.memory.limit_bytes, search.headroom_bytes(search.answer)
+        trials = [*(trials_within(hint, limit_bytes, search.answer) if hint else ()), *self._trials]
         verified = [t for t in self._trials if t.fresh and t.batch_size == search.answer]
         given = self._non_allocator_bytes_given.get(search.answer)
-        limit_bytes, headroom_bytes = self.request.memory.limit_bytes, search.headroom_bytes(search.answer)
         return ProbeReport(
             workload=self.request.workload,
             hardware=self.request.machine.model_dump(mode="json", exclude={"other_gpu_processes"}),

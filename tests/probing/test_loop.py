@@ -18,6 +18,7 @@ from autofit.machine.hardware import Hardware
 from autofit.probing.hint import ProfileHint
 from autofit.probing.ladder import Start
 from autofit.probing.loop import Prober
+from autofit.probing.recommend import recommended_speed
 from autofit.probing.records import ProbeReport
 from autofit.probing.request import ProbeRequest
 from autofit.process.launch import Exit, Worker
@@ -706,6 +707,26 @@ def test_another_limit_starts_from_the_known_line(bench: Bench) -> None:
     assert len(launcher.asked) <= 2
     assert report.source == "profile"
     assert 95 <= report.largest_feasible_batch <= 100
+
+
+def test_sizes_that_fitted_under_a_larger_limit_are_not_said_to_fit_under_this_one(bench: Bench) -> None:
+    """A table would say that 300 images fit, and take 3 GB of 1, and the best speed be that of a size too large."""
+    known = tuple(saved(size).model_copy(update={"images_per_second": 10.0 * size}) for size in (4, 16, 64, 104, 300))
+    bench.hint = ProfileHint(trials=known, expected_batch=0, non_allocator_bytes=0, origin="your profile")
+    report = bench.probe(SimulatedLauncher(device(100)))
+    assert report.source == "profile"
+    assert [trial.batch_size for trial in report.trials if trial.saved] == [4, 16, 64]
+    assert max(trial.memory_bytes for trial in report.trials) <= LIMIT_BYTES
+
+
+def test_a_size_that_fitted_under_this_limit_tells_how_fast_a_slightly_smaller_one_is(bench: Bench) -> None:
+    """The recommended size of a profile, with few images less today, would have no speed in a report."""
+    known = tuple(saved(size).model_copy(update={"images_per_second": 10.0 * size}) for size in (4, 64, 104, 300))
+    bench.hint = ProfileHint(trials=known, expected_batch=98, non_allocator_bytes=0, origin="your profile")
+    report = bench.probe(SimulatedLauncher(lambda _, size: fits(size).model_copy(update={"images_per_second": 0.0})))
+    assert [trial.batch_size for trial in report.trials if trial.saved] == [4, 64, 104]
+    assert report.recommended_batch == report.largest_feasible_batch == 98
+    assert recommended_speed(report) == 1040
 
 
 def test_a_host_without_room_for_a_second_process_has_one_at_a_time(bench: Bench) -> None:
