@@ -14,8 +14,9 @@ from autofit.config.options import Options
 from autofit.errors import UserError
 from autofit.machine.hardware import Hardware, device_count
 from autofit.machine.host_others import HostProcess
-from autofit.machine.nvml import GpuProcess, gpu_error
+from autofit.machine.nvml import GpuProcess, gpu_error, missing_gpu
 from autofit.machine.tensorflow_build import cuda_targets, has_machine_code
+from autofit.printable import one_line
 from autofit.process.monitor import View
 from autofit.protocol.job import TrainingPlan, Tuning
 from autofit.protocol.tf_choices import AUTOTUNE_VARIABLE, XLA_VARIABLE
@@ -36,17 +37,26 @@ DETERMINISTIC_WORDS = "convolutions: cuDNN's first deterministic choice"
 
 
 def announce_device(planned: TrainingPlan, machine: Hardware, view: View, *, isolated: bool = True) -> None:
-    """Show how convolution algorithms are chosen and what has to be compiled first; on a CPU, whether a GPU was lost.
+    """Show how convolution algorithms are chosen and what has to be compiled first; on a CPU, why a GPU is not used.
 
     In the user's own process (`isolated` false), CUDA keeps compiled kernels in its default folder.
     """
-    if machine.device == "cpu" and (error := gpu_error()):
-        view.message(f"there is a GPU, but its driver cannot describe it ({error}): training on the CPU")
+    if machine.device == "cpu" and (why := _why_no_gpu()):
+        view.message(f"{why}: training on the CPU")
     if machine.device == "gpu":
         ours = {} if isolated else {PATH_VARIABLE: str(user_path(CUDAS_FOLDER))}
         cache = kernel_cache({**ours, **os.environ}, default_folder())
         for note in device_notes(planned, machine, cuda_targets(), cache):
             view.message(note)
+
+
+def _why_no_gpu() -> str:
+    """Why a GPU that may be meant to train does not; empty if there is none, or if it is hidden on purpose."""
+    if error := gpu_error():
+        return f"there is a GPU, but its driver cannot describe it ({error})"
+    if name := missing_gpu():
+        return f"CUDA_VISIBLE_DEVICES names {one_line(name)}, which is no GPU of this machine"
+    return ""
 
 
 def require_devices(options: Options, machine: Hardware) -> None:

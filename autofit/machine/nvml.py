@@ -18,6 +18,12 @@ from autofit.storage.records import Record
 
 T = TypeVar("T")
 
+NO_PERMISSION = "NVMLError_NoPermission"
+REFUSALS = frozenset({NO_PERMISSION, "NVMLError_LibRmVersionMismatch"})
+"""NVML's errors at its start where there is a GPU and its driver: this user may not use them, or the driver was updated
+and is not yet loaded. Without a GPU, its library or the driver is missing.
+https://docs.nvidia.com/deploy/nvml-api/group__nvmlInitializationAndCleanup.html"""
+
 MIG_ENABLED = 1
 """NVML_DEVICE_MIG_ENABLE of https://docs.nvidia.com/deploy/nvml-api/group__nvmlMultiInstanceGPU.html"""
 
@@ -39,29 +45,67 @@ def gpu_processes(*, nvml: ModuleType | None = None) -> list[GpuProcess]:
 
 
 def gpu_count(*, nvml: ModuleType | None = None) -> int | None:
-    """How many GPUs the driver knows, also hidden ones; None if NVML cannot be used."""
-    return _with_nvml(nvml, lambda nvml: int(nvml.nvmlDeviceGetCount()))
+    """How many GPUs this process may use, also hidden ones; None if NVML cannot be used."""
+    return _with_nvml(nvml, lambda nvml: len(list(_open_numbers(nvml))))
 
 
 def cards(*, nvml: ModuleType | None = None) -> list[Card]:
-    """All GPUs that the driver knows, also hidden ones, in PCI order; empty if NVML cannot be used."""
-    return _with_nvml(nvml, lambda nvml: [_card(nvml, number) for number in range(nvml.nvmlDeviceGetCount())]) or []
+    """All GPUs that this process may use, also hidden ones, in PCI order; empty if NVML cannot be used."""
+    return _with_nvml(nvml, lambda nvml: [_card(nvml, number) for number in _open_numbers(nvml)]) or []
 
 
 def gpu_error(*, nvml: ModuleType | None = None) -> str:
-    """Why the first visible GPU cannot be described, in the driver's words, such as `GPU is lost`; empty if it can."""
+    """Why the first visible GPU cannot be described, in the driver's words, such as `GPU is lost`.
+
+    Empty if it can, if there is no GPU, or if `CUDA_VISIBLE_DEVICES` hides all or names one that is not there.
+    """
     visible = _visible()
-    if visible is None or not gpu_count(nvml=nvml):
+    if visible is None:
         return ""
 
     def ask(nvml: ModuleType) -> str:
         try:
             _describe(nvml, _handle(nvml, visible), inline=False)
-        except Exception as error:  # noqa: BLE001 - NVML's errors, and StopIteration for a GPU that does not exist
-            return one_line(error) or type(error).__name__
+        except StopIteration:
+            return ""
+        except Exception as error:  # noqa: BLE001 - NVML's errors
+            return _words(error)
+        return ""
+
+    return _refusal(nvml) or _with_nvml(nvml, ask) or ""
+
+
+def missing_gpu(*, nvml: ModuleType | None = None) -> str:
+    """What `CUDA_VISIBLE_DEVICES` names first, if there are GPUs and this is none of them; else empty."""
+    visible = _visible()
+    if visible is None:
+        return ""
+
+    def ask(nvml: ModuleType) -> str:
+        try:
+            _handle(nvml, visible)
+        except StopIteration:
+            return visible if any(True for _ in _open_numbers(nvml)) else ""
+        except Exception:  # noqa: BLE001 - NVML's errors: it is there, and cannot be described
+            return ""
         return ""
 
     return _with_nvml(nvml, ask) or ""
+
+
+def _refusal(nvml: ModuleType | None) -> str:
+    """Why NVML cannot be started although there is a GPU, in its words; empty if it can, or if there is none."""
+    try:
+        nvml = _imported(nvml)
+        nvml.nvmlInit()
+        nvml.nvmlShutdown()
+    except Exception as error:  # noqa: BLE001 - NVML's errors, and a missing or broken package
+        return _words(error) if type(error).__name__ in REFUSALS else ""
+    return ""
+
+
+def _words(error: Exception) -> str:
+    return one_line(error).removesuffix(".") or type(error).__name__
 
 
 def cuda_of_driver(*, nvml: ModuleType | None = None) -> str | None:
@@ -115,25 +159,31 @@ def _visible_count(nvml: ModuleType) -> int:
     If GPUs are divided (MIG), CUDA shows a single part.
     """
     named = os.environ.get("CUDA_VISIBLE_DEVICES")
-    known = range(nvml.nvmlDeviceGetCount())
+    known = list(_open_numbers(nvml))
     if any(any(_parts(nvml, nvml.nvmlDeviceGetHandleByIndex(number))) for number in known):
         return 1
-    names = [str(number) for number in known] if named is None else [name.strip() for name in named.split(",")]
+    every = ",".join(str(place) for place in range(len(known)))
+    names = [name.strip() for name in (every if named is None else named).split(",")]
     handles = (_or_none(partial(_handle, nvml, name)) if name not in {"", "-1"} else None for name in names)
     return sum(1 for _ in takewhile(lambda handle: handle is not None, handles))
 
 
 def _with_nvml(nvml: ModuleType | None, ask: Callable[[ModuleType], T]) -> T | None:
     """Start NVML, ask it, and shut it down; None if it is missing or fails."""
-    with suppress(Exception), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the deprecated package of the same name warns when imported
-        nvml = nvml or importlib.import_module("pynvml")
+    with suppress(Exception):
+        nvml = _imported(nvml)
         nvml.nvmlInit()
         try:
             return ask(nvml)
         finally:
             nvml.nvmlShutdown()
     return None
+
+
+def _imported(nvml: ModuleType | None) -> ModuleType:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the deprecated package of the same name warns when imported
+        return nvml or importlib.import_module("pynvml")
 
 
 def _handle(nvml: ModuleType, visible: str) -> object:
@@ -146,14 +196,33 @@ def _handle(nvml: ModuleType, visible: str) -> object:
     Raises:
         Exception: NVML's errors, or StopIteration, if there is no such device.
     """
+    numbers = _open_numbers(nvml)
     if visible.isdecimal():
-        return _first_part(nvml, nvml.nvmlDeviceGetHandleByIndex(int(visible)))
-    handles: list[object] = [nvml.nvmlDeviceGetHandleByIndex(n) for n in range(nvml.nvmlDeviceGetCount())]
+        number = next(number for place, number in enumerate(numbers) if place == int(visible))
+        return _first_part(nvml, nvml.nvmlDeviceGetHandleByIndex(number))
+    handles: list[object] = [nvml.nvmlDeviceGetHandleByIndex(number) for number in numbers]
     if visible.startswith("MIG-"):
         named = _or_none(partial(nvml.nvmlDeviceGetHandleByUUID, visible))
         parts = (part for handle in handles for part in _parts(nvml, handle))
         return named or next(part for part in parts if nvml.nvmlDeviceGetUUID(part).startswith(visible))
     return _first_part(nvml, next(handle for handle in handles if nvml.nvmlDeviceGetUUID(handle).startswith(visible)))
+
+
+def _open_numbers(nvml: ModuleType) -> Iterator[int]:
+    """NVML's numbers of the GPUs that this process may use, in PCI order, as CUDA counts them.
+
+    NVML counts all GPUs, also those of a node that a batch system has not given to this job: it has no permission to
+    use them (https://docs.nvidia.com/deploy/nvml-api/group__nvmlDeviceQueries.html, nvmlDeviceGetCount_v2).
+    """
+    return (number for number in range(nvml.nvmlDeviceGetCount()) if not _is_closed(nvml, number))
+
+
+def _is_closed(nvml: ModuleType, number: int) -> bool:
+    try:
+        nvml.nvmlDeviceGetHandleByIndex(number)
+    except Exception as error:  # noqa: BLE001 - NVML's errors: a GPU that is lost is not closed
+        return type(error).__name__ == NO_PERMISSION
+    return False
 
 
 def _first_part(nvml: ModuleType, handle: object) -> object:
@@ -172,7 +241,9 @@ def _parts(nvml: ModuleType, handle: object) -> Iterator[object]:
 
 
 def _card(nvml: ModuleType, number: int) -> Card:
-    handle = _or_none(partial(nvml.nvmlDeviceGetHandleByIndex, number))
+    """The GPU that CUDA shows if this one is named by its number: of a divided one its first part."""
+    whole = _or_none(partial(nvml.nvmlDeviceGetHandleByIndex, number))
+    handle = None if whole is None else _first_part(nvml, whole)
     name = None if handle is None else _or_none(partial(nvml.nvmlDeviceGetName, handle))
     memory = None if handle is None else _or_none(partial(nvml.nvmlDeviceGetMemoryInfo, handle))
     return Card(name=name or "a GPU that the driver cannot describe", memory_bytes=memory.total if memory else 0)

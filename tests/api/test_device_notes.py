@@ -165,6 +165,13 @@ def test_the_folder_of_compiled_kernels_is_the_one_in_use(
     assert (".nv/ComputeCache" in view.messages[-1]) is not isolated
 
 
+def test_a_name_of_no_gpu_is_told(monkeypatch: pytest.MonkeyPatch, view: RecordingView) -> None:
+    """A run on the CPU would go on for days because of a number in a variable."""
+    monkeypatch.setattr("autofit.api.device_notes.missing_gpu", lambda: "7")
+    announce_device(make_plan(), make_hardware(), view)
+    assert view.messages == ["CUDA_VISIBLE_DEVICES names 7, which is no GPU of this machine: training on the CPU"]
+
+
 def test_a_gpu_that_is_lost_is_told(monkeypatch: pytest.MonkeyPatch, view: RecordingView) -> None:
     """A run on the CPU would go on for days where a card was expected."""
     monkeypatch.setattr("autofit.api.device_notes.gpu_error", lambda: "GPU is lost")

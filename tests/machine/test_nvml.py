@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from autofit.machine.hardware import detect
-from autofit.machine.nvml import Card, GpuProcess, cards, cuda_of_driver, gpu_error
-from tests.support.fake_machine import DEVICES, MB, Tree, fails, fake_nvml, process
+from autofit.machine.nvml import Card, GpuProcess, cards, cuda_of_driver, gpu_count, gpu_error, missing_gpu
+from tests.support.fake_machine import DEVICES, MB, NvmlError, Tree, fails, fake_nvml, process
 from tests.support.ids import steady
 
 
@@ -256,6 +256,79 @@ def test_a_gpu_that_is_well_hidden_or_absent_has_no_error(
     """Each run on a CPU would be told of a broken GPU."""
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
     assert gpu_error(nvml=fake_nvml(**changes)) == ""
+
+
+def refuses(name: str, text: str = "") -> Callable[..., Any]:
+    """A function that raises NVML's error of this name; `pynvml` makes a class for each."""
+    kind = type(name, (NvmlError,), {})
+
+    def refuse(*_: object) -> None:
+        raise kind(text)
+
+    return refuse
+
+
+@pytest.mark.parametrize(
+    ("visible", "expected", "count"),
+    [
+        (None, "NVIDIA H100", 1),
+        ("0", "NVIDIA H100", 1),
+        ("GPU-bb", "NVIDIA H100", 1),
+        ("1", None, 1),
+        ("GPU-aa", None, 1),
+    ],
+)
+def test_a_gpu_of_another_job_is_not_counted(
+    tree: Tree, monkeypatch: pytest.MonkeyPatch, visible: str | None, expected: str | None, count: int
+) -> None:
+    """A job that was given the second card of a node would train on the CPU: CUDA calls that card its first."""
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    closed = refuses("NVMLError_NoPermission", "Insufficient Permissions")
+    nvml = fake_nvml(DeviceGetHandleByIndex=lambda number: DEVICES[number] if number else closed())
+    found = tree.detect(nvml)
+    assert (found.device_name if found.device == "gpu" else None) == expected
+    assert (found.devices, gpu_count(nvml=nvml)) == (count, 1)
+    assert [card.name for card in cards(nvml=nvml)] == ["NVIDIA H100"]
+    assert missing_gpu(nvml=nvml) == ("" if expected else visible)
+
+
+@pytest.mark.usefixtures("gpus")
+def test_a_job_without_a_gpu_has_no_error(tree: Tree) -> None:
+    """Each job for processors on a node with GPUs would be told of a broken one."""
+    nvml = fake_nvml(DeviceGetHandleByIndex=refuses("NVMLError_NoPermission"))
+    assert (tree.detect(nvml).device, gpu_count(nvml=nvml)) == ("cpu", 0)
+    assert (gpu_error(nvml=nvml), missing_gpu(nvml=nvml)) == ("", "")
+
+
+@pytest.mark.parametrize("visible", ["7", "GPU-cccc", "MIG-none", "NoDevFiles", "9" * 30])
+def test_a_name_of_no_gpu_is_not_a_broken_one(monkeypatch: pytest.MonkeyPatch, visible: str) -> None:
+    """A typing error in a variable would be told as a card whose driver fails with "StopIteration"."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    nvml = fake_nvml(DeviceGetHandleByUUID=fails)
+    assert (gpu_error(nvml=nvml), missing_gpu(nvml=nvml)) == ("", visible)
+    assert missing_gpu(nvml=fake_nvml(DeviceGetCount=lambda: 0)) == ""
+
+
+@pytest.mark.usefixtures("gpus")
+@pytest.mark.parametrize(
+    ("name", "text", "expected"),
+    [
+        ("LibRmVersionMismatch", "RM has detected a version mismatch.", "RM has detected a version mismatch"),
+        ("NoPermission", "Insufficient Permissions", "Insufficient Permissions"),
+        ("DriverNotLoaded", "Driver Not Loaded", ""),
+        ("LibraryNotFound", "NVML Shared Library Not Found", ""),
+    ],
+)
+def test_a_driver_that_refuses_is_told_and_a_missing_one_is_not(name: str, text: str, expected: str) -> None:
+    """After an update of the driver a run would train on the CPU without a word."""
+    assert gpu_error(nvml=fake_nvml(Init=refuses(f"NVMLError_{name}", text))) == expected
+
+
+def test_of_a_divided_card_the_part_counts_that_its_number_means() -> None:
+    """The doctor would advise the number of the card in use, since the whole of it is larger than its part."""
+    assert cards(nvml=fake_nvml(**divided(None, SLICE)))[0] == Card(name=SLICE.name, memory_bytes=SLICE.total)
 
 
 def test_all_cards_and_the_drivers_cuda() -> None:
