@@ -16,6 +16,9 @@ https://github.com/tensorflow/tensorflow/blob/master/.bazelrc, `HERMETIC_CUDA_CO
 """
 
 CPU_BUILDS = ("tensorflow-cpu", "tensorflow-intel")
+NOT_SUPPORTED = "Not Supported"
+"""NVML's answer to what a driver cannot do: to the memory of a GPU, where that is the memory of the machine."""
+
 _LOOK = "see what nvidia-smi says: "
 
 
@@ -25,14 +28,15 @@ def unusable_nvml(facts: Facts) -> list[Finding]:
         return []
     device = any(file.startswith("/dev/") for file in facts.nvidia_files)
     seen = " and ".join(facts.nvidia_files)
-    what = "cannot be used" if facts.gpu_count is None else "finds no GPU"
+    error = f" ({facts.gpu_error})" if facts.gpu_error else ""
+    what = f"cannot be used{error}" if facts.gpu_count is None else "finds no GPU that this process may use"
     missing = "nvidia-ml-py" not in facts.versions
     advice = (
         "install its Python package"
         if missing
         else (
-            f"{_LOOK}a driver and a library of different versions (restart the machine), or a container that was "
-            "started without its GPU (docker run --gpus all)"
+            f"{_LOOK}a driver and a library of different versions (restart the machine), or a container or a job that "
+            "was started without its GPU (docker run --gpus all, srun --gpus=1)"
         )
     )
     return [
@@ -52,7 +56,7 @@ def hidden(facts: Facts) -> list[Finding]:
     if not facts.gpu_count or facts.hardware.device == "gpu" or _is_cpu_build(facts):
         return []
     visible = facts.environment.get("CUDA_VISIBLE_DEVICES")
-    if visible is None:
+    if visible is None or facts.gpu_error:
         return [_lost(facts)]
     return [
         Finding(
@@ -67,6 +71,14 @@ def hidden(facts: Facts) -> list[Finding]:
 
 def _lost(facts: Facts) -> Finding:
     """A GPU that the driver lists and cannot describe, such as one that has fallen off the bus."""
+    if facts.gpu_error == NOT_SUPPORTED:
+        return Finding(
+            severity=Severity.PROBLEM,
+            topic="gpu",
+            text="the driver lists a GPU but does not tell how much memory it has, as it shares that of the processor "
+            "(Jetson, DGX Spark): autofit does not use such a GPU, and will use the CPU",
+            advice="train on the CPU, or on a machine whose GPU has memory of its own",
+        )
     error = f" ({facts.gpu_error})" if facts.gpu_error else ""
     return Finding(
         severity=Severity.PROBLEM,
@@ -162,6 +174,9 @@ def several(facts: Facts) -> list[Finding]:
     chosen = visible is not None and "," not in visible
     if facts.hardware.device != "gpu" or (facts.gpu_count or 0) < 2 or chosen:  # noqa: PLR2004 - several
         return []
+    first = (visible or "0").split(",")[0].strip()
+    another = 0 if visible is not None and first != "0" else 1
+    order = "the order of the PCI bus" if visible is None else f"CUDA_VISIBLE_DEVICES={visible}"
     used = facts.hardware.device_memory_bytes or 0
     number, largest = max(enumerate(facts.cards), key=lambda item: item[1].memory_bytes, default=(1, None))
     is_small = largest is not None and largest.memory_bytes >= MUCH_LARGER * used
@@ -172,9 +187,9 @@ def several(facts: Facts) -> list[Finding]:
             severity=Severity.WARNING if is_small else Severity.NOTE,
             topic="gpu",
             text=f"there are {facts.gpu_count} GPUs{f': {listed}' if listed else ''}; autofit uses one unless devices "
-            f"says more, the first in the order of the PCI bus, {facts.hardware.device_name}",
+            f"says more, the first in {order}, {facts.hardware.device_name}",
             advice=f"{better}: name it in CUDA_VISIBLE_DEVICES",
-            command=f"export CUDA_VISIBLE_DEVICES={number if is_small else 1}",
+            command=f"export CUDA_VISIBLE_DEVICES={number if is_small else another}",
         )
     ]
 

@@ -216,6 +216,26 @@ def test_a_hidden_gpu(facts: MakeFacts, visible: str) -> None:
     assert f"CUDA_VISIBLE_DEVICES={visible} hides" in found.text
 
 
+def test_a_gpu_that_is_named_and_lost_is_not_hidden(facts: MakeFacts) -> None:
+    """A batch system's variable would be unset, and the card be as lost as before."""
+    found = only(facts(gpu_count=1, gpu_error="GPU is lost", environment={"CUDA_VISIBLE_DEVICES": "0"}))
+    assert "cannot describe it (GPU is lost)" in found.text
+
+
+def test_a_gpu_that_shares_the_memory_of_the_machine(facts: MakeFacts) -> None:
+    """A Jetson would be restarted, and its power supply be suspected."""
+    found = only(facts(gpu_count=1, gpu_error="Not Supported"))
+    assert found.severity is Severity.PROBLEM
+    assert "shares" in found.text
+    assert "restart" not in found.advice
+
+
+def test_the_words_of_a_driver_that_refuses(facts: MakeFacts) -> None:
+    """The doctor would say only that something is wrong with the driver."""
+    found = only(facts(nvidia_files=["/dev/nvidia0"], gpu_error="Insufficient Permissions"))
+    assert "NVML cannot be used (Insufficient Permissions)" in found.text
+
+
 def test_a_gpu_that_cannot_be_described(facts: MakeFacts) -> None:
     """A GPU that the driver has lost would not be reported."""
     assert only(facts(gpu_count=1)).severity is Severity.PROBLEM
@@ -263,6 +283,15 @@ def test_several_gpus(gpu_facts: MakeFacts, visible: str | None, *, reported: bo
     environment = {} if visible is None else {"CUDA_VISIBLE_DEVICES": visible}
     found = grave(gpu_facts(gpu_count=4, environment=environment))
     assert [one.severity for one in found] == ["note"] * reported
+
+
+@pytest.mark.parametrize(("visible", "other"), [(None, 1), ("0,1", 1), ("1,0", 0), ("GPU-aaaa,GPU-bbbb", 0)])
+def test_the_gpu_in_use_is_not_advised_as_another(gpu_facts: MakeFacts, visible: str | None, other: int) -> None:
+    """Someone who has chosen an order would be told another one, and to choose the card in use."""
+    environment = {} if visible is None else {"CUDA_VISIBLE_DEVICES": visible}
+    found = only(gpu_facts(gpu_count=2, environment=environment))
+    assert found.command == f"export CUDA_VISIBLE_DEVICES={other}"
+    assert ("PCI bus" in found.text) == (visible is None)
 
 
 T4, H100 = Card(name="NVIDIA T4", memory_bytes=16 * GB), Card(name="NVIDIA H100", memory_bytes=80 * GB)
