@@ -169,7 +169,7 @@ class MonitoredWorker:
                 if self._stop_by is not None:
                     raise
                 predicts = self.last is not None and self.last.phase is Phase.PREDICT
-                saving = "" if predicts else ": saving what was trained"
+                saving = ": saving what was trained" if self.trains and not predicts else ""
                 self.view.message(f"stopping{saving} (press Ctrl-C again to stop at once)")
                 self.request_stop()
 
