@@ -202,7 +202,7 @@ class Estimator:
         """
         machine, wanted = as_cpu(machine_for(options)), workload(options, num_classes)
         known = self.store.load(wanted, machine) if self.store else None
-        if known is not None and sizes_that_ran(known.trials):
+        if known is not None and sizes_that_ran(known.trials) >= POINTS_OF_A_LINE:  # for more there may be memory now
             self.view.message("measured before on this machine")
             return known
         measured = self._measured(options, num_classes, machine, SMALL_BYTES)

@@ -50,6 +50,14 @@ def one_of(*allowed: str, none_means: str | None = None) -> Check:
     return check if none_means is None else check_or_none
 
 
+def estimated_device(name: str, value: Any, *, allowed: tuple[str, ...]) -> str:
+    """A kind of machine to estimate for; of a card that has no name here the memory suffices."""
+    try:
+        return str(choice(name, value, allowed))
+    except UserError as error:
+        raise UserError(f"{error}; for any other card leave {name} out and give its memory, such as 16GB") from None
+
+
 def cut_choice(name: str, value: Any) -> str:
     """Where fine-tuning begins, as text: `auto`, `input`, a layer's name, or a share from 0 to 1.
 

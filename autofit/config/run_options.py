@@ -10,6 +10,7 @@ from autofit.config.option import EVERYWHERE, PROBES, Option
 from autofit.config.option_checks import (
     audited_run,
     checkpoint_interval,
+    estimated_device,
     memory_size,
     one_of,
     or_none,
@@ -131,7 +132,7 @@ MACHINE = (
         None,
         "The machine to estimate for: `cpu`, `gpu`, a card such as `t4`, `l4` or `a100`, or `all` cards.",
         "`cpu` and `gpu` need `memory`.",
-        check=or_none(one_of("cpu", "gpu", "all", *CARDS)),
+        check=or_none(partial(estimated_device, allowed=("cpu", "gpu", "all", *CARDS))),
         commands=("estimate",),
         fields=(),
         default_text="`gpu` with `memory`, else `all`",

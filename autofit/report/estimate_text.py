@@ -10,6 +10,7 @@ from rich.text import Text
 
 from autofit.printable import printable
 from autofit.probing.estimate import Estimate, EstimateReport
+from autofit.protocol.messages import Verdict
 from autofit.report.markup import element, escaped, fragment, table
 from autofit.report.sweep_text import TRAINS, probe_name, size_words
 from autofit.report.tables import Layout, natural_widths, titled_table
@@ -62,7 +63,8 @@ def estimate_facts(report: EstimateReport, width: int | None = None) -> list[str
 
 def estimate_lines(report: EstimateReport) -> list[tuple[str, str]]:
     """How the figures were obtained, as pairs of a name and a value."""
-    sizes = sorted({trial.batch_size for line in report.measured for trial in line.trials})
+    ran = (trial for line in report.measured for trial in line.trials if trial.verdict is Verdict.FITS)
+    sizes = sorted({trial.batch_size for trial in ran})
     seen = ", ".join(f"{size:,}" for size in sizes)
     found = [
         ("Measured", f"on this machine's CPU, with {seen} images at once"),

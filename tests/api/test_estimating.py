@@ -100,6 +100,16 @@ def test_a_second_estimate_is_at_once_unless_asked_to_measure(measured: Measured
     assert len(measured.requests) == 2
 
 
+def test_a_network_of_which_one_size_had_room_is_measured_again(measured: Measured) -> None:
+    """Where memory was short once, every later estimate would come from a single size, and say half of what fits."""
+    whole, measured.trials = measured.trials, measured.trials[:1]
+    estimate(memory="8GB")
+    measured.trials, asked = whole, len(measured.requests)
+    found = estimate(memory="8GB")
+    assert len(measured.requests) == asked + 1
+    assert found.measured[0].trials == whole
+
+
 def test_one_network_that_fails_does_not_cost_the_others(measured: Measured) -> None:
     """A crash in the first of ten networks would lose the table; or the only one's error would be a line in a table."""
     measured.failing = ("VGG16",)
@@ -131,7 +141,7 @@ def test_devices_and_memories() -> None:
     ("options", "message"),
     [
         ({"device": "cpu"}, "no memory of its own: give memory"),
-        ({"device": "t5"}, "device"),
+        ({"device": "t5"}, "is not known: .* for any other card leave device out and give its memory"),
         ({"memory": "much"}, "memory"),
         ({"backbone": "MobileNetV9"}, "MobileNetV9"),
         ({"num_classes": 0}, "num_classes"),

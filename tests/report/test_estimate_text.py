@@ -10,6 +10,7 @@ from rich.console import Console
 from autofit.machine.cards import CARDS
 from autofit.probing.estimate import EstimateReport, Target, estimated
 from autofit.probing.records import SweepFailure
+from autofit.protocol.messages import Verdict
 from autofit.report.estimate_text import estimate_card, estimate_table, estimate_text
 from tests.support.lines import GB, measured_line
 
@@ -44,6 +45,14 @@ Failed:            VGG16 at 224: SIGSEGV
 Time:              41 s, 1 network"""
     assert estimate_text(report) == expected
     assert expected.isascii()
+
+
+def test_a_size_that_ran_out_was_not_measured(report: EstimateReport) -> None:
+    """A figure would seem to rest on more than it does."""
+    line = report.measured[0]
+    out = line.trials[0].model_copy(update={"batch_size": 128, "verdict": Verdict.DEVICE_OOM})
+    tried = report.model_copy(update={"measured": [line.model_copy(update={"trials": [*line.trials, out]})]})
+    assert "with 4, 16, 32, 64 images at once" in estimate_text(tried)
 
 
 def test_an_estimate_table_fits_eighty_columns_and_says_what_it_is(report: EstimateReport) -> None:
