@@ -94,7 +94,8 @@ def next_rung(goal: Goal, tried: Sequence[RungRecord]) -> Rung | None:
     most_before = max((record.largest_feasible_batch for record in before), default=0)
     largest = last.largest_feasible_batch
     if not max(largest, most_before):
-        return None if cannot_be_built(last.trials) or limit_in_the_way(last.trials) else rung
+        is_futile = cannot_be_built(last.trials) or limit_in_the_way(last.trials) or took_too_long(last.trials)
+        return None if is_futile else rung
     if largest >= goal.wanted or (before and (largest <= most_before or goal.until_it_fits)):
         return None
     return rung if goal.shapes_result or last.recommended_batch >= largest else None
@@ -103,6 +104,12 @@ def next_rung(goal: Goal, tried: Sequence[RungRecord]) -> Rung | None:
 def cannot_be_built(trials: Sequence[Trial]) -> bool:
     """Whether the device's memory ran out in each trial before the network was built: no rung changes that."""
     return bool(trials) and all(trial.was_building and trial.verdict is Verdict.DEVICE_OOM for trial in trials)
+
+
+def took_too_long(trials: Sequence[Trial]) -> bool:
+    """Whether not even the smallest size was done in time, as on a device that hangs: all other rungs are slower."""
+    smallest = min((trial.batch_size for trial in trials), default=0)
+    return any(trial.verdict is Verdict.TIMEOUT for trial in trials if trial.batch_size == smallest)
 
 
 def limit_in_the_way(trials: Sequence[Trial]) -> str:

@@ -109,7 +109,8 @@ class ProfileEntry(_Bounded):
 
     Attributes:
         limit_is_given: the user gave the limit; else it is the memory that the machine had free at that moment.
-        max_batch: the largest size that the probe looked for; if the answer equals it, larger sizes may fit.
+        max_batch: the largest size that the probe looked for, or the answer, if a larger size took too long; if the
+            answer equals it, larger sizes may fit.
         largest_feasible_batch: 0 if not even one image fits.
         measured_at: seconds since 1970, UTC.
     """
@@ -239,7 +240,7 @@ def entry_of(report: ProbeReport, measured_at: float, *, limit_is_given: bool) -
         workload=saved_workload(report.workload),
         memory_limit_bytes=report.memory_limit_bytes,
         limit_is_given=limit_is_given,
-        max_batch=max(report.max_batch, report.largest_feasible_batch),
+        max_batch=_searched_to(report),
         largest_feasible_batch=report.largest_feasible_batch,
         recommended_batch=report.recommended_batch,
         non_allocator_bytes=report.non_allocator_bytes,
@@ -276,6 +277,13 @@ def saved_workload(workload: Workload) -> SavedWorkload:
 def _autofit_version() -> str:
     """The version that measured; empty if autofit runs from a folder and is not installed."""
     return hardware.installed_version("autofit-keras") or ""
+
+
+def _searched_to(report: ProbeReport) -> int:
+    """The size up to which the answer tells what memory holds: not beyond it, if a larger size was only too slow."""
+    largest = report.largest_feasible_batch
+    was_slow = any(trial.verdict is Verdict.TIMEOUT for trial in report.trials)
+    return largest if was_slow else max(report.max_batch, largest)
 
 
 def _saved_model(report: ProbeReport) -> SavedMemoryModel | None:

@@ -12,7 +12,7 @@ from autofit.config.hub_presets import is_preset
 from autofit.config.options import Options
 from autofit.config.precisions import Precision
 from autofit.config.rungs import IN_TURN, KEPT, Rung
-from autofit.probing.ladder import cannot_be_built, limit_in_the_way
+from autofit.probing.ladder import cannot_be_built, limit_in_the_way, took_too_long
 from autofit.probing.records import ProbeReport, Workload
 from autofit.protocol.messages import FINE_TUNING, MemoryBudget, StageName, Verdict
 from autofit.runs.memory_budget import GIVEN_LIMIT
@@ -23,6 +23,12 @@ a cut."""
 
 WEIGHTS_ALONE = "its weights alone do not fit"
 """What is said if memory runs out while the network is built."""
+
+TOO_SLOW = (
+    "a trial with so few was stopped after its deadline, as where the machine swaps or the device hangs (autofit "
+    "doctor): end other programs, or take a smaller image size (image_size)"
+)
+"""What is said if not even the smallest size was done in time."""
 
 FOR_HOST = "free memory of this machine (not of its GPU), or take a smaller batch_size or image_size"
 """What would help where a GPU computes, and the host's memory ran out."""
@@ -113,6 +119,8 @@ def advice_after(report: ProbeReport, trains: Trains | None = None) -> str:
         return limit
     if cannot_be_built(report.trials):
         return f"{WEIGHTS_ALONE}, {given.for_weights}"
+    if took_too_long(report.trials):
+        return TOO_SLOW
     return advice(
         trains or _trained(work),
         given,

@@ -103,6 +103,15 @@ def test_no_rung_is_tried_where_a_limit_of_the_shell_is_in_the_way() -> None:
     assert next_rung(goal(), [smallest]) == ON_REQUEST
 
 
+def test_no_rung_is_tried_where_not_even_the_smallest_size_is_done_in_time() -> None:
+    """A device that hangs would hold the probe for half an hour on each rung, all of which are slower."""
+    out = Trial(batch_size=4, verdict=Verdict.DEVICE_OOM)
+    hung = Trial(batch_size=1, verdict=Verdict.TIMEOUT)
+    assert next_rung(goal(), [found(KEPT, 0).model_copy(update={"trials": [out, hung]})]) is None
+    slow = [hung.model_copy(update={"batch_size": 4}), out.model_copy(update={"batch_size": 1})]
+    assert next_rung(goal(), [found(KEPT, 0).model_copy(update={"trials": slow})]) == ON_REQUEST
+
+
 def test_speed_that_has_ended_to_rise_is_no_reason_to_climb() -> None:
     """A pretrained network that trains as fast with 8 images at once as with 16 would be probed twice for nothing."""
     pretrained = goal(weights="imagenet")

@@ -121,6 +121,19 @@ def test_no_path_of_the_user_is_saved(make_report: MakeReport, make_trial: MakeT
     assert entry.workload.weights == "file"
 
 
+@pytest.mark.parametrize("largest", [0, 32])
+def test_a_size_that_took_too_long_is_no_limit_of_memory(
+    make_report: MakeReport, make_trial: MakeTrial, largest: int
+) -> None:
+    """A machine that swapped once would be said to hold no more for ever, also when it has its memory again."""
+    fits = [make_trial(size) for size in (8, largest) if largest]
+    slow = make_trial(max(2 * largest, 1), Verdict.TIMEOUT)
+    sizes = {"max_batch": 4096, "largest_feasible_batch": largest, "recommended_batch": largest}
+    entry = entry_of(make_report(trials=[*fits, slow], **sizes), 1.0, limit_is_given=True)
+    assert (entry.largest_feasible_batch, entry.max_batch) == (largest, largest)
+    assert entry_of(make_report(trials=fits, **sizes), 1.0, limit_is_given=True).max_batch == 4096
+
+
 def test_an_entry_has_the_version_that_measured(make_entry: MakeEntry, make_extraction: MakeExtraction) -> None:
     """Measurements of a version that turns out to measure wrongly could not be told from those of another."""
     assert make_entry().autofit_version == make_extraction(32).autofit_version == autofit.__version__

@@ -16,6 +16,7 @@ from autofit.runs.what_would_help import (
     FEWER,
     FOR_HOST,
     HEAD_ALONE,
+    TOO_SLOW,
     advice,
     advice_after,
     advice_for,
@@ -142,6 +143,14 @@ def test_a_limit_of_the_shell_is_the_advice() -> None:
     limited = Trial(batch_size=1, verdict=Verdict.HOST_OOM, is_limited=True, cause="MemoryError; ulimit -v unlimited")
     report = make_probe_report(0, 0).model_copy(update={"trials": [limited]})
     assert advice_after(report) == limited.cause
+
+
+def test_a_size_that_was_not_done_in_time_is_no_lack_of_memory() -> None:
+    """Someone whose GPU hangs would take a smaller backbone, or a larger card."""
+    hung = Trial(batch_size=1, verdict=Verdict.TIMEOUT)
+    report = make_probe_report(0, 0).model_copy(update={"trials": [hung]})
+    assert advice_after(report) == TOO_SLOW
+    assert "memory" not in TOO_SLOW
 
 
 def test_where_a_gpu_computes_and_the_host_is_short_its_own_memory_is_told_of() -> None:
