@@ -107,7 +107,7 @@ def exact_entry(
     """The newest measurement of this workload on this very machine under such a limit, also if nothing fitted.
 
     Args:
-        profiles: as `ProfileStore.load` returns them; only the user's own count.
+        profiles: as `ProfileStore.load` returns them; only what was measured by the user counts.
         machine: the machine that runs the probe.
         workload: the network to probe.
         limit: the memory limit of the probe.
@@ -122,6 +122,8 @@ def own_entries(
 ) -> list[ProfileEntry]:
     """The user's own measurements of this network on this very machine, under any limit, the newest first.
 
+    Imported ones are somebody else's, and so hints, also if they claim to be of this machine.
+
     Args:
         profiles: as `ProfileStore.load` returns them.
         machine: the machine that was measured.
@@ -134,7 +136,7 @@ def own_entries(
         for profile, origin in profiles
         if origin is Origin.OWN and profile.fingerprint == fingerprint(machine)
         for entry in profile.entries
-        if is_known(entry.workload) and key_of(entry.workload) == key_of(workload)
+        if not entry.imported and is_known(entry.workload) and key_of(entry.workload) == key_of(workload)
     ]
     return sorted(entries, key=lambda entry: -entry.measured_at)
 
@@ -187,7 +189,7 @@ def origin_words(entry: ProfileEntry, origin: Origin) -> str:
     if origin is Origin.SHIPPED:
         return "a profile that comes with autofit"
     day = datetime.fromtimestamp(entry.measured_at, UTC)
-    return f"your profile of {day.day} {day:%B %Y}"
+    return f"{'an imported profile' if entry.imported else 'your profile'} of {day.day} {day:%B %Y}"
 
 
 def _device(machine: HardwareFacts | Hardware) -> tuple[object, ...]:

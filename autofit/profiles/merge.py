@@ -29,7 +29,7 @@ def with_imported(profile: MachineProfile, entries: Sequence[ProfileEntry]) -> M
         case = cases[case_of(entry)]
         if is_known(entry.workload) and not any(_supersedes(other, entry) for other in case):
             case.append(entry)
-            merged.append(entry)
+            merged.append(entry.model_copy(update={"imported": True}))
     return _with_entries(profile, merged)
 
 

@@ -113,6 +113,7 @@ class ProfileEntry(_Bounded):
             answer equals it, larger sizes may fit.
         largest_feasible_batch: 0 if not even one image fits.
         measured_at: seconds since 1970, UTC.
+        imported: whether it came with `autofit profiles import`, so that its answer counts only once it has run here.
     """
 
     workload: SavedWorkload
@@ -127,6 +128,7 @@ class ProfileEntry(_Bounded):
     trials: Annotated[list[SavedTrial], Field(max_length=MAX_TRIALS)]
     measured_at: Annotated[float, Field(ge=0, le=LAST_SECOND)]
     autofit_version: Version
+    imported: bool = False
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:
@@ -183,9 +185,9 @@ class MachineProfile(_Bounded):
     The fingerprint is checked against the facts, so that no file claims a machine that it does not describe. A
     change of `hardware.fingerprint` is therefore a change of this schema.
 
-    `extractions`, and `cut` and `segments` of a workload, were added without a new schema number: files without them
-    are still read, and no released version refuses files with them. After the first release a new field needs a new
-    number.
+    `extractions`, `imported` of an entry, and `cut` and `segments` of a workload, were added without a new schema
+    number: files without them are still read, and no released version refuses files with them. After the first release
+    a new field needs a new number.
     """
 
     schema_: Literal["autofit/profile/2"] = Field(alias="schema")

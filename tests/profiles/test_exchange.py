@@ -32,10 +32,12 @@ def test_a_profile_goes_from_one_user_to_another(
     ((profile, _),) = store.load()
     export_profile(profile, tmp_path / "mine.json")
     other = ProfileStore(tmp_path / "other", None, pytest.fail)
-    assert import_profile(other, tmp_path / "mine.json") == Imported(profile.fingerprint, added=1, others=0)
-    assert other.load() == [(profile, Origin.OWN)]
-    assert import_profile(other, tmp_path / "mine.json") == Imported(profile.fingerprint, added=0, others=1)
-    assert other.load() == [(profile, Origin.OWN)]
+    entry = profile.entries[0].model_copy(update={"imported": True})
+    theirs = profile.model_copy(update={"entries": [entry]})
+    for added in (1, 0):
+        found = import_profile(other, tmp_path / "mine.json")
+        assert found == Imported(profile.fingerprint, added=added, others=1 - added)
+        assert other.load() == [(theirs, Origin.OWN)]
 
 
 def test_an_import_replaces_nothing(

@@ -10,7 +10,8 @@ import pytest
 from autofit.machine.hardware import Hardware
 from autofit.probing.records import ProbeReport, Workload
 from autofit.profiles.known import known_report, known_rung
-from autofit.profiles.match import Limit
+from autofit.profiles.match import Limit, find_hint
+from autofit.profiles.merge import with_imported
 from autofit.profiles.records import MachineProfile, Origin, ProfileEntry
 from autofit.protocol.messages import Trial
 
@@ -82,6 +83,20 @@ def test_only_this_machine_and_this_workload_are_known(
     assert not known([(profile, Origin.SHIPPED)], cpu, workload, 8 * GB)
     assert not known([(profile, Origin.OWN)], cpu, workload.model_copy(update={"cut": "auto"}), 8 * GB)
     assert not known([(profile, Origin.OWN)], cpu.model_copy(update={"cores": 64}), workload, 8 * GB)
+
+
+def test_what_was_imported_is_not_known_but_a_hint(
+    cpu: Hardware, workload: Workload, make_entry: MakeEntry, make_profile: MakeProfile, make_trial: MakeTrial
+) -> None:
+    """A file from somebody else that claims to be of this machine would decide for it, and no trial contradict."""
+    entry = make_entry(trials=[make_trial(SIZE, fresh=True)], memory_limit_bytes=8 * GB, limit_is_given=False, **ANSWER)
+    profiles = [(with_imported(make_profile(), [entry]), Origin.OWN)]
+    assert not known(profiles, cpu, workload, 8 * GB)
+    assert known_rung(profiles, cpu, workload, Limit(8 * GB, is_given=False), SIZE) is None
+    hint = find_hint(profiles, cpu, workload, 8 * GB, limit_is_given=False, max_batch=SIZE)
+    assert hint is not None
+    assert hint.expected_batch == SIZE
+    assert hint.origin.startswith("an imported profile of ")
 
 
 def test_a_size_that_ran_beside_others_is_not_known(
