@@ -5,13 +5,13 @@ from __future__ import annotations
 from autofit.config.byte_size import format_size
 from autofit.doctor.holders import LITTLE_BYTES, free_for_worker
 from autofit.doctor.records import Facts, Finding, Severity
-from autofit.machine.process_limits import OF_SHELL
+from autofit.machine.process_limits import OF_SHELL, memory_within
 
 
 def limit(facts: Facts) -> list[Finding]:
     """Which limit applies, and how much of it is free."""
     hardware = facts.hardware
-    free, total = hardware.host_available_bytes, hardware.host_limit_bytes
+    free, total = hardware.host_available_bytes, hardware.nearest_limit_bytes or hardware.host_limit_bytes
     if hardware.device == "gpu":
         free, total = free_for_worker(facts), hardware.device_memory_bytes or 0
     text = f"{hardware.limited_by} counts: {format_size(free)} of {format_size(total)} are free"
@@ -39,8 +39,9 @@ def _little(where: str, free_bytes: int) -> Finding:
 def cgroup_below_host(facts: Facts) -> list[Finding]:
     """A container's limit, which psutil, `free` and `top` do not show."""
     hardware = facts.hardware
-    is_cgroup = hardware.limited_by not in OF_SHELL
-    if hardware.host_limit_bytes >= hardware.host_memory_bytes or not is_cgroup:
+    within = memory_within(facts.limits)
+    is_of_shell = hardware.limited_by in OF_SHELL or (within and within[0] == hardware.host_limit_bytes)
+    if hardware.host_limit_bytes >= hardware.host_memory_bytes or is_of_shell:
         return []
     here, host = format_size(hardware.host_limit_bytes), format_size(hardware.host_memory_bytes)
     text = f"a cgroup lets this process use {here} of the host's {host}; free, top and psutil show the host"

@@ -49,6 +49,10 @@ class Hardware(Record):
     The fields `device_…` are about the first visible GPU, or else about the CPU, whose memory is None there.
     `bfloat16_units` says whether the CPU has instructions for sums of products of bfloat16. `devices` is the number of
     visible GPUs, or else 1 for the CPU.
+
+    `host_limit_bytes` is the smallest limit on the host's memory. `limited_by` names the limit of which the least is
+    left, which may be another: a container is allowed less than the host has, and the host may have even less free.
+    `nearest_limit_bytes` is the size of that limit; 0 if it is not known.
     """
 
     device: Literal["cpu", "gpu"]
@@ -69,6 +73,7 @@ class Hardware(Record):
     python_version: str
     bfloat16_units: bool = False
     devices: int = 1
+    nearest_limit_bytes: int = 0
 
 
 def detect(
@@ -106,6 +111,7 @@ def detect(
         python_version=platform.python_version(),
         bfloat16_units=_has_bfloat16_units(proc),
         devices=gpu.visible if gpu else int(os.environ.get(LOGICAL_CPUS_VARIABLE) or 1),
+        nearest_limit_bytes=gpu.memory_bytes if gpu else host.nearest_limit_bytes,
     )
 
 
@@ -162,15 +168,17 @@ class _Host:
     limit_bytes: int
     available_bytes: int
     limited_by: str
+    nearest_limit_bytes: int
 
 
 def _host(proc: Path, cgroup_root: Path, limits: ProcessLimits) -> _Host:
     every = list(memory_bounds(cgroups_of_process(proc, cgroup_root, "memory")))
     if within := memory_within(limits):
         every.append(MemoryBounds(within[0], within[0], within[1]))
-    smallest = min(every, key=lambda bounds: bounds.limit_bytes)
-    available = min(bounds.left_bytes for bounds in every)
-    return _Host(every[0].limit_bytes, smallest.limit_bytes, max(available, 0), smallest.whose)
+    smallest = min(bounds.limit_bytes for bounds in every)
+    nearest = min(every, key=lambda bounds: (bounds.left_bytes, bounds.limit_bytes))
+    available = max(nearest.left_bytes, 0)
+    return _Host(every[0].limit_bytes, smallest, available, nearest.whose, nearest.limit_bytes)
 
 
 def _cores(proc: Path, cgroup_root: Path) -> int:

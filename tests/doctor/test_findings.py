@@ -11,7 +11,7 @@ from autofit.cache.compiled_kernels import KernelCache
 from autofit.doctor import Facts, Finding, Severity, findings
 from autofit.doctor.records import Folder, Relative
 from autofit.machine.nvml import Card, GpuProcess
-from autofit.machine.process_limits import ADDRESS_SPACE
+from autofit.machine.process_limits import ADDRESS_SPACE, ProcessLimits
 
 GB = 10**9
 OWN, KERNEL = 40, 30
@@ -84,6 +84,14 @@ def test_a_limit_of_the_shell_is_no_cgroup(facts: MakeFacts) -> None:
     """People would look for a container, or close programs, where their shell has a limit, which has its finding."""
     found = findings(facts(host_limit_bytes=GB, host_available_bytes=GB, limited_by=ADDRESS_SPACE))
     assert not [one for one in found if "cgroup" in one.text or "close other programs" in one.advice]
+    full = facts(
+        host_limit_bytes=5 * GB,
+        host_available_bytes=3 * GB,
+        nearest_limit_bytes=16 * GB,
+        limits=ProcessLimits(data_bytes=5 * GB),
+    )
+    assert not [one for one in findings(full) if "cgroup" in one.text]
+    assert findings(full)[-1].text == "host memory counts: 3 GB of 16 GB are free"
 
 
 @pytest.mark.parametrize(("count", "words"), [(1, "once"), (1200, "1,200 times")])

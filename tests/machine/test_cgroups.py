@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import psutil
@@ -83,7 +84,7 @@ def test_the_smallest_on_the_path_counts(tree: Tree) -> None:
     tree.group("slice/job", memory_max="max", memory_current=5 * MB)
     tree.group("slice/job/step", memory_max=200 * MB, memory_current=150 * MB)
     tree.group("slice/sibling", memory_max=MB)
-    assert limits(tree.detect()) == (100 * MB, 50 * MB, "cgroup limit /slice")
+    assert limits(tree.detect()) == (100 * MB, 50 * MB, "cgroup limit /slice/job/step")
 
 
 def test_more_used_than_allowed_leaves_nothing(tree: Tree) -> None:
@@ -116,7 +117,22 @@ def test_the_least_that_is_left_counts_and_not_the_smallest_limit(tree: Tree) ->
     tree.group("memory/slice", memory_limit_in_bytes=900 * MB, memory_usage_in_bytes=880 * MB)
     tree.group("memory/slice/job", memory_limit_in_bytes=100 * MB, memory_usage_in_bytes=50 * MB)
     assert tree.memory_left() == MemoryLeft(20 * MB, "cgroup limit /slice")
-    assert limits(tree.detect()) == (100 * MB, 20 * MB, "cgroup limit /slice/job")
+    found = tree.detect()
+    assert limits(found) == (100 * MB, 20 * MB, "cgroup limit /slice")
+    assert found.nearest_limit_bytes == 900 * MB
+
+
+def test_a_host_with_less_free_than_a_container_allows_is_what_limits(
+    tree: Tree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Someone whose host is full would raise the limit of a container in vain, since a probe named that."""
+    full = SimpleNamespace(total=TOTAL, available=50 * MB)
+    monkeypatch.setattr("autofit.machine.cgroups._machine_memory", lambda: full)
+    tree.belongs("0::/job")
+    tree.group("job", memory_max=TOTAL // 2, memory_current=0)
+    found = tree.detect()
+    assert limits(found) == (TOTAL // 2, 50 * MB, "host memory")
+    assert found.nearest_limit_bytes == TOTAL
 
 
 def test_a_reader_sees_changed_limits_and_usage(tree: Tree) -> None:
