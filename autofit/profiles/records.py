@@ -14,6 +14,7 @@ from pydantic import ConfigDict, Field, model_validator
 
 from autofit.machine import hardware
 from autofit.machine.hardware import Hardware
+from autofit.probing.evidence import others_grew_bytes
 from autofit.probing.records import ProbeReport, Workload
 from autofit.protocol.job import ExtractionSpeed
 from autofit.protocol.messages import Trial, Verdict
@@ -27,6 +28,9 @@ MAX_COUNT = 2**24
 MAX_TRIALS = 64
 MAX_ENTRIES = 1000
 MAX_EXTRACTIONS = 200
+MUCH_TAKEN = 0.01
+"""If other processes took more than this share of the limit during a probe, its answer is not that of the limit."""
+
 LAST_SECOND = 2**37  # in the year 6325, which `datetime` can still represent
 
 Batch = Annotated[int, Field(ge=0, le=MAX_BATCH)]
@@ -109,8 +113,8 @@ class ProfileEntry(_Bounded):
 
     Attributes:
         limit_is_given: the user gave the limit; else it is the memory that the machine had free at that moment.
-        max_batch: the largest size that the probe looked for, or the answer, if a larger size took too long; if the
-            answer equals it, larger sizes may fit.
+        max_batch: the largest size that the probe looked for, or the answer, if another reason than the limit bound it;
+            if the answer equals it, larger sizes may fit.
         largest_feasible_batch: 0 if not even one image fits.
         measured_at: seconds since 1970, UTC.
         imported: whether it came with `autofit profiles import`, so that its answer counts only once it has run here.
@@ -282,10 +286,14 @@ def _autofit_version() -> str:
 
 
 def _searched_to(report: ProbeReport) -> int:
-    """The size up to which the answer tells what memory holds: not beyond it, if a larger size was only too slow."""
-    largest = report.largest_feasible_batch
-    was_slow = any(trial.verdict is Verdict.TIMEOUT for trial in report.trials)
-    return largest if was_slow else max(report.max_batch, largest)
+    """The size up to which the answer tells what the limit holds.
+
+    Not beyond the answer, if a larger size was only too slow, or if other processes took memory of the GPU meanwhile.
+    """
+    largest, now = report.largest_feasible_batch, [trial for trial in report.trials if not trial.saved]
+    was_slow = any(trial.verdict is Verdict.TIMEOUT for trial in now)
+    was_squeezed = others_grew_bytes(now) > MUCH_TAKEN * report.memory_limit_bytes
+    return largest if was_slow or was_squeezed else max(report.max_batch, largest)
 
 
 def _saved_model(report: ProbeReport) -> SavedMemoryModel | None:

@@ -134,6 +134,16 @@ def test_a_size_that_took_too_long_is_no_limit_of_memory(
     assert entry_of(make_report(trials=fits, **sizes), 1.0, limit_is_given=True).max_batch == 4096
 
 
+@pytest.mark.parametrize(("held", "is_limit"), [((0, 0), True), ((10**9, 10**9), True), ((0, 10**9), False)], ids=str)
+def test_what_another_program_has_left_is_no_answer_for_the_whole(
+    make_report: MakeReport, make_trial: MakeTrial, held: tuple[int, int], *, is_limit: bool
+) -> None:
+    """A neighbour that came during one probe of a GPU would cost every later training its share."""
+    trials = [make_trial(size, other_processes_bytes=bytes_) for size, bytes_ in zip((8, 200), held, strict=True)]
+    entry = entry_of(make_report(trials=trials), 1.0, limit_is_given=False)
+    assert (entry.max_batch > entry.largest_feasible_batch) is is_limit
+
+
 def test_an_entry_has_the_version_that_measured(make_entry: MakeEntry, make_extraction: MakeExtraction) -> None:
     """Measurements of a version that turns out to measure wrongly could not be told from those of another."""
     assert make_entry().autofit_version == make_extraction(32).autofit_version == autofit.__version__
