@@ -7,6 +7,7 @@ people's files.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated, Literal, Self
 
@@ -303,11 +304,25 @@ def _saved_model(report: ProbeReport) -> SavedMemoryModel | None:
 
 
 def _trials_to_save(trials: list[Trial]) -> list[SavedTrial]:
-    """The trials whose result depends on memory. A trial of an earlier probe is dropped if its size was run again."""
+    """The trials whose result depends on memory. A trial of an earlier probe is dropped if its size was run again.
+
+    If that run only verified a size that was timed before, the speed stays.
+    """
     informative = [trial for trial in trials if _is_about_memory(trial)]
     run_now = {trial.batch_size for trial in trials if not trial.saved}
     current = [trial for trial in informative if not trial.saved or trial.batch_size not in run_now]
-    return [_saved_trial(trial) for trial in current[-MAX_TRIALS:]]
+    timed_before = {trial.batch_size: trial for trial in informative if trial.saved and trial.images_per_second > 0}
+    return [_saved_trial(_with_speed(trial, timed_before)) for trial in current[-MAX_TRIALS:]]
+
+
+def _with_speed(trial: Trial, timed_before: Mapping[int, Trial]) -> Trial:
+    """The trial with the speed of an earlier one of its size, if it fits and was not timed now."""
+    earlier = timed_before.get(trial.batch_size)
+    if earlier is None or trial.verdict is not Verdict.FITS or trial.images_per_second > 0:
+        return trial
+    return trial.model_copy(
+        update={"images_per_second": earlier.images_per_second, "step_seconds": earlier.step_seconds}
+    )
 
 
 def _is_about_memory(trial: Trial) -> bool:

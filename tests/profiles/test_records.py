@@ -106,6 +106,14 @@ def test_a_new_trial_replaces_the_saved_one_of_its_size(make_entry: MakeEntry, m
     assert [(trial.batch_size, trial.verdict) for trial in saved] == [(32, "fits"), (200, "device_oom")]
 
 
+def test_a_size_that_was_only_verified_keeps_its_speed(make_entry: MakeEntry, make_trial: MakeTrial) -> None:
+    """The fastest size of a profile would have no speed after it was confirmed, and a slower one be recommended."""
+    untimed = {"images_per_second": 0.0}
+    trials = [make_trial(200, saved=True, images_per_second=90.0), make_trial(200, **untimed), make_trial(8, **untimed)]
+    saved = make_entry(trials=trials).trials
+    assert [(trial.batch_size, trial.images_per_second) for trial in saved] == [(200, 90.0), (8, 0.0)]
+
+
 def test_no_more_than_64_trials_are_saved(make_entry: MakeEntry, make_trial: MakeTrial) -> None:
     """A profile that grows with every probe would become too large to be read."""
     saved = make_entry(trials=[make_trial(size) for size in range(1, 101)]).trials
