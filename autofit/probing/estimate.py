@@ -25,7 +25,7 @@ from autofit.probing.evidence import Evidence
 from autofit.probing.memory_model import UNBOUNDED_BATCH, MemoryModel
 from autofit.probing.records import SweepFailure, Workload
 from autofit.probing.search import headroom_of
-from autofit.protocol.messages import Trial, Verdict
+from autofit.protocol.messages import Trial
 from autofit.storage.records import Record
 
 CONTEXT_BYTES = (300 * 10**6, 700 * 10**6)
@@ -104,8 +104,9 @@ class EstimateReport(Record):
 
 
 def sizes_that_ran(trials: Sequence[Trial]) -> int:
-    """How many different sizes ran and fitted; a line needs two."""
-    return len({trial.batch_size for trial in trials if trial.verdict is Verdict.FITS and trial.peak_bytes > 0})
+    """How many different sizes ran and fitted, below each that did not; a line needs two."""
+    fitting = Evidence(0, UNBOUNDED_BATCH, (), tuple(trials)).fitting
+    return len({trial.batch_size for trial in fitting if trial.peak_bytes > 0})
 
 
 def estimated(measured: MeasuredLine, target: Target) -> Estimate:

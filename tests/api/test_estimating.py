@@ -13,9 +13,10 @@ from autofit import api
 from autofit.api.estimating import as_cpu, targets_of
 from autofit.errors import TrainingFailedError, UserError
 from autofit.machine.cards import CARDS
+from autofit.probing.estimate import MeasuredLine
 from autofit.probing.records import ProbeReport
 from autofit.probing.request import ProbeRequest
-from autofit.protocol.messages import Trial
+from autofit.protocol.messages import Trial, Verdict
 from tests.support.lines import GB, measured_line
 from tests.support.machines import make_hardware
 from tests.support.views import RecordingView
@@ -108,6 +109,17 @@ def test_a_network_of_which_one_size_had_room_is_measured_again(measured: Measur
     found = estimate(memory="8GB")
     assert len(measured.requests) == asked + 1
     assert found.measured[0].trials == whole
+
+
+def test_a_saved_line_edited_so_that_no_size_fits_is_measured_again(measured: Measured, tmp_path: Path) -> None:
+    """A file that somebody has changed by hand would be a traceback in every later estimate."""
+    estimate(memory="8GB")
+    [file] = (tmp_path / "profiles" / "estimates").iterdir()
+    line = MeasuredLine.load(file)
+    failed = line.trials[0].model_copy(update={"batch_size": 2, "verdict": Verdict.DEVICE_OOM})
+    line.model_copy(update={"trials": [*line.trials, failed]}).save(file)
+    assert estimate(memory="8GB").estimates[0].largest_batch > 0
+    assert len(measured.requests) == 2
 
 
 def test_one_network_that_fails_does_not_cost_the_others(measured: Measured) -> None:
