@@ -315,7 +315,7 @@ class Prober:
             non_allocator_bytes=given or self._non_allocator_bytes(uses_hint=hint is not None),
             baseline_rss_bytes=self._baseline_rss_bytes,
             memory_model=_memory_model(search),
-            headroom_bytes=headroom_bytes if search.model or self._is_gpu else 0.0,
+            headroom_bytes=headroom_bytes if search.answer and (search.model or self._is_gpu) else 0.0,
             trials=trials,
             source="profile" if hint else "measured",
             time_spent=time_spent(self._trials, self._process_starts_seconds, wall_seconds),

@@ -353,6 +353,13 @@ def test_nothing_fits(bench: Bench) -> None:
     assert launcher.asked == [[4], [1]]
 
 
+def test_where_nothing_fits_on_a_gpu_no_size_leaves_a_headroom(bench: Bench) -> None:
+    """The report would say what the recommended size leaves free, and that there is none."""
+    bench.memory = MEMORY.model_copy(update={"device": "gpu"})
+    report = bench.probe(SimulatedLauncher(device(0)))
+    assert (report.largest_feasible_batch, report.headroom_bytes) == (0, 0)
+
+
 def test_only_one_image_fits(bench: Bench) -> None:
     """The probe would give up where a training, slow as it is, is possible."""
     assert bench.probe(SimulatedLauncher(device(1))).largest_feasible_batch == 1
