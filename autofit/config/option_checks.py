@@ -55,7 +55,8 @@ def estimated_device(name: str, value: Any, *, allowed: tuple[str, ...]) -> str:
     try:
         return str(choice(name, value, allowed))
     except UserError as error:
-        raise UserError(f"{error}; for any other card leave {name} out and give its memory, such as 16GB") from None
+        and_else = " Of" if str(error).endswith("?") else "; of"
+        raise UserError(f"{error}{and_else} any other card give the memory and no {name}") from None
 
 
 def cut_choice(name: str, value: Any) -> str:

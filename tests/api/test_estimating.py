@@ -153,12 +153,13 @@ def test_devices_and_memories() -> None:
     ("options", "message"),
     [
         ({"device": "cpu"}, "no memory of its own: give memory"),
-        ({"device": "t5"}, "is not known: .* for any other card leave device out and give its memory"),
+        ({"device": "t5"}, "is not known: give one of .*, h100; of any other card give the memory and no device"),
+        ({"device": "h200"}, r"did you mean h100\? Of any other card give the memory and no device"),
         ({"memory": "much"}, "memory"),
         ({"backbone": "MobileNetV9"}, "MobileNetV9"),
         ({"num_classes": 0}, "num_classes"),
     ],
-    ids=["cpu", "device", "memory", "backbone", "classes"],
+    ids=["cpu", "device", "card", "memory", "backbone", "classes"],
 )
 def test_what_cannot_be_used_is_refused_before_anything_runs(
     measured: Measured, options: dict[str, Any], message: str
