@@ -126,8 +126,8 @@ def _trained_layers(call: dict[str, Any]) -> str | None:
 
 
 def _values_of(value: Any) -> list[Any]:
-    """One value or several: a list, or a text with commas between."""
-    return several(value) or [None]
+    """One value or several: a list, or a text with commas between. An empty one stays, to be refused by its check."""
+    return several(value) or [value]
 
 
 def targets_of(memories: Sequence[Any], devices: Sequence[Any]) -> list[Target]:

@@ -156,10 +156,12 @@ def test_devices_and_memories() -> None:
         ({"device": "t5"}, "is not known: give one of .*, h100; of any other card give the memory and no device"),
         ({"device": "h200"}, r"did you mean h100\? Of any other card give the memory and no device"),
         ({"memory": "much"}, "memory"),
+        ({"memory": ""}, "memory: the size '' is not understood"),
+        ({"device": ","}, "device ',' is not known"),
         ({"backbone": "MobileNetV9"}, "MobileNetV9"),
         ({"num_classes": 0}, "num_classes"),
     ],
-    ids=["cpu", "device", "card", "memory", "backbone", "classes"],
+    ids=["cpu", "device", "card", "memory", "no memory", "no device", "backbone", "classes"],
 )
 def test_what_cannot_be_used_is_refused_before_anything_runs(
     measured: Measured, options: dict[str, Any], message: str
