@@ -18,7 +18,7 @@ import psutil
 
 from autofit.cache.compiled_kernels import LIMIT_VARIABLE, OFF_VARIABLE, PATH_VARIABLE, KernelCache, kernel_cache
 from autofit.cache.folder import default_folder
-from autofit.doctor.records import Facts, Folder, Relative, StoppedWorker
+from autofit.doctor.records import JETSON_DEVICE, Facts, Folder, Relative, StoppedWorker
 from autofit.errors import UserError
 from autofit.machine import cgroups, hardware
 from autofit.machine import nvml as gpu_driver
@@ -53,6 +53,9 @@ VARIABLES = (
 """The only environment variables whose values are read: others may hold secrets."""
 
 T = TypeVar("T")
+
+WSL_DRIVER = Path("/usr/lib/wsl/lib/libnvidia-ml.so.1")
+"""The library of the driver of Windows, in its subsystem for Linux, where there are no device files."""
 
 PROFILES_VARIABLE = "AUTOFIT_PROFILES"
 KERNELS = re.compile(r"ipykernel|colab_kernel")
@@ -184,8 +187,8 @@ def _kernel_cache(environ: Mapping[str, str]) -> KernelCache | None:
 
 
 def _nvidia_files(proc: Path, dev: Path) -> list[str]:
-    driver = [proc / "driver" / "nvidia"]
-    return [str(path) for path in [*sorted(dev.glob("nvidia[0-9]"))[:1], *driver] if path.exists()]
+    others = [proc / "driver" / "nvidia", dev / JETSON_DEVICE, WSL_DRIVER]
+    return [str(path) for path in [*sorted(dev.glob("nvidia[0-9]"))[:1], *others] if path.exists()]
 
 
 def _family(proc: Path) -> list[Relative]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from autofit.cache.compiled_kernels import OFF_VARIABLE
 from autofit.config.byte_size import format_size
-from autofit.doctor.records import Facts, Finding, Severity
+from autofit.doctor.records import JETSON_DEVICE, Facts, Finding, Severity
 from autofit.doctor.software import release
 from autofit.machine.tensorflow_build import has_machine_code
 
@@ -19,6 +19,14 @@ CPU_BUILDS = ("tensorflow-cpu", "tensorflow-intel")
 NOT_SUPPORTED = "Not Supported"
 """NVML's answer to what a driver cannot do: to the memory of a GPU, where that is the memory of the machine."""
 
+SHARES_MEMORY = Finding(
+    severity=Severity.PROBLEM,
+    topic="gpu",
+    text="the GPU shares the memory of the processor, and its driver does not tell how much of that it may use "
+    "(Jetson, DGX Spark): autofit does not use such a GPU, and will use the CPU",
+    advice="train on the CPU, or on a machine whose GPU has memory of its own",
+)
+
 _LOOK = "see what nvidia-smi says: "
 
 
@@ -26,6 +34,8 @@ def unusable_nvml(facts: Facts) -> list[Finding]:
     """An NVIDIA driver or device whose NVML does not answer or finds no GPU."""
     if facts.gpu_count or not facts.nvidia_files:
         return []
+    if any(file.endswith(f"/{JETSON_DEVICE}") for file in facts.nvidia_files):
+        return [SHARES_MEMORY]
     device = any(file.startswith("/dev/") for file in facts.nvidia_files)
     seen = " and ".join(facts.nvidia_files)
     error = f" ({facts.gpu_error})" if facts.gpu_error else ""
@@ -72,13 +82,7 @@ def hidden(facts: Facts) -> list[Finding]:
 def _lost(facts: Facts) -> Finding:
     """A GPU that the driver lists and cannot describe, such as one that has fallen off the bus."""
     if facts.gpu_error == NOT_SUPPORTED:
-        return Finding(
-            severity=Severity.PROBLEM,
-            topic="gpu",
-            text="the driver lists a GPU but does not tell how much memory it has, as it shares that of the processor "
-            "(Jetson, DGX Spark): autofit does not use such a GPU, and will use the CPU",
-            advice="train on the CPU, or on a machine whose GPU has memory of its own",
-        )
+        return SHARES_MEMORY
     error = f" ({facts.gpu_error})" if facts.gpu_error else ""
     return Finding(
         severity=Severity.PROBLEM,

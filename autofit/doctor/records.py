@@ -16,6 +16,9 @@ from autofit.machine.process_limits import NO_LIMITS, ProcessLimits
 from autofit.shadowing import Shadow
 from autofit.storage.records import Record
 
+JETSON_DEVICE = "nvhost-gpu"
+"""The device file of a GPU in a Jetson."""
+
 
 class Severity(StrEnum):
     """How much a finding matters, the gravest first.

@@ -230,9 +230,11 @@ def test_a_gpu_that_is_named_and_lost_is_not_hidden(facts: MakeFacts) -> None:
     assert "cannot describe it (GPU is lost)" in found.text
 
 
-def test_a_gpu_that_shares_the_memory_of_the_machine(facts: MakeFacts) -> None:
+@pytest.mark.parametrize("is_listed", [True, False])
+def test_a_gpu_that_shares_the_memory_of_the_machine(facts: MakeFacts, *, is_listed: bool) -> None:
     """A Jetson would be restarted, and its power supply be suspected."""
-    found = only(facts(gpu_count=1, gpu_error="Not Supported"))
+    listed = {"gpu_count": 1, "gpu_error": "Not Supported"}
+    found = only(facts(**(listed if is_listed else {"nvidia_files": ["/dev/nvhost-gpu"]})))
     assert found.severity is Severity.PROBLEM
     assert "shares" in found.text
     assert "restart" not in found.advice

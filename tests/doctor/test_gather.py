@@ -112,6 +112,16 @@ def test_files_of_the_driver(look: LOOK, tmp_path: Path) -> None:
     assert look().nvidia_files == [str(tmp_path / "dev" / "nvidia0"), str(tmp_path / "proc" / "driver" / "nvidia")]
 
 
+def test_the_driver_of_windows_and_the_gpu_of_a_jetson(
+    look: LOOK, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There are no usual device files there, and a training on the CPU would be all right."""
+    monkeypatch.setattr(sys.modules["autofit.doctor.gather"], "WSL_DRIVER", tmp_path / "libnvidia-ml.so.1")
+    for name in ("libnvidia-ml.so.1", "dev/nvhost-gpu"):
+        (tmp_path / name).touch()
+    assert look().nvidia_files == [str(tmp_path / name) for name in ("dev/nvhost-gpu", "libnvidia-ml.so.1")]
+
+
 def test_the_family(look: LOOK) -> None:
     """`!autofit doctor` in a notebook would not know the notebook that it was started from."""
     family = look().family
