@@ -26,7 +26,7 @@ from autofit.profiles.store import ProfileStore
 from autofit.protocol.job import ModelSource
 from autofit.protocol.messages import MemoryBudget
 from autofit.protocol.payload import Payload
-from autofit.protocol.tf_choices import xla_asked
+from autofit.protocol.tf_choices import kernels_asked, xla_asked
 from autofit.runs.memory_budget import limited_by, memory_budget
 from autofit.runs.model_source import model_source, on_rung, workload, workload_on_rung
 from autofit.storage.scratch import scratch_folder
@@ -162,9 +162,14 @@ class Measurer:
                 others_bytes=others_reader(self.machine.other_gpu_processes),
             )
             report = Prober(request, self.launcher, self.view).run()
-        if not options.deterministic and not xla_asked(os.environ):  # or its figures are those of other kernels
+        if not options.deterministic and not self._has_other_kernels():
             self._save(report, hint, limit_is_given=memory.is_given)
         return report
+
+    def _has_other_kernels(self) -> bool:
+        """Whether the user's variables give the trials other kernels than usual, whose figures are no hint."""
+        is_other = self.machine.device == "cpu" and kernels_asked(os.environ) == "onednn"
+        return is_other or xla_asked(os.environ)
 
     def _hint(self, profiles: Profiles, measured: Workload, memory: MemoryBudget, max_batch: int) -> ProfileHint | None:
         hint = find_hint(

@@ -11,6 +11,7 @@ from autofit import api
 from autofit.config.rungs import Rung
 from autofit.errors import DoesNotFitError
 from autofit.probing.records import ProbeReport
+from autofit.profiles.store import default_folder
 from autofit.protocol.messages import StageName, Trial, Verdict
 from autofit.runs.run_record import RunRecord
 from autofit.runs.stages import plan_of_stage
@@ -112,6 +113,24 @@ def test_a_limit_of_the_shell_is_not_saved_as_what_the_machine_holds(stages: Sta
     stages.failed, stages.largest = [], 48
     assert api.probe(backbone="VGG16", view=view, **ALL).largest_feasible_batch == 48
     assert probed(stages) == [0, 0]
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "is_saved"),
+    [
+        ("TF_ENABLE_ONEDNN_OPTS", "1", False),
+        ("TF_ENABLE_ONEDNN_OPTS", "0", True),
+        ("TF_XLA_FLAGS", "--tf_xla_auto_jit=2", False),
+    ],
+)
+def test_what_other_kernels_took_is_not_saved(
+    stages: Stages, view: RecordingView, monkeypatch: pytest.MonkeyPatch, variable: str, value: str, *, is_saved: bool
+) -> None:
+    """A later probe without the variable would begin with their memory, and recommend by their speed."""
+    monkeypatch.setenv(variable, value)
+    api.probe(backbone="VGG16", view=view, **ALL)
+    assert probed(stages) == [0]
+    assert len(list(default_folder().glob("*.json"))) == is_saved
 
 
 def test_fine_tuning_climbs_too_and_the_next_run_knows_it(stages: Stages, photos: Path) -> None:
