@@ -21,8 +21,8 @@ from pydantic import Field
 
 from autofit.machine.cards import Card, left_to_system_bytes
 from autofit.machine.memory_policy import HANDLES_SHARE
-from autofit.probing.evidence import Evidence
-from autofit.probing.memory_model import UNBOUNDED_BATCH, MemoryModel
+from autofit.probing.evidence import Evidence, hide_images
+from autofit.probing.memory_model import UNBOUNDED_BATCH, MemoryModel, fit
 from autofit.probing.records import SweepFailure, Workload
 from autofit.probing.search import headroom_of
 from autofit.protocol.messages import Trial
@@ -73,7 +73,8 @@ class Estimate(Record):
         device: `cpu`, `gpu`, or a card's name.
         memory_bytes: the memory of that device; on a CPU the limit on the process.
         largest_batch: the largest batch that can be relied on; 0 if not even one image is sure to fit.
-        largest_batch_at_most: the largest batch that is conceivable.
+        largest_batch_at_most: the largest batch that is conceivable; `UNBOUNDED_BATCH` if the sizes that ran tell
+            nothing of an image's memory.
         base_bytes: the memory that does not depend on the batch: of tensors, and on a CPU of the rest of the process.
         bytes_per_image: the memory for one more image.
         max_relative_error: the largest relative error of the line over the sizes that ran.
@@ -173,10 +174,17 @@ def _evidence(measured: MeasuredLine, trials: Sequence[Trial]) -> Evidence:
 
 
 def _line(evidence: Evidence) -> MemoryModel:
+    """The line through the sizes that ran.
+
+    Where peaks hardly rise, all bytes of the largest size count as those of its images: the most that they can take.
+    """
     model = evidence.model
     if model is None:
         raise ValueError("an estimate needs at least one size that ran here")
-    return model
+    if not hide_images(evidence.fitting):
+        return model
+    most = fit(evidence.points[-1:])
+    return replace(most, max_relative_error=max(abs(most.predict(size) / took - 1) for size, took in evidence.points))
 
 
 def _estimate(
@@ -187,7 +195,7 @@ def _estimate(
         device=target.name,
         memory_bytes=target.memory_bytes,
         largest_batch=sizes[0],
-        largest_batch_at_most=max(sizes),
+        largest_batch_at_most=UNBOUNDED_BATCH if hide_images(measured.trials) else max(sizes),
         base_bytes=line.base_bytes,
         bytes_per_image=line.bytes_per_image,
         max_relative_error=line.max_relative_error,

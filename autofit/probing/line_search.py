@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from autofit.probing.evidence import hide_images
 from autofit.probing.search import GROWTH, SAFE_SHARE, BatchSearch, NextTrial
 
 MOST_IMAGES = 128
@@ -21,7 +22,7 @@ than the activations of few images: all of ResNet50 at 128 px takes 10 MB an ima
 32."""
 
 SHORT_GROWTH = 1.5
-"""The fourth size over the third in that case."""
+"""The fourth size over the third in that case, and each further one over the one before where peaks hardly rise."""
 
 
 class LineSearch(BatchSearch):
@@ -48,9 +49,19 @@ class LineSearch(BatchSearch):
         slowest = max(trial.step_seconds / trial.batch_size for trial in evidence.fitting)
         if count < ENOUGH_SIZES or slowest * 2 * fits < LONG_STEP_SECONDS:
             sizes.append(2 * fits)
-        if count == ENOUGH_SIZES and (evidence.prediction_error or 0.0) > LARGE_ERROR:
+        if count >= ENOUGH_SIZES and self._is_line_unknown(count):
             sizes.append(math.floor(SHORT_GROWTH * fits))
         return sizes
+
+    def _is_line_unknown(self, count: int) -> bool:
+        """Whether the last of so many sizes was mispredicted, or images are still hidden behind the update.
+
+        If it is the first size in which they show, the line begins only there, and one more size tells its slope.
+        """
+        evidence, fits = self._evidence, self._evidence.largest_fitting
+        is_off = (evidence.prediction_error or 0.0) > LARGE_ERROR
+        were_hidden = hide_images([trial for trial in evidence.fitting if trial.batch_size < fits])
+        return hide_images(evidence.fitting) or (is_off and (count == ENOUGH_SIZES or were_hidden))
 
     def _has_room(self, size: int) -> bool:
         """Whether a size fits here by the line so far, and is not too large to be of use."""

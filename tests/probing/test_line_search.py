@@ -41,6 +41,12 @@ CASES: list[tuple[str, Callable[[], list[tuple[int, bool]]], list[int]]] = [
     ("little room", lambda: sizes_asked(1_200 * MB, 10 * MB), [4, 16, 32]),
     ("slow", lambda: sizes_asked(16_000 * MB, 10 * MB, seconds_an_image=0.1), [4, 16, 32]),
     ("slow, and the update takes most", lambda: sizes_asked(16_000 * MB, 27 * MB, 0.1, 300 * MB), [4, 16, 32, 48]),
+    (
+        "slow, and the update hides them",
+        lambda: sizes_asked(16_000 * MB, 27 * MB, 0.1, 1_500 * MB),
+        [4, 16, 32, 48, 72, 108],
+    ),
+    ("slow, and hidden to the end", lambda: sizes_asked(16_000 * MB, MB, 0.1, 900 * MB), [4, 16, 32, 48, 72, 108]),
     ("the same, little room", lambda: sizes_asked(2_600 * MB, 27 * MB, 0.1, 300 * MB), [4, 16, 32, 48]),
     ("the same, no room", lambda: sizes_asked(2_000 * MB, 27 * MB, 0.1, 300 * MB), [4, 16, 32]),
     ("four do not fit", lambda: sizes_asked(1_200 * MB, 300 * MB), [4, 1, 2]),
