@@ -47,7 +47,9 @@ def autofit(command: str, network: str, side: int, trains: str, rest: Sequence[s
 
 def estimates(network: str, side: int, trains: str, limits: Sequence[str]) -> Iterable[Row]:
     """One row for each limit, without the probe's answer."""
-    found, seconds = autofit("estimate", network, side, trains, ["--device", "cpu", "--memory", ",".join(limits)])
+    found, seconds = autofit(
+        "estimate", network, side, trains, ["--weights", "none", "--device", "cpu", "--memory", ",".join(limits)]
+    )
     for limit, one in zip(limits, found["estimates"], strict=True):
         yield {
             "network": network,

@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from autofit.api.estimate_result import EstimateResult
@@ -45,6 +46,7 @@ def estimate(  # noqa: PLR0913 - the options are the interface
     *,
     backbone: str | Callable[..., Any] | Sequence[str] | None = None,
     model: Any = None,
+    weights: str | Path | None = "imagenet",
     image_size: int | tuple[int, int] | str | Sequence[int | str] | None = None,
     trainable: str | None = None,
     hidden_units: int = 0,
@@ -59,8 +61,9 @@ def estimate(  # noqa: PLR0913 - the options are the interface
 ) -> EstimateResult:
     """Estimate the largest batch that fits another machine, such as a GPU to be rented.
 
-    A few small batches run through the real network on this machine's CPU. Several networks, image sizes, memories and
-    devices are given as a list, or a text with commas; all combinations are estimated.
+    A few small batches run through the real network on this machine's CPU; no weights are loaded or downloaded.
+    Several networks, image sizes, memories and devices are given as a list, or a text with commas; all combinations are
+    estimated.
 
     Args:
         backbone: A network of `keras.applications`, by name, or `hub:` and a preset of KerasHub: its name or its
@@ -69,6 +72,8 @@ def estimate(  # noqa: PLR0913 - the options are the interface
             name as `module:function`. In Python also a `keras.Model`, which stays as it is: its copy is trained. The
             function may be defined in a notebook cell. The model's inputs are raw images of 0 to 255 in the shape `(n,
             height, width, 3)`.
+        weights: The backbone's initial weights: `imagenet`, `none` (random), or a file. For a preset of KerasHub
+            `imagenet` means its own.
         image_size: The size of the images in pixels: `160`, or `160x192` (height x width). In Python also `(160, 192)`.
             Default: the backbone's or the model's own, else 224.
         trainable: The layers that train: only the `head`, with a frozen backbone, or `all`. Default: `head` with
@@ -101,9 +106,7 @@ def estimate(  # noqa: PLR0913 - the options are the interface
     """
     common = locals()
     requests = [
-        options_of_call(
-            common | {"backbone": name, "image_size": size, "weights": "none", "trainable": _trained_layers(common)}
-        )
+        options_of_call(common | {"backbone": name, "image_size": size})
         for name in _values_of(backbone)
         for size in ([image_size] if is_pair(image_size) else _values_of(image_size))
     ]
@@ -117,12 +120,6 @@ def estimate(  # noqa: PLR0913 - the options are the interface
             shown, payload_of(model, (), requests[0]), LineStore(default_folder()) if profile else None
         )
         return EstimateResult.of(_estimates(estimator, requests, targets, num_classes))
-
-
-def _trained_layers(call: dict[str, Any]) -> str | None:
-    """What trains: by default the head, as with pretrained weights. Here they are random: they take the same memory."""
-    given = call["trainable"]
-    return given if given is not None or call["model"] is not None else "head"
 
 
 def _values_of(value: Any) -> list[Any]:

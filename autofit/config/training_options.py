@@ -59,7 +59,7 @@ NETWORK = (
         "The backbone's initial weights: `imagenet`, `none` (random), or a file.",
         "For a preset of KerasHub `imagenet` means its own.",
         check=weights_file,
-        commands=(*EVERYWHERE, "check", "extract"),
+        commands=(*EVERYWHERE, "check", "extract", "estimate"),
         metavar="imagenet|none|FILE",
     ),
     Option(

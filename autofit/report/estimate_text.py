@@ -16,6 +16,7 @@ from autofit.report.sweep_text import TRAINS, probe_name, size_words
 from autofit.report.tables import Layout, natural_widths, titled_table
 from autofit.report.width import table_columns
 from autofit.report.words import bytes_words, count_of, duration_words, fact_lines
+from autofit.runs.what_would_help import is_own_network
 
 TITLE = "Estimate: what fits other machines"
 HEADERS = ("Network", "Size", "Trains", "Device", "Memory", "Largest", "At most", "An image")
@@ -69,6 +70,7 @@ def estimate_lines(report: EstimateReport) -> list[tuple[str, str]]:
     found = [
         ("Measured", f"on this machine's CPU, with {seen} images at once"),
         ("Largest", "what to count on; 'at most' is the upper bound: on a GPU, without workspaces of cuDNN"),
+        *_weights_line(report),
         *_other_lines(report),
         *_off_line(report),
     ]
@@ -87,6 +89,17 @@ def _other_lines(report: EstimateReport) -> list[tuple[str, str]]:
     least, most = min(least for least, _ in on_gpus), max(most for _, most in on_gpus)
     words = f"{bytes_words(least)} to {bytes_words(most)}"
     return [("Beside tensors", f"{words} of a GPU: reserved for the system, the CUDA context (assumed), workspaces")]
+
+
+def _weights_line(report: EstimateReport) -> list[tuple[str, str]]:
+    """From which weights all layers train: BatchNormalization takes more memory where it trains. Empty for heads."""
+    workloads = [one.workload for one in report.estimates]
+    if not any(work.trainable == "all" and not is_own_network(work) for work in workloads):
+        return []
+    is_random = any(work.weights == "none" for work in workloads)
+    return [
+        ("All layers", "from random weights" if is_random else "pretrained; from random weights they may take more")
+    ]
 
 
 def _off_line(report: EstimateReport) -> list[tuple[str, str]]:

@@ -131,12 +131,12 @@ def advice_after(report: ProbeReport, trains: Trains | None = None) -> str:
 
 
 def advice_for(work: Workload, device: Literal["cpu", "gpu"]) -> str:
-    """The advice for a network that was tried on one rung only, with random weights, and does not fit."""
+    """The advice for a network that was tried on one rung only, and does not fit."""
     return advice(
         _trained(work),
         Given(is_own_network(work)),
         precision=_saving(work.precision, device),
-        fewer=_fewer_measured(work, is_pretrained=True),
+        fewer=_fewer_measured(work, is_pretrained=work.weights != "none"),
     )
 
 

@@ -55,6 +55,19 @@ def test_a_size_that_ran_out_was_not_measured(report: EstimateReport) -> None:
     assert "with 4, 16, 32, 64 images at once" in estimate_text(tried)
 
 
+@pytest.mark.parametrize(
+    ("weights", "words"),
+    [("imagenet", "pretrained; from random weights they may take more"), ("none", "from random weights")],
+)
+def test_all_layers_are_told_by_their_weights(report: EstimateReport, weights: str, words: str) -> None:
+    """Someone who trains from random weights would count on what pretrained ones take, and run out of memory."""
+    one = report.estimates[0]
+    work = one.workload.model_copy(update={"trainable": "all", "weights": weights})
+    text = estimate_text(report.model_copy(update={"estimates": [one.model_copy(update={"workload": work})]}))
+    assert f"All layers:        {words}\n" in text
+    assert "All layers:" not in estimate_text(report)
+
+
 def test_an_estimate_table_fits_eighty_columns_and_says_what_it_is(report: EstimateReport) -> None:
     """In an ordinary terminal the figures would be cut off, or pass for measurements."""
     long_name = report.estimates[1].workload.model_copy(update={"backbone": "InceptionResNetV2", "trainable": "all"})
