@@ -25,7 +25,7 @@ from autofit.printable import printable
 from autofit.report.prediction_text import csv_header, csv_rows
 from autofit.storage.locks import Lock, try_lock
 from autofit.storage.records import Record
-from autofit.storage.safe_files import cut_file, fsync_file, open_plain_unbuffered, plain_target
+from autofit.storage.safe_files import cut_file, fsync_file, make_folder_of, open_plain_unbuffered, plain_target
 from autofit.storage.system_errors import said_of
 from autofit.storage.user_path import user_path
 
@@ -118,6 +118,8 @@ class CsvFile:
         with self._named_errors():
             plain = plain_target(self._target)
             self._is_plain, self._target = plain is not None, plain or self._target
+            if self._is_plain:
+                make_folder_of(self._target)
             self._stream = _growing(self._part) if self._is_plain else _written(self._target)
         self._writer = CsvWriter(self._stream, self._path)
         return self

@@ -128,7 +128,6 @@ class ResultFigures:
         if not self._files.model.is_file():
             raise UserError(f"this run has no model yet ({self.record.status}): finish it first")
         try:
-            target.parent.mkdir(parents=True, exist_ok=True)
             with open_plain(self._files.model) as model, file_of_user(target) as copy:
                 shutil.copyfileobj(model, copy)
         except OSError as error:

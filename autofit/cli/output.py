@@ -27,15 +27,18 @@ def progress(*, quiet: bool = False) -> ProgressView:
 def require_writable(file: str | Path | None) -> None:
     """Check, before work that takes minutes, that the result can be written to a file; None and `-` need no file.
 
+    Missing folders of it are made when it is written.
+
     Raises:
         UserError: the file cannot be written.
     """
     if file is None or file == "-":
         return
     path = user_path(file).absolute()
-    if not path.parent.is_dir():
-        raise UserError(f"{file} cannot be written, its folder does not exist: make {path.parent} first")
-    if path.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK):
+    there = next(place for place in (path, *path.parents) if place.exists())
+    if there != path and not there.is_dir():
+        raise UserError(f"{file} cannot be written ({there} is no folder): give another file")
+    if path.is_dir() or not os.access(there, os.W_OK):
         raise UserError(f"{file} cannot be written (a folder, or no permission): give another file")
 
 

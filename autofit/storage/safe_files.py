@@ -200,12 +200,14 @@ def _new_beside(path: Path) -> tuple[int, Path]:
 
 @contextlib.contextmanager
 def file_of_user(path: Path) -> Iterator[BinaryIO]:
-    """Write a file that a user named, as `whole_file` does, following links.
+    """Write a file that a user named, as `whole_file` does, following links and making the folders that it lacks.
 
     A pipe or a device is opened and written as it is: replacing `/dev/null` by a file would harm the whole machine. The
     same goes for an existing file in a folder in which no new file can be made.
     """
     plain = plain_target(path)
+    if plain is not None:
+        make_folder_of(plain)
     if plain is not None and plain.exists() and not os.access(plain.parent, os.W_OK):
         plain = None
     with whole_file(plain) if plain is not None else path.open("wb") as stream:
@@ -218,6 +220,16 @@ def plain_target(path: Path) -> Path | None:
     A link to a pipe (`/dev/stdout`) has a target that is not a path.
     """
     return path.resolve() if path.is_file() or not path.exists() else None
+
+
+def make_folder_of(path: Path) -> None:
+    """Make the folders that a file lacks which a user named.
+
+    Raises:
+        OSError: they cannot be made.
+    """
+    if not path.parent.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
 
 
 def rename_durably(written: Path, path: Path) -> None:

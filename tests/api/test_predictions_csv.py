@@ -75,6 +75,13 @@ def _fail_half_way(file: CsvFile) -> None:
     raise UserError("no")
 
 
+def test_missing_folders_are_made(tmp_path: Path) -> None:
+    """A user would have to make the folder of a table, and not that of a model."""
+    with CsvFile(tmp_path / "tables" / "new" / "all.csv") as file:
+        file.add(part(0, 2))
+    assert [path.name for path in (tmp_path / "tables" / "new").iterdir()] == ["all.csv"]
+
+
 def test_a_link_is_followed_and_a_device_stays_one(tmp_path: Path) -> None:
     """`--csv /dev/null` would replace the device of the whole machine by a file."""
     (tmp_path / "elsewhere").mkdir()
@@ -96,10 +103,11 @@ def test_a_pipe_is_written_as_it_is() -> None:
         assert stream.read().splitlines()[1:] == ["0.jpg,,,,", "1.jpg,dog,0.75,0.25,0.75"]
 
 
-@pytest.mark.parametrize("name", ["/dev/full", "no/such/folder.csv"])
+@pytest.mark.parametrize("name", ["/dev/full", "file/all.csv"])
 def test_what_cannot_be_written_is_one_line(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A full disk would be a traceback after hours."""
     monkeypatch.chdir(tmp_path)
+    Path("file").touch()
     with pytest.raises(StorageError, match=f"^{name} cannot be written \\(.+\\): "), CsvFile(name) as file:
         file.add(part(0, 2))
 

@@ -87,10 +87,11 @@ def full(source: Any, target: Any) -> None:
 
 
 def test_a_picture_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
-    """A mistyped folder would be a traceback about a temporary file."""
+    """A file in place of a folder would be a traceback about a temporary file."""
     plot = Plot(b"a picture")
-    with pytest.raises(StorageError, match=r"missing/a\.png cannot be written"):
-        plot.save(tmp_path / "missing" / "a.png")
+    (tmp_path / "file").touch()
+    with pytest.raises(StorageError, match=r"file/a\.png cannot be written"):
+        plot.save(tmp_path / "file" / "a.png")
     plot.save(tmp_path / "a.png")
     assert (tmp_path / "a.png").read_bytes() == b"a picture"
 

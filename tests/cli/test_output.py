@@ -81,13 +81,14 @@ def test_a_probe_without_a_size_that_fits_exits_with_3(
 @pytest.mark.parametrize(
     ("arguments", "target"),
     [
-        (["train", "photos", "--json"], "missing/x.json"),
-        (["resume", "a", "--json"], "missing/x.json"),
-        (["report", "a", "--json"], "missing/x.json"),
-        (["demo", "--json"], "missing/x.json"),
-        (["probe", "--json"], "missing/x.json"),
-        (["probe", "--plot"], "missing/x.png"),
-        (["probe", "--report"], "missing/x.html"),
+        (["train", "photos", "--json"], "file/x.json"),
+        (["resume", "a", "--json"], "file/x.json"),
+        (["report", "a", "--json"], "file/x.json"),
+        (["demo", "--json"], "file/x.json"),
+        (["probe", "--json"], "file/x.json"),
+        (["probe", "--plot"], "file/x.png"),
+        (["probe", "--report"], "file/x.html"),
+        (["train", "photos", "--json"], "file/new/x.json"),
         (["train", "photos", "--json"], "folder"),
         (["probe", "--plot"], "folder"),
     ],
@@ -104,8 +105,16 @@ def test_a_file_that_cannot_be_written_is_refused_before_the_work(
     """The result of an hour of training would be lost."""
     monkeypatch.chdir(tmp_path)
     Path("folder").mkdir()
+    Path("file").touch()
     assert failure(capsys, [*arguments, target]).startswith(f"{target} cannot be written")
     assert calls.made == []
+
+
+def test_missing_folders_of_a_file_are_made(calls: Calls, tmp_path: Path) -> None:
+    """A command would be refused for a folder that `--run-dir` and `--out` make."""
+    assert run_command_line(["train", "photos", "--quiet", "--json", str(tmp_path / "new" / "results" / "x.json")]) == 0
+    assert json.loads((tmp_path / "new" / "results" / "x.json").read_text(encoding="utf-8"))["status"] == "completed"
+    assert len(calls.made) == 1
 
 
 def test_a_tilde_that_no_shell_has_replaced_is_the_home(

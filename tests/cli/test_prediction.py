@@ -136,7 +136,7 @@ def test_nothing_readable_is_a_failure_with_a_reason(
         (["predict", "nowhere", "a.jpg"], "nowhere holds no run: give"),
         (["evaluate", "nowhere", "photos"], "nowhere holds no run: give"),
         (["predict", "runs/a", "a.jpg", "--csv", "-", "--json", "-"], "--csv and --json cannot both be"),
-        (["predict", "runs/a", "a.jpg", "--csv", "no/a.csv"], "no/a.csv cannot be written"),
+        (["predict", "runs/a", "a.jpg", "--csv", "/dev/null/a.csv"], "/dev/null/a.csv cannot be written"),
         (["predict", "nowhere", "a.jpg", "--top", "0"], "--top must be from 1 to 2147483647, not 0"),
     ],
     ids=["no paths", "no run", "no run to evaluate", "two outputs", "no folder", "no class"],

@@ -183,8 +183,9 @@ def test_a_store_that_cannot_be_written_is_an_error(
 
 def test_an_export_that_cannot_be_written_is_an_error(tmp_path: Path, make_profile: MakeProfile) -> None:
     """The user would get a traceback instead of one line."""
+    (tmp_path / "file").touch()
     with pytest.raises(StorageError, match="cannot be written"):
-        export_profile(make_profile(), tmp_path / "missing" / "a.json")
+        export_profile(make_profile(), tmp_path / "file" / "a.json")
 
 
 def test_a_machine_is_found_by_its_first_digits(make_entry: MakeEntry, make_profile: MakeProfile) -> None:

@@ -124,6 +124,14 @@ def test_what_a_user_names_is_written_where_it_leads(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["elsewhere", "link.png", "pipe"]
 
 
+def test_the_folders_that_what_a_user_names_lacks_are_made(tmp_path: Path) -> None:
+    """A plot, a page or JSON would be refused for a missing folder, and a model not."""
+    (tmp_path / "link.png").symlink_to(tmp_path / "elsewhere" / "a.png")
+    for path in (tmp_path / "plots" / "new" / "a.png", tmp_path / "link.png"):
+        write_for_user(path, b"a picture")
+        assert path.read_bytes() == b"a picture"
+
+
 def test_what_a_user_names_is_whole_or_as_it_was(tmp_path: Path) -> None:
     """A drive that becomes full would leave half of the file, and nothing of that of yesterday."""
     (tmp_path / "a.json").write_text("of yesterday", encoding="utf-8")
