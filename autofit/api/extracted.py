@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
+from pydantic import Field
+
 from autofit.storage.records import Record
 
 
@@ -19,6 +23,7 @@ class Extracted(Record):
         seconds: how long the call took.
     """
 
+    schema_: Literal["autofit/extraction/1"] = Field("autofit/extraction/1", alias="schema")
     images: int
     extracted: int
     shards: int

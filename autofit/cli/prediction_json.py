@@ -19,8 +19,11 @@ if TYPE_CHECKING:
     from autofit.api.predictions import Predictions
 
 
+SCHEMA = "autofit/predictions/1"
+
+
 class JsonAnswer:
-    """An object with `classes` and `images`, each image on a line of its own, in a file or on standard output.
+    """An object with `schema`, `classes` and `images`, each image on a line of its own, in a file or on stdout.
 
     Use it as a context manager. A file is complete or as it was before; on standard output, the JSON of a failed
     prediction lacks its end. Entering, `add` and leaving raise StorageError if it cannot be written.
@@ -52,7 +55,8 @@ class JsonAnswer:
         """Write the images of a part."""
         lines = [terminal_safe(json.dumps(image)) for image in _images_of(part, self._top)]
         if not self._has_images:
-            self._write(f'{{"classes": {terminal_safe(json.dumps(part.class_names))}, "images": [')
+            classes = terminal_safe(json.dumps(part.class_names))
+            self._write(f'{{"schema": "{SCHEMA}", "classes": {classes}, "images": [')
         before = "," if self._has_images else ""
         self._write(before + ",\n".join(lines))
         self._has_images = True

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field
 
 from autofit.config.standard_error import effective_images, standard_error
 from autofit.protocol.messages import BadImage
@@ -54,6 +56,7 @@ class Evaluation(Record):
             of them; of a run with more than 50,000 images only the same files count.
     """
 
+    schema_: Literal["autofit/evaluation/1"] = Field("autofit/evaluation/1", alias="schema")
     accuracy: float
     standard_error: float
     loss: float

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field
 
 from autofit.config.multi_label_figures import THRESHOLD
 from autofit.errors import UserError
@@ -68,6 +70,7 @@ class Export(Record):
         parity: the comparison; None if the format's runtime is not installed, or no image can be read.
     """
 
+    schema_: Literal["autofit/export/1"] = Field("autofit/export/1", alias="schema")
     path: str
     format: ExportFormat
     int8: bool

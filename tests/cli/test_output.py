@@ -9,9 +9,19 @@ from typing import Any
 
 import pytest
 
+from autofit.api.evaluation_result import EvaluationResult
+from autofit.api.export_result import ExportResult
+from autofit.api.extracted import Extracted
+from autofit.cache.store import CacheList
 from autofit.cli import run_command_line
-from autofit.probing.records import ProbeReport
+from autofit.doctor.records import Diagnosis
+from autofit.probing.estimate import EstimateReport
+from autofit.probing.records import ProbeReport, SweepReport
+from autofit.profiles.records import ProfileList
+from autofit.runs.data_findings import DataFindings
+from autofit.runs.result_record import ResultRecord
 from autofit.storage import safe_files
+from autofit.storage.records import Record
 from tests.cli.fake_api import Calls, FinishedRun, failure, found
 
 
@@ -24,6 +34,20 @@ def test_stdout_has_only_the_json(calls: Calls, capsys: pytest.CaptureFixture[st
     assert out.isascii()  # so that any stream can encode it
     assert ("looking around" in err) == (arguments[0] != "report")
     assert len(calls.made) == 1
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        CacheList, DataFindings, Diagnosis, EstimateReport, EvaluationResult, ExportResult, Extracted, ProbeReport,
+        ProfileList, ResultRecord, SweepReport,
+    ],
+)  # fmt: skip
+def test_what_a_command_writes_as_json_says_first_what_it_is(record: type[Record]) -> None:
+    """A program that reads it could not tell a later format from this one."""
+    first, field = next(iter(record.model_fields.items()))
+    assert (first, field.alias) == ("schema_", "schema")
+    assert str(field.default).startswith("autofit/")
 
 
 def test_json_goes_to_a_file_and_the_summary_to_stdout(

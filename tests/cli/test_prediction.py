@@ -77,7 +77,7 @@ def test_json_and_csv_have_every_image(capsys: pytest.CaptureFixture[str]) -> No
     """A program could not read the answer, or an image that cannot be read would move all others up."""
     assert run_command_line([*PREDICT, "--json", "-", "--csv", "all.csv", "--top", "2"]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert found["classes"] == ["cat", "dog"]
+    assert (found["schema"], found["classes"]) == ("autofit/predictions/1", ["cat", "dog"])
     assert [one["label"] for one in found["images"]] == ["cat", None, "dog"]
     assert found["images"][1] == {"path": "b.jpg", "label": None, "reason": "cut short"}
     assert [one["label"] for one in found["images"][2]["top"]] == ["dog", "cat"]
