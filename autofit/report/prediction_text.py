@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -26,6 +27,8 @@ MOST_IMAGES = 20
 UNREADABLE, NO_LABEL = "cannot be read", "no label"
 COLUMNS_BEFORE = ("path", "label", "confidence")
 """The columns of a table of predictions before those of the classes."""
+OF_CLASS = "probability of "
+BETWEEN_LABELS = "|"
 CLASS_HEADERS = ("Class", "Images", "Right", "Accuracy", "Predicted")
 LABEL_HEADERS = ("Label", "Images", "Right", "Recall", "Predicted")
 CLASSES = Layout((COLUMNS - 4 * 11 - 2, 9, 9, 9, 9), numbers=range(1, 5))
@@ -104,8 +107,17 @@ def csv_header(class_names: Sequence[str]) -> list[str]:
 
 
 def class_columns(class_names: Sequence[str]) -> list[str]:
-    """The names of the columns of probabilities: the class names; for a class `label` it is `probability of label`."""
-    return [f"probability of {name}" if name in COLUMNS_BEFORE else name for name in class_names]
+    """The names of the columns of probabilities: the class names; for a class `label` it is `probability of label`.
+
+    A class `probability of label` has one `probability of` more, so that no two columns have one name.
+    """
+    return [f"{OF_CLASS}{name}" if _is_name_of_column(name) else name for name in class_names]
+
+
+def _is_name_of_column(name: str) -> bool:
+    while name.startswith(OF_CLASS):
+        name = name.removeprefix(OF_CLASS)
+    return name in COLUMNS_BEFORE
 
 
 def csv_rows(
@@ -118,7 +130,7 @@ def csv_rows(
 
     Args:
         paths: the paths of the images.
-        labels: the class of each image, or a tuple of classes, written with `|`; None if it cannot be read.
+        labels: the class of each image, or a tuple of classes, written as by `_joined`; None if it cannot be read.
         rows: probabilities, float32 (n, classes).
         class_names: the names of the columns of `rows`.
     """
@@ -126,8 +138,17 @@ def csv_rows(
         if label is None:
             yield [as_cell(path), "", "", *("" for _ in class_names)]
         else:
-            name = "|".join(label) if isinstance(label, tuple) else label
+            name = _joined(label) if isinstance(label, tuple) else label
             yield [as_cell(path), as_cell(name), str(row.max()), *map(str, row)]
+
+
+def _joined(labels: tuple[str, ...]) -> str:
+    """The labels of an image in a cell: `cat|dog`, or a JSON list where a name has a `|` or would look like a list.
+
+    Tables of labels are read in both forms.
+    """
+    is_ambiguous = any(BETWEEN_LABELS in name or name.startswith("[") for name in labels)
+    return json.dumps(labels, ensure_ascii=False) if is_ambiguous else BETWEEN_LABELS.join(labels)
 
 
 def evaluation_text(figures: Evaluation) -> str:

@@ -8,11 +8,14 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from autofit.api.predictions import Predictions
+from autofit.dataset.label_sets import cell_of
 from autofit.errors import UserError
 from autofit.protocol.messages import BadImage
-from autofit.report.prediction_text import csv_header
+from autofit.report.prediction_text import csv_header, csv_rows
 
 ROWS = np.array([[0.7, 0.2, 0.1], [np.nan] * 3, [0.1, 0.3, 0.6]], np.float32)
 PATHS = ("a.jpg", "<b>.jpg", "c.jpg")
@@ -77,6 +80,34 @@ def test_a_class_named_as_a_column_has_another_name_there() -> None:
     assert list(frame.columns)[3:] == ["cat", "probability of label", "probability of path"]
     assert frame["label"].tolist()[0] == "cat"
     assert csv_header(("cat", "label")) == ["path", "label", "confidence", "cat", "probability of label"]
+
+
+@pytest.mark.parametrize("other", ["probability of path", "probability of probability of path"])
+def test_no_two_columns_have_one_name(other: str) -> None:
+    """`csv.DictReader` would give the probability of one class for that of another."""
+    header = csv_header(("path", other, "probability of cat"))
+    assert len(set(header)) == len(header)
+    assert header[-1] == "probability of cat"
+
+
+LABEL_NAMES = st.text(st.sampled_from('ab|[]", '), min_size=1).filter(
+    lambda name: name == name.strip() and not (name.startswith("[") and name.endswith("]"))  # which no label is
+)
+
+
+@given(st.lists(LABEL_NAMES, max_size=3, unique=True).map(tuple))
+def test_several_labels_in_a_cell_are_told_apart(labels: tuple[str, ...]) -> None:
+    """The cell `a|b|c` would be of `a|b` and `c`, or of three labels."""
+    ((_, cell, *_),) = csv_rows(["a.jpg"], [labels], np.zeros((1, 1), np.float32), ["a"])
+    read = cell_of(cell)
+    assert (read if isinstance(read, tuple) else tuple(read.split("|"))) == labels
+
+
+def test_usual_labels_are_joined_by_bars() -> None:
+    """Programs that read the table as it was would no longer do so."""
+    labels = [("cat", "big dog"), ("cat",), ()]
+    rows = csv_rows(["a.jpg"] * 3, labels, np.zeros((3, 1), np.float32), ["cat"])
+    assert [row[1] for row in rows] == ["cat|big dog", "cat", ""]
 
 
 def test_what_is_shown_is_bounded_and_escaped() -> None:
