@@ -14,7 +14,7 @@ from autofit.dataset.groups import numbers_of_values
 from autofit.dataset.held_out import TABLE_NEEDED
 from autofit.dataset.label_sets import KnownLabels, names_of_set, sort_into_sets
 from autofit.dataset.labelled import InMemory, labelled_images, said_once
-from autofit.dataset.listing import Frame, Listing, from_frame, from_lists, require_lists, with_own_groups
+from autofit.dataset.listing import Frame, Listing, from_frame, from_lists, refuse_bytes, require_lists, with_own_groups
 from autofit.dataset.table_files import from_file
 from autofit.errors import UserError
 from autofit.printable import printable
@@ -33,6 +33,7 @@ def with_known_labels(
     data: Any, labels: Iterable[object] | None, class_names: Sequence[str], asked: Asked, in_memory: InMemory
 ) -> LabelledSets:
     """Find the images and their classes; see `labelled_images` and, for `multi_label`, `labelled_sets`."""
+    refuse_bytes(data)
     if isinstance(data, str | os.PathLike | Frame):
         asked = with_own_groups(asked, data)
     if asked.multi_label:

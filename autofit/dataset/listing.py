@@ -251,6 +251,17 @@ def _from_lists(
     return Listing(rows, root, places, multi_label=asked.multi_label)
 
 
+def refuse_bytes(data: object) -> None:
+    """Refuse bytes as the data: each of them would be a path.
+
+    Raises:
+        UserError: it is bytes.
+    """
+    if isinstance(data, bytes | bytearray | memoryview):
+        shown = printable(repr(bytes(data[:40])))
+        raise UserError(f"the data is bytes ({shown}): give a path as text, which os.fsdecode makes of bytes")
+
+
 def require_lists(paths: object, labels: object) -> None:
     """Check that paths and labels are lists, or the like.
 

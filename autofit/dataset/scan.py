@@ -23,7 +23,7 @@ from autofit.dataset.joined_lists import PATHS, have_split
 from autofit.dataset.label_set_split import split_label_sets
 from autofit.dataset.label_sets import names_of_set, notes_on_sets, numbers_of_sets, require_learnable
 from autofit.dataset.layout import find_layout
-from autofit.dataset.listing import Frame, Listing, from_frame, from_lists
+from autofit.dataset.listing import Frame, Listing, from_frame, from_lists, refuse_bytes
 from autofit.dataset.lower_folders import refuse_copies, refuse_splits_inside
 from autofit.dataset.sources import existing_source, leads_to_folder
 from autofit.dataset.split import Classes, in_order, stratified_split
@@ -181,6 +181,7 @@ def _found_in_folder(folder: str, leave_out: list[str], progress: Progress) -> F
 
 
 def _listed(data: Data, labels: Iterable[object] | None, asked: Asked) -> Listing:
+    refuse_bytes(data)
     if not isinstance(data, Iterable):
         raise UserError(f"the data is {data!r}: give a folder, a CSV file, a list of paths with labels or a DataFrame")
     if isinstance(data, Frame):

@@ -28,6 +28,7 @@ from autofit.printable import first_of, printable
 
 _TABLES = frozenset({"csv", "tsv", "txt", "json", "jsonl", "ndjson"})
 _SHOWN = 3
+_LONGEST_PATH = 4096
 _KINDS = "a path, a folder, a pattern, an array, a PIL image, the bytes of an image file, or a list of these"
 
 
@@ -44,9 +45,9 @@ def images_to_predict(
     """Find the files, and write images in memory to files, one at a time.
 
     Args:
-        data: a path, a folder, a pattern such as `new/*.jpg`, the bytes of an image file or an open one, a PIL image,
-            an array of one image `(height, width[, channels])` or of several, a dataset, whose labels do not count
-            and may be missing, or a list of these.
+        data: a path (also in bytes, as `os.fsencode` gives it), a folder, a pattern such as `new/*.jpg`, the bytes of
+            an image file or an open one, a PIL image, an array of one image `(height, width[, channels])` or of
+            several, a dataset, whose labels do not count and may be missing, or a list of these.
         folder: an existing folder for the files of images in memory.
         say: called with lines that say how pixel values were understood, and what was skipped.
         on_progress: called with the number of arrays written so far.
@@ -120,6 +121,11 @@ def _is_content(item: Any) -> bool:
     return isinstance(item, bytes | bytearray | memoryview) or hasattr(item, "read")
 
 
+def _is_path(content: bytes) -> bool:
+    """Whether bytes are the path of something that exists: no image has such a content."""
+    return len(content) < _LONGEST_PATH and b"\0" not in content and os.path.exists(content)
+
+
 def _of_items(
     items: list[Any], folder: Path, write: Callable[[Any], list[str]], say: Callable[[str], None]
 ) -> ImagesToPredict:
@@ -133,6 +139,8 @@ def _of_items(
             files.add(written[place], name)
         elif is_picture(item):
             files.add(save_picture(item, folder, name), str(getattr(item, "filename", "") or name))
+        elif isinstance(item, bytes) and _is_path(item):
+            files.add_path(os.fsdecode(item))
         elif _is_content(item):
             files.add(_save_content(item, folder / f"content-{place}", name), name)
         elif isinstance(item, str | os.PathLike):

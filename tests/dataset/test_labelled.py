@@ -133,6 +133,13 @@ def test_an_image_of_several_rows_counts_once(tmp_path: Path) -> None:
         labelled(["a.jpg", "a.jpg"], [2, 0], NAMES)
 
 
+def test_a_path_in_bytes_is_refused_as_such(tmp_path: Path) -> None:
+    """A user would be asked for the labels of a list that is none."""
+    for asked in (PLAIN, Asked(multi_label=True)):
+        with pytest.raises(UserError, match=r"^the data is bytes "):
+            with_known_labels(bytes(tmp_path), ["cat"], NAMES, asked, (tmp_path, print, print))
+
+
 @pytest.mark.parametrize(
     ("data", "labels", "message"),
     [

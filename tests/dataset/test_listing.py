@@ -6,6 +6,7 @@ import os
 import unicodedata
 from array import array
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -142,6 +143,13 @@ def test_missing_labels_are_refused(pets: Path) -> None:
     """A list of paths alone would be a run without classes."""
     with pytest.raises(UserError, match="labels of the listed paths are missing: give labels="):
         scan([str(pets / "cat" / file) for file in images(2)])
+
+
+@pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
+def test_a_path_in_bytes_is_refused_as_such(pets: Path, kind: Any) -> None:
+    """A user would be asked for the labels of a list that is none."""
+    with pytest.raises(UserError, match=r"^the data is bytes .*: give a path as text, which os\.fsdecode makes"):
+        scan(kind(os.fsencode(pets)))
 
 
 @pytest.mark.parametrize(

@@ -52,6 +52,8 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (np.array(["e.dat", "new/b.jpg"]), ["e.dat", "new/b.jpg"]),
         (pd.Series(["e.dat"]), ["e.dat"]),
         (iter(["e.dat"]), ["e.dat"]),
+        (b"new", ["new/a.PNG", "new/b.jpg", "new/deeper/c.webp"]),  # as os.fsencode gives it
+        ([b"e.dat", b"new/nowhere.jpg"], ["e.dat", "image 1"]),
     ],
     ids=steady,
 )
