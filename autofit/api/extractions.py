@@ -10,12 +10,12 @@ from autofit.probing.records import Workload
 from autofit.profiles.match import Limit, exact_entry, find_extraction
 from autofit.profiles.records import SavedExtraction
 from autofit.profiles.store import ProfileStore
-from autofit.protocol.job import Job, TrainJob
-from autofit.protocol.messages import LATER_STAGES, MemoryBudget
+from autofit.protocol.messages import MemoryBudget
 from autofit.runs.collect_result import events_of
 from autofit.runs.model_source import workload
 from autofit.runs.run_record import RunRecord
-from autofit.storage.run_directory import AttemptDirectory, RunDirectory
+from autofit.runs.stage_speed import attempts_at_first_stage
+from autofit.storage.run_directory import RunDirectory
 
 
 def known_extraction(record: RunRecord, machine: Hardware, store: ProfileStore) -> SavedExtraction | None:
@@ -43,16 +43,11 @@ def save_extraction(
         earlier: the number of attempts of earlier sessions, which perhaps ran on another machine.
     """
     with contextlib.suppress(OSError):  # the run directory cannot be read any more: other code reports that
-        attempts = filter(_is_of_first_stage, files.attempts()[earlier:])
-        events = (event for attempt in attempts for event in events_of(attempt))
+        attempts = attempts_at_first_stage(files, earlier)
+        events = (event for attempt, _ in attempts for event in events_of(attempt))
         speeds = [event.extraction for event in events if event.extraction]
         if speeds:
             store.save_extraction(speeds[-1], _workload(record), machine, time.time())
-
-
-def _is_of_first_stage(attempt: AttemptDirectory) -> bool:
-    job = Job.load_or_none(attempt.job)
-    return job is None or not isinstance(job.work, TrainJob) or job.work.stage not in LATER_STAGES
 
 
 def fitting_size(measured: Workload, machine: Hardware, memory: MemoryBudget, store: ProfileStore, most: int) -> int:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from autofit.probing.records import ProbeReport
 from autofit.protocol.job import Job, TrainJob
-from autofit.protocol.messages import Phase, Verdict
+from autofit.protocol.messages import LATER_STAGES, Phase, Verdict
 from autofit.runs.collect_result import events_of, last_lines
 from autofit.runs.result_record import AttemptRecord
 from autofit.runs.time_budget import Speed
@@ -21,7 +21,7 @@ def measured_speed(files: RunDirectory, least_images: int = 1) -> Speed:
     An extraction of fewer than `least_images` does not tell: most of its time went into its first steps.
     """
     speed = Speed(None, trained_per_second=_probed_rates(files))
-    for attempt, work in _attempts_at_first_stage(files):
+    for attempt, work in attempts_at_first_stage(files):
         events = [event for event in events_of(attempt) if event.extracted or event.epoch_end]
         passes = [event.extracted for event in events if event.extracted]
         extracted = sum(one.seconds for one in passes)
@@ -52,10 +52,11 @@ def _probed_rates(files: RunDirectory) -> dict[str, float]:
     return {report.workload.cut: largest.batch_size / largest.step_seconds} if largest else {}
 
 
-def _attempts_at_first_stage(files: RunDirectory) -> Iterator[tuple[AttemptDirectory, TrainJob]]:
-    for attempt in files.attempts():
+def attempts_at_first_stage(files: RunDirectory, earlier: int = 0) -> Iterator[tuple[AttemptDirectory, TrainJob]]:
+    """The attempts at the first stage, or at the only one, with their work; `earlier` attempts are left out."""
+    for attempt in files.attempts()[earlier:]:
         job = Job.load_or_none(attempt.job)
-        if job is not None and isinstance(job.work, TrainJob) and job.work.stage == "head":
+        if job is not None and isinstance(job.work, TrainJob) and job.work.stage not in LATER_STAGES:
             yield attempt, job.work
 
 

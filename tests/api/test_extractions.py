@@ -20,7 +20,7 @@ from autofit.protocol.messages import MemoryBudget, StageName
 from autofit.runs.model_source import model_source
 from autofit.runs.plan import staged_plan
 from autofit.runs.run_record import DataRecord, RunRecord
-from autofit.storage.run_directory import RunDirectory
+from autofit.storage.run_directory import AttemptDirectory, RunDirectory
 from tests.support.machines import make_hardware
 from tests.support.records import make_probe_report
 
@@ -43,6 +43,24 @@ def speed(micro_batch_size: int, images_per_second: float = 230.0) -> Extraction
     return ExtractionSpeed(micro_batch_size=micro_batch_size, images_per_second=images_per_second, peak_bytes=10**8)
 
 
+def begun(files: RunDirectory, record: RunRecord, stage: StageName = "head") -> AttemptDirectory:
+    """A new attempt at a stage, with its job."""
+    number, attempt = files.new_attempt()
+    work = TrainJob(
+        run_dir="/",
+        data_root="/",
+        class_names=["a"],
+        plan=record.plan,
+        stage=stage,
+        micro_batch_size=8,
+        launched_at=0.0,
+    )
+    memory = MemoryBudget(device="cpu", limit_bytes=10**9, is_given=False)
+    source = model_source(record.options, 2)
+    Job(attempt=number, source=source, memory=memory, isolated=True, work=work).save(attempt.job)
+    return attempt
+
+
 @pytest.fixture
 def extracts(stages: Stages, monkeypatch: pytest.MonkeyPatch) -> Extracts:
     """`extracts(speed, …)`: from now on the attempts of a run, one after another, measure these."""
@@ -54,7 +72,7 @@ def extracts(stages: Stages, monkeypatch: pytest.MonkeyPatch) -> Extracts:
 
             def run() -> AutofitError | None:
                 for measured in speeds:
-                    _, attempt = files.new_attempt()
+                    attempt = begun(files, given[0])
                     lines = [Event(message="first"), Event(extraction=measured), Event(kept_rows=3)]
                     attempt.events.write_text("".join(line.model_dump_json() + "\n" for line in lines) + '{"half')
                 end: AutofitError | None = ends()
@@ -108,19 +126,9 @@ def test_what_is_extracted_in_fine_tuning_is_no_measurement_of_the_whole_backbon
     record = RunRecord(options=options, has_callbacks=False, data=data, plan=planned, started=0.0)
     stages: tuple[StageName, ...] = ("head", "views", "fine-tune", "refit")
     for size, stage in enumerate(stages, 16):
-        number, attempt = files.new_attempt()
-        work = TrainJob(
-            run_dir="/",
-            data_root="/",
-            class_names=["a"],
-            plan=planned,
-            stage=stage,
-            micro_batch_size=8,
-            launched_at=0.0,
-        )
-        memory = MemoryBudget(device="cpu", limit_bytes=10**9, is_given=False)
-        Job(attempt=number, source=model_source(options, 2), memory=memory, isolated=True, work=work).save(attempt.job)
+        attempt = begun(files, record, stage)
         attempt.events.write_text(Event(extraction=speed(size)).model_dump_json() + "\n")
+    attempt.job.write_text("damaged")
     save_extraction(record, machine, ProfileStore(folder, None, pytest.fail), files, 0)
     assert [one.micro_batch_size for one in saved(folder)] == [16]
 
