@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import operator
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -69,25 +69,30 @@ def _each_once(images: LabelledImages, class_names: Sequence[str], say: Callable
     Raises:
         UserError: one has two classes.
     """
-    class_of: dict[str, int] = {}
-    for path, number in zip(images.paths, images.numbers, strict=True):
-        known = class_of.setdefault(os.path.abspath(path), number)
-        if known != number:
-            both = f"{class_names[known]!r:.60} and {class_names[number]!r:.60}"
-            raise UserError(f"{printable(path)} has the labels {both}: keep one of them")
-    kept = said_once(images.paths, say, "each counts once")
-    groups = [images.groups[place] for place in kept] if images.groups else ()
-    return LabelledImages([images.paths[place] for place in kept], [images.numbers[place] for place in kept], groups)
+    rows_of = rows_of_files(images.paths)
+    for first, *others in rows_of.values():
+        for other in others:
+            if images.numbers[other] != images.numbers[first]:
+                known, then = (f"{class_names[images.numbers[row]]!r:.60}" for row in (first, other))
+                raise UserError(f"{printable(images.paths[other])} has the labels {known} and {then}: keep one of them")
+    say_of_several(rows_of, say, "each counts once")
+    kept = [first for first, *_ in rows_of.values()]
+    groups = [images.groups[row] for row in kept] if images.groups else ()
+    return LabelledImages([images.paths[row] for row in kept], [images.numbers[row] for row in kept], groups)
 
 
-def said_once(paths: Sequence[str], say: Callable[[str], None], then: str) -> list[int]:
-    """The places of the paths, of those of one file the first; says how many files have several, and what then."""
-    places: dict[str, list[int]] = {}
-    for place, path in enumerate(paths):
-        places.setdefault(os.path.abspath(path), []).append(place)
-    if several := sum(len(each) > 1 for each in places.values()):
+def rows_of_files(paths: Sequence[str]) -> dict[str, list[int]]:
+    """The rows of each file, by its absolute path, in the order of the first ones."""
+    rows_of: dict[str, list[int]] = {}
+    for row, path in enumerate(paths):
+        rows_of.setdefault(os.path.abspath(path), []).append(row)
+    return rows_of
+
+
+def say_of_several(rows_of: Mapping[str, Sequence[int]], say: Callable[[str], None], then: str) -> None:
+    """Say how many files have several rows, if any have, and what then."""
+    if several := sum(len(rows) > 1 for rows in rows_of.values()):
         say(f"images that are listed in several rows: {several:,}; {then}")
-    return [first for first, *_ in places.values()]
 
 
 def _in_memory(

@@ -13,7 +13,7 @@ from autofit.dataset.asked import Asked
 from autofit.dataset.groups import numbers_of_values
 from autofit.dataset.held_out import TABLE_NEEDED
 from autofit.dataset.label_sets import KnownLabels, names_of_set, sort_into_sets
-from autofit.dataset.labelled import InMemory, labelled_images, said_once
+from autofit.dataset.labelled import InMemory, labelled_images, rows_of_files, say_of_several
 from autofit.dataset.listing import Frame, Listing, from_frame, from_lists, refuse_bytes, require_lists, with_own_groups
 from autofit.dataset.table_files import from_file
 from autofit.errors import UserError
@@ -67,10 +67,12 @@ def labelled_sets(
     if not rows:
         raise UserError("there are no images to judge the model by: give at least one, with its labels")
     paths = [os.path.join(listing.root, os.path.expanduser(row.path)) for row in rows]
-    first_rows = said_once(paths, in_memory[1], "each has the labels of all of them")
-    cells: dict[str, tuple[Any, ...]] = {}
-    for path, row in zip(map(os.path.abspath, paths), rows, strict=True):
-        cells[path] = tuple(dict.fromkeys([*cells.get(path, ()), row.label]))
+    rows_of = rows_of_files(paths)
+    say_of_several(rows_of, in_memory[1], "each has the labels of all of them")
+    first_rows = [first for first, *_ in rows_of.values()]
+    cells: dict[str, tuple[Any, ...]] = {
+        path: tuple(dict.fromkeys(rows[row].label for row in its)) for path, its in rows_of.items()
+    }
     set_of = sort_into_sets(cells, listing.marks, KnownLabels(class_names, asked.separator)).set_of
     number_of = {name: number for number, name in enumerate(class_names)}
     names = [names_of_set(each) for each in set_of.values()]

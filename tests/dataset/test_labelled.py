@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -138,6 +139,21 @@ def test_a_path_in_bytes_is_refused_as_such(tmp_path: Path) -> None:
     for asked in (PLAIN, Asked(multi_label=True)):
         with pytest.raises(UserError, match=r"^the data is bytes "):
             with_known_labels(bytes(tmp_path), ["cat"], NAMES, asked, (tmp_path, print, print))
+
+
+@pytest.mark.parametrize("asked", [PLAIN, Asked(multi_label=True)], ids=["one label", "several"])
+def test_each_path_is_resolved_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: Asked) -> None:
+    """Of a table of a million rows seconds would go into the same question twice."""
+    table = csv_file(tmp_path, "path,label\n" + "".join(f"{number}.jpg,cat\n" for number in range(50)))
+    calls: list[str] = []
+
+    def resolved(path: str) -> str:
+        calls.append(path)
+        return str(tmp_path / path)
+
+    monkeypatch.setattr(os.path, "abspath", resolved)
+    with_known_labels(table, None, NAMES, asked, (tmp_path, print, lambda _: None))
+    assert len([path for path in calls if path.endswith(".jpg")]) == 50
 
 
 @pytest.mark.parametrize(
