@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from autofit.dataset import containers
@@ -105,8 +105,13 @@ def _lists_names(start: str) -> bool:
     if len(rows) < LEAST_ROWS or any(len(row) < 2 for row in rows):  # noqa: PLR2004 - a name and a label
         return False
     names, labels = zip(*rows, strict=True)
-    is_list = all(any(map(str.isdecimal, name)) for name in names) and len(set(names)) == len(names)
-    return is_list and len(set(labels)) < len(labels) and not all(map(_FIGURES.fullmatch, labels))
+    return are_images_by_name(names, labels) and not all(map(_FIGURES.fullmatch, labels))
+
+
+def are_images_by_name(names: Sequence[str], labels: Sequence[str]) -> bool:
+    """Whether these look like images by name and classes: no name recurs or lacks a number, and classes recur."""
+    has_numbers = all(any(map(str.isdecimal, name)) for name in names)
+    return has_numbers and len(set(names)) == len(names) and len(set(labels)) < len(labels)
 
 
 def _names(folder: str) -> list[str]:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from autofit.dataset.asked import Asked
 from autofit.dataset.bare_list import bare_lists
+from autofit.dataset.flat_images import are_images_by_name
 from autofit.dataset.folder import ends_as_image
 from autofit.dataset.listed_places import MOST_SEARCHES, ListedPlaces
 from autofit.dataset.missing_files import MOST_MISSING
@@ -44,8 +45,7 @@ def lacks_images(path: Path, lines: Iterable[str], asked: Asked) -> bool:
     if found is None:
         return False
     names, labels = zip(*found.lines, strict=True)
-    has_numbers = all(any(map(str.isdecimal, name)) for name in names)
-    if not has_numbers or len(set(names)) < len(names) or len(set(labels)) == len(labels):
+    if not are_images_by_name(names, labels):
         return False
     places = ListedPlaces(os.path.dirname(path), asked.images_in, name=path.stem)
     return not any(map(places.find, names[:MOST_SEARCHES]))

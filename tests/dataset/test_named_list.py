@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from autofit.dataset import asked_of, scan
+from autofit.dataset.flat_images import are_images_by_name
 from autofit.dataset.index import ImageIndex
 from autofit.errors import UserError
 from tests.support.datasets import failing_stat, labelled, touch
@@ -194,3 +195,16 @@ def test_a_list_of_names_alone_lacks_labels(aircraft: Path) -> None:
         UserError, match=r"begins with '0034300\.jpg', a path without a label: write a label behind each"
     ):
         read(aircraft, [f"{name}.jpg" for name in NAMES])
+
+
+NAMES_AND_CLASSES = [
+    (("a1", "a2", "b1"), ("cat", "cat", "dog")),
+    (("a1", "a2", "b"), ("cat", "cat", "dog")),
+    (("a1", "a2", "a1"), ("cat", "cat", "dog")),
+    (("a1", "a2", "b1"), ("cat", "dog", "owl")),
+]
+
+
+def test_images_by_name_have_numbers_and_classes_that_recur() -> None:
+    """Another text beside the images would be offered as their table, or refused as a list without them."""
+    assert [are_images_by_name(names, labels) for names, labels in NAMES_AND_CLASSES] == [True, False, False, False]
