@@ -64,6 +64,11 @@ def _same_inside(folder: str, names: frozenset[str], shared: frozenset[str]) -> 
             f"in {printable(folder)} each of {shown(names)} holds {shown(shared)}: what is in {shown(masks)} would be "
             "trained on as images: move these folders elsewhere, or give a CSV file with the columns path,label"
         )
+    if as_splits := _given_apart(folder, names):
+        return UserError(
+            f"in {printable(folder)} {shown(names)} hold the same subfolders {shown(shared)}: if these are the "
+            f"classes, {as_splits}; if {shown(names)} are, {give_table(folder)}"
+        )
     return UserError(
         f"in {printable(folder)} {shown(names)} hold the same subfolders {shown(shared)}: either these are "
         f"the classes and {shown(names)} are splits (then give one as the data, and another with validation= "
@@ -84,10 +89,28 @@ def _refuse_lone_split(folder: str, names: frozenset[str]) -> None:
     ((split, role),) = held_out.items()
     others = names - {split}
     if role != "train" and not any(other.lower().endswith(split.lower()) for other in others):  # valid and invalid
+        instead = f"move it elsewhere, or give it with {role}= if it has class folders"
         raise UserError(
-            f"{printable(folder)} holds {printable(split)} beside {shown(others)}: if it is no class, move it "
-            f"elsewhere, or give it with {role}= if it has class folders; if it is one, rename it"
+            f"{printable(folder)} holds {printable(split)} beside {shown(others)}: if it is no class, "
+            f"{_given_apart(folder, names) or instead}; if it is one, rename it"
         )
+
+
+def _given_apart(folder: str, names: frozenset[str]) -> str:
+    """The advice where one folder is for training and one held-out split has the same subfolders; else empty.
+
+    As their names have different other words (`train_mini` and `val`), they are not taken for splits of one data set.
+    """
+    role_of = {name: said.role for name in sorted(names) if (said := split_name(name))}
+    training = [name for name, role in role_of.items() if role == "train"]
+    if len(training) != 1:
+        return ""
+    classes = _inside(folder, training[0]).folders
+    held_out = [name for name in role_of if name != training[0] and classes & _inside(folder, name).folders]
+    if len(held_out) != 1:
+        return ""
+    train, held = printable(training[0]), printable(held_out[0])
+    return f"give {train} in it as the data, and {held} with {role_of[held_out[0]]}="
 
 
 def _refuse_lone_set(folder: str, names: frozenset[str]) -> None:

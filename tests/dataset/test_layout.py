@@ -107,6 +107,16 @@ REFUSED: list[tuple[str, list[str], str]] = [
         [*under("images/images"), "resized/resized"],
         "if those are the classes, give .*/images;",
     ),
+    (
+        "a small one to train on and one to validate",
+        under("train_mini val"),
+        "if these are the classes, give train_mini in it as the data, and val with validation=; if train_mini and val",
+    ),
+    (
+        "the same beside a test",
+        [*under("train_mini val"), "public_test"],
+        "holds val beside .*: if it is no class, give train_mini in it as the data, and val with validation=; if it",
+    ),
     ("folds", under("fold_1 fold_2"), "fold_1 and fold_2 hold the same subfolders cat and dog"),
     ("the same subfolders", under("paris rome"), "either these are the classes and paris and rome are splits"),
     (
