@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from autofit.api.existing_run import find_same_run
+from autofit.api.existing_run import find_same_run, is_only_read
 from autofit.api.result import shown_path
 from autofit.config.options import Options, difference
 from autofit.dataset import ImageIndex
@@ -61,7 +61,8 @@ def earlier_run(
                 near = near or getattr(error, "why", str(error))
             else:
                 if found is not None:
-                    return files if _is_free(files, view, take_over=take_over) else None
+                    is_ready = is_only_read(files, found) or _is_free(files, view, take_over=take_over)
+                    return files if is_ready else None
         if clock() > deadline:
             break
     if near:

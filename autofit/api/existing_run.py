@@ -111,6 +111,14 @@ def find_same_run(
     return as_called_now(files, here, options, machine)
 
 
+def is_only_read(files: RunDirectory, rerun: Rerun) -> bool:
+    """Whether a run is finished and lies where nothing can be written, as on a read-only drive: it needs no lock.
+
+    With more epochs it would train on, and has to be written.
+    """
+    return is_finished(files) and not rerun.trains_on and not os.access(files.path, os.W_OK)
+
+
 def _in_its_notation(index: ImageIndex, class_names: Sequence[str]) -> ImageIndex:
     """The images, whose classes are called as the run calls them where both are truths: True is 1."""
     meant = tuple(other_notation(name, class_names) or name for name in index.class_names)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -19,6 +20,7 @@ from autofit.api.existing_run import (
     find_same_run,
     go_on,
     going_on,
+    is_only_read,
     remove_refused_images,
 )
 from autofit.api.given_data import GivenData
@@ -31,10 +33,12 @@ from autofit.api.workers import code_of_run, machine_for, payload_of
 from autofit.config.options import Options, check_for_training, options_of_call
 from autofit.dataset import HeldOut, ImageIndex
 from autofit.dataset.contents import odd_files, require_images
+from autofit.mirror.mirror import Mirror
 from autofit.process.signals import stop_signals
 from autofit.protocol.payload import Payload
 from autofit.report.progress import showing
 from autofit.report.views import ProgressView
+from autofit.runs.rerun import Rerun
 from autofit.runs.result_record import is_finished
 from autofit.storage.run_directory import RunDirectory
 from autofit.storage.run_lock import RunLock
@@ -304,6 +308,10 @@ def _start_or_resume(
 ) -> Result:
     """Start the run, or resume it if its directory or its mirror holds it already."""
     require_known_metrics(options, index)
+    if not os.access(files.path, os.W_OK):
+        rerun = find_same_run(files, options, index, called.code, machine_for(options))
+        if rerun is not None and is_only_read(files, rerun):
+            return _as_it_is(files, rerun, None, view)
     if take_over:
         RunLock(files).take_over()
     with RunLock(files).acquire(LOCK_PATIENCE_SECONDS) as lock, mirror_for(files, options.mirror_dir, view) as mirror:
@@ -319,9 +327,7 @@ def _start_or_resume(
             remove_refused_images(files, index)
             raise
         if rerun is not None and is_finished(files) and not rerun.trains_on:
-            result = finished_result(files, mirror)
-            view.message(already_trained(result.record, files, rerun.words))
-            return result
+            return _as_it_is(files, rerun, mirror, view)
         announce_training(options, index, view)
         if rerun is None:
             record = new_run(files, options, index, machine, payload, view, called)
@@ -331,3 +337,10 @@ def _start_or_resume(
                 write_list(files, index)
             record = go_on(files, rerun)
         return supervise(files, record, machine, payload, lock, view, mirror, called.at)
+
+
+def _as_it_is(files: RunDirectory, rerun: Rerun, mirror: Mirror | None, view: ProgressView) -> Result:
+    """The result of a run that is finished already."""
+    result = finished_result(files, mirror)
+    view.message(already_trained(result.record, files, rerun.words))
+    return result

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
+import os
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,7 +16,7 @@ import pytest
 from autofit import api
 from autofit.api import earlier_runs
 from autofit.dataset import ImageIndex
-from autofit.errors import InterruptedRunError, UserError
+from autofit.errors import InterruptedRunError, StorageError, UserError
 from autofit.runs.run_record import RunRecord, listed_images
 from autofit.storage.run_directory import RunDirectory
 from tests.support.stopped_worker import stopped_worker
@@ -54,6 +56,27 @@ def test_a_finished_run_is_returned_at_once(
     again = api.run(photos, batch_size=8, view=view, max_minutes=3, checkpoint_every=7)
     assert again.run_dir == first.run_dir
     assert view.messages[-1].startswith(f"already trained in runs/{first.run_dir.name}")
+    assert len(stages.runs) == 1
+
+
+@pytest.mark.parametrize("named", [True, False], ids=["named", "not named"])
+def test_a_finished_run_where_nothing_can_be_written_is_returned(
+    stages: Stages, photos: Path, view: RecordingView, monkeypatch: pytest.MonkeyPatch, *, named: bool
+) -> None:
+    """The same call on a copy on a read-only drive would be an error, though it has nothing to write."""
+    first = api.run(photos, batch_size=8, view=view)
+
+    def refused(path: Path) -> int:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
+
+    is_writable = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != first.run_dir and is_writable(path, mode))
+    monkeypatch.setattr("autofit.storage.run_lock.open_lock_file", refused)
+    called: dict[str, Any] = {"run_dir": first.run_dir} if named else {}
+    assert api.run(photos, batch_size=8, view=view, take_over=True, **called).run_dir == first.run_dir
+    assert view.messages[-1].startswith(f"already trained in runs/{first.run_dir.name}")
+    with pytest.raises(StorageError, match="the drive is read-only"):
+        api.run(photos, batch_size=8, epochs=99, view=view, run_dir=first.run_dir)
     assert len(stages.runs) == 1
 
 
