@@ -242,7 +242,7 @@ class Supervisor:
         return next_stage(self._record.plan, state.stages, state.best_epoch)
 
     def _first_sizes(self) -> Sizes:
-        """The sizes of the plan, or the smaller ones of an earlier attempt at the same stage."""
+        """The sizes of the plan, or the smaller ones of an earlier attempt at the same work."""
         state, (stage, plan) = committed(self._store), self._stage()
         begun = state if state is not None and state.stage == stage else None
         start = self._begin_stage(self._record, stage, plan, is_begun=begun is not None)
@@ -252,7 +252,7 @@ class Supervisor:
         if chosen_rung(self._record.plan, stage) is None and start.rung is not None:
             self._record = with_rung(self._record, self._files, stage, start.rung)
         return Sizes(
-            micro_batch_size=(begun and begun.micro_batch_size) or start.micro_batch_size,
+            micro_batch_size=_size_that_held(state, stage) or start.micro_batch_size,
             buffer_bytes=self._memory.buffer_bytes,
             non_allocator_bytes=self._memory.non_allocator_bytes,
             rung=chosen_rung(self._record.plan, stage) or rung_of(self._record.options),
@@ -340,3 +340,10 @@ class Supervisor:
         """The epoch and the position in it that the newest checkpoint has."""
         state = committed(self._store)
         return (state.epoch, state.position) if state else NOTHING_SAVED
+
+
+def _size_that_held(state: Committed | None, stage: StageName) -> int:
+    """The micro-batch size that a stage came to, or the fine-tuning that a refit repeats; 0 if neither has begun."""
+    if state is None or (state.stage != stage and (state.stage, stage) != ("fine-tune", "refit")):
+        return 0
+    return state.micro_batch_size

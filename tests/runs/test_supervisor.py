@@ -243,6 +243,14 @@ def test_each_worker_is_told_from_the_end_of_which_stage_it_begins(files: RunDir
     assert told == [("head", None), *[("fine-tune", "head")] * 2, ("refit", "fine-tune")]
 
 
+def test_a_refit_begins_with_the_size_that_its_fine_tuning_came_to(files: RunDirectory, run: Run) -> None:
+    """It would run out of memory once more, with the size that has just failed."""
+    assert run("complete,device_oom@0,complete", record=with_refit()) is None
+    works = [job.work for job in jobs(files)]
+    sizes = [(work.stage, work.micro_batch_size) for work in works if isinstance(work, TrainJob)]
+    assert sizes == [("head", 4), ("fine-tune", 3), ("fine-tune", 1), ("refit", 1)]
+
+
 @pytest.mark.parametrize("updates", [0, 4])
 def test_a_refit_that_does_not_fit_leaves_the_model_from_before(
     files: RunDirectory, run: Run, capsys: pytest.CaptureFixture[str], updates: int
