@@ -25,7 +25,14 @@ from autofit.printable import printable
 from autofit.report.prediction_text import csv_header, csv_rows
 from autofit.storage.locks import Lock, try_lock
 from autofit.storage.records import Record
-from autofit.storage.safe_files import cut_file, fsync_file, make_folder_of, open_plain_unbuffered, plain_target
+from autofit.storage.safe_files import (
+    cut_file,
+    fsync_file,
+    make_folder_of,
+    open_plain_unbuffered,
+    plain_target,
+    remove_empty,
+)
 from autofit.storage.system_errors import said_of
 from autofit.storage.user_path import user_path
 
@@ -113,13 +120,14 @@ class CsvFile:
         self._path = str(path)
         self._target = user_path(path)
         self._is_plain, self._key, self._is_kept = True, "", False
+        self._made: list[Path] = []
 
     def __enter__(self) -> Self:
         with self._named_errors():
             plain = plain_target(self._target)
             self._is_plain, self._target = plain is not None, plain or self._target
             if self._is_plain:
-                make_folder_of(self._target)
+                self._made = make_folder_of(self._target)
             self._stream = _growing(self._part) if self._is_plain else _written(self._target)
         self._writer = CsvWriter(self._stream, self._path)
         return self
@@ -215,6 +223,7 @@ class CsvFile:
         with suppress(OSError):
             self._part.unlink(missing_ok=True)
             self._state.unlink(missing_ok=True)
+        remove_empty(self._made)
 
     @contextmanager
     def _named_errors(self) -> Iterator[None]:

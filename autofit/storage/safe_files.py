@@ -9,7 +9,7 @@ import os
 import re
 import secrets
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from io import FileIO
 from pathlib import Path
 from typing import IO, Any, BinaryIO, Literal
@@ -206,12 +206,15 @@ def file_of_user(path: Path) -> Iterator[BinaryIO]:
     same goes for an existing file in a folder in which no new file can be made.
     """
     plain = plain_target(path)
-    if plain is not None:
-        make_folder_of(plain)
+    made = make_folder_of(plain) if plain is not None else []
     if plain is not None and plain.exists() and not os.access(plain.parent, os.W_OK):
         plain = None
-    with whole_file(plain) if plain is not None else path.open("wb") as stream:
-        yield stream
+    try:
+        with whole_file(plain) if plain is not None else path.open("wb") as stream:
+            yield stream
+    except BaseException:
+        remove_empty(made)
+        raise
 
 
 def plain_target(path: Path) -> Path | None:
@@ -222,14 +225,23 @@ def plain_target(path: Path) -> Path | None:
     return path.resolve() if path.is_file() or not path.exists() else None
 
 
-def make_folder_of(path: Path) -> None:
-    """Make the folders that a file lacks which a user named.
+def make_folder_of(path: Path) -> list[Path]:
+    """Make the folders that a file lacks which a user named; returns them, the deepest first.
 
     Raises:
         OSError: they cannot be made.
     """
-    if not path.parent.exists():
+    lacking = [folder for folder in path.parents if not folder.exists()]
+    if lacking:
         path.parent.mkdir(parents=True, exist_ok=True)
+    return lacking
+
+
+def remove_empty(folders: Iterable[Path]) -> None:
+    """Remove those of these folders, the deepest first, in which nothing is."""
+    with contextlib.suppress(OSError):
+        for folder in folders:
+            folder.rmdir()
 
 
 def rename_durably(written: Path, path: Path) -> None:

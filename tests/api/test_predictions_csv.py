@@ -82,6 +82,13 @@ def test_missing_folders_are_made(tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "tables" / "new").iterdir()] == ["all.csv"]
 
 
+def test_a_prediction_that_fails_leaves_no_folder(tmp_path: Path) -> None:
+    """Each mistyped photo would leave an empty folder."""
+    with pytest.raises(UserError), CsvFile(tmp_path / "tables" / "new" / "all.csv"):
+        raise UserError("nowhere.jpg does not exist")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_link_is_followed_and_a_device_stays_one(tmp_path: Path) -> None:
     """`--csv /dev/null` would replace the device of the whole machine by a file."""
     (tmp_path / "elsewhere").mkdir()

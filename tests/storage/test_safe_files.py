@@ -132,6 +132,16 @@ def test_the_folders_that_what_a_user_names_lacks_are_made(tmp_path: Path) -> No
         assert path.read_bytes() == b"a picture"
 
 
+def test_what_is_not_written_leaves_no_folder(tmp_path: Path) -> None:
+    """Each refused call would leave an empty folder; one in which something is has to stay."""
+    (tmp_path / "mine").mkdir()
+    for name in ("new/plots", "mine/plots"):
+        with contextlib.suppress(ZeroDivisionError), file_of_user(tmp_path / name / "a.png") as stream:
+            stream.write(bytes(1 // 0))
+    (tmp_path / "mine").rmdir()
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_what_a_user_names_is_whole_or_as_it_was(tmp_path: Path) -> None:
     """A drive that becomes full would leave half of the file, and nothing of that of yesterday."""
     (tmp_path / "a.json").write_text("of yesterday", encoding="utf-8")
