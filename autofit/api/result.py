@@ -191,9 +191,11 @@ class Result(ResultFigures):
         """Predict any number of images into a CSV file, in a bounded amount of memory.
 
         The file has a row for each image, in order: `path`, `label`, `confidence`, and the probability of each class.
-        For an image that cannot be read, all cells but the path are empty. The file grows as `PATH.part` and gets its
-        name when it is complete. After a kill or Ctrl-C the same call goes on after the last part that was written (of
-        up to 4,096 images); with another model, other images or other views it begins anew.
+        Several labels of an image are `cat|dog`, or a JSON list where a name has a `|` or begins with `[`; the column
+        of a class `path` is `probability of path`. For an image that cannot be read, all cells but the path are empty.
+        The file grows as `PATH.part` and gets its name when it is complete. After a kill or Ctrl-C the same call goes
+        on after the last part that was written (of up to 4,096 images); with another model, other images or other views
+        it begins anew.
 
         Args:
             images: as in `predict`.
