@@ -168,18 +168,29 @@ def test_a_refit_that_a_callback_ends_is_not_the_model(photos: Path, weights: Pa
     assert "dropped after 1 of 2 epochs." in result.summary()
 
 
-def run_with_ruined_weights(photos: Path, weights: Path, run_dir: Path, *, at_epoch: int) -> autofit.Result:
-    """Run a head and its fine-tuning by epochs; the network becomes NaN at the beginning of an epoch, from zero."""
+BY_EPOCHS: dict[str, Any] = {**NETWORK, **FINE_TUNED, "epochs": 1, "batch_size": 32}
+
+
+def run_with_ruined_weights(
+    photos: Path, weights: Path, run_dir: Path, *, at_epoch: int, at_batch: int = 0, **more: Any
+) -> autofit.Result:
+    """Run a head and its fine-tuning by epochs; what trains becomes NaN at the beginning of a batch, from zero."""
     import keras
 
     class Ruins(keras.callbacks.Callback):  # type: ignore[misc]
+        epoch = 0
+
         def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
             del logs
-            if epoch == at_epoch:
-                self.model.set_weights([array * np.nan for array in self.model.get_weights()])
+            self.epoch = epoch
 
-    request = {**NETWORK, **FINE_TUNED, "epochs": 1, "batch_size": 32}
-    result = autofit.run(photos, run_dir=run_dir, weights=weights, callbacks=[Ruins()], **request)
+        def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+            del logs
+            if (self.epoch, batch) == (at_epoch, at_batch):
+                for variable in self.model.trainable_variables:
+                    variable.assign(variable * np.nan)
+
+    result = autofit.run(photos, run_dir=run_dir, weights=weights, callbacks=[Ruins()], **BY_EPOCHS | more)
     newest = CheckpointStore(run_dir / "checkpoints").latest()
     assert newest is not None
     assert all(np.isfinite(array).all() for array in newest.groups["model"].values())
@@ -209,6 +220,22 @@ def test_a_fine_tuning_that_diverges_ends_with_the_head(
     summary, shown = (" ".join(text.split()) for text in (result.summary(), capsys.readouterr().err))
     assert "Fine-tuning ended after 0 of 2 epochs: its loss is nan in epoch 1." in summary
     assert "fine-tuning has diverged (its loss is nan in epoch 1): the best model from before is kept" in shown
+
+
+def test_a_replay_of_a_fine_tuning_that_diverged_within_an_epoch_ends_as_it_did(
+    photos: Path, weights: Path, tmp_path: Path
+) -> None:
+    """The replay of a run with a time budget would close that epoch, and have a loss of NaN in its history."""
+    ruined: dict[str, Any] = {"at_epoch": 2, "at_batch": 1, "validation": 0}  # there is no refit
+    run_with_ruined_weights(photos, weights, tmp_path / "a", audit=True, **ruined)
+    record = RunRecord.load(tmp_path / "a" / "run.json")
+    options = record.options.model_copy(update={"time_budget_seconds": 3600.0})
+    record.model_copy(update={"options": options}).save(tmp_path / "a" / "run.json")
+    ruined |= {"replay": tmp_path / "a", "checkpoint_every": 99}  # at whose commits it would be found anyway
+    replayed = run_with_ruined_weights(photos, weights, tmp_path / "b", **ruined)
+    assert [(stage.name, stage.epochs) for stage in replayed.record.stages] == [("head", 1), ("fine-tune", 1)]
+    assert replayed.record.stages[-1].diverged == "its loss is nan in epoch 2"
+    assert np.isfinite(replayed.history["loss"]).all()
 
 
 def test_a_refit_of_a_fine_tuning_that_ended_early_has_as_many_epochs_as_its_best(
