@@ -222,6 +222,19 @@ def test_a_fine_tuning_that_diverges_ends_with_the_head(
     assert "fine-tuning has diverged (its loss is nan in epoch 1): the best model from before is kept" in shown
 
 
+def test_without_validation_a_fine_tuning_that_diverges_later_ends_with_the_head(
+    photos: Path, weights: Path, tmp_path: Path
+) -> None:
+    """The result would be an epoch of a training that was about to fail, which nothing has shown to be any better."""
+    result = run_with_ruined_weights(photos, weights, tmp_path / "a", at_epoch=2, validation=0)
+    assert [(stage.name, stage.epochs) for stage in result.record.stages] == [("head", 1), ("fine-tune", 1)]
+    assert result.best_epoch == 0
+    alone = autofit.run(
+        photos, run_dir=tmp_path / "b", weights=weights, validation=0, **BY_EPOCHS | {"fine_tune_epochs": 0}
+    )
+    np.testing.assert_allclose(result.predict(photos), alone.predict(photos), atol=1e-5)
+
+
 def test_a_replay_of_a_fine_tuning_that_diverged_within_an_epoch_ends_as_it_did(
     photos: Path, weights: Path, tmp_path: Path
 ) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from autofit.worker.execution.session import Session
 from autofit.worker.training.evaluation import Evaluation
 from autofit.worker.training.head_stage import SolvedHead, final_weights
-from autofit.worker.training.train_state import TrainingProgress, TrainState
+from autofit.worker.training.train_state import Arrays, TrainingProgress, TrainState
 
 
 def with_best_kept(
@@ -40,3 +40,29 @@ def with_best_kept(
             state.probabilities = (solved or evaluation).probabilities
             return progress.moved(best_predicted=(solved or session).predicted)
     return progress
+
+
+def as_built(state: TrainState, head: Arrays) -> Arrays:
+    """The weights of a network as it was built, with this head: what a fine-tuning begins with."""
+    weights = state.weights()
+    places = sorted(weights)[len(weights) - len(head) :]
+    return weights | {place: head[name] for place, name in zip(places, sorted(head), strict=True)}
+
+
+def with_best_before(progress: TrainingProgress, monitor: str) -> TrainingProgress:
+    """The progress with the best epoch from before a fine-tuning without validation; else the progress as it is.
+
+    The epochs of such a fine-tuning were compared only with each other.
+
+    Args:
+        progress: in a stage that has diverged.
+        monitor: the figure by which epochs are compared.
+    """
+    if progress.stage != "fine-tune" or "val_loss" in progress.history:
+        return progress
+    before = TrainingProgress()
+    for epoch in range(progress.first_epoch):
+        logs = {name: values[epoch] for name, values in progress.history.items()}
+        before = before.after_epoch(epoch, logs, monitor)
+    best = {"best_epoch": before.best_epoch, "best_value": before.best_value, "best_accuracy": before.best_accuracy}
+    return progress.moved(**best)

@@ -10,6 +10,7 @@ from autofit.errors import TrainingFailedError
 from autofit.protocol.job import TrainingPlan
 from autofit.protocol.messages import LATER_STAGES, StageName
 from autofit.storage.checkpoints import Checkpoint, CheckpointStore
+from autofit.worker.training.best_model import as_built
 from autofit.worker.training.train_state import TrainingProgress, TrainState
 
 OnDamaged = Callable[[str, bool], None]
@@ -80,10 +81,14 @@ class Commits:
             raise TrainingFailedError(
                 "the checkpoint from the end of the stage before cannot be used: resume to go on from an earlier one"
             )
+        is_unseen = stage == "fine-tune" and "val_loss" not in progress.history
         if progress.stages and progress.stage != stage:
             self._state.begin_stage(checkpoint, stage, progress.stages)
+            self._state.before = self._state.best if is_unseen else {}
             self.release_newest()
             return progress.in_stage(stage).moved(micro_batch_size=size, validation_micro_batch_size=size)
+        if is_unseen:
+            self._state.before = as_built(self._state, checkpoint.groups.get("head", {}))
         self.restore()
         validation_size = min(progress.validation_micro_batch_size, size)
         sizes = {"micro_batch_size": size, "validation_micro_batch_size": validation_size}

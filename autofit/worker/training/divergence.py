@@ -114,6 +114,7 @@ def dropped_if_diverged(
 ) -> Iterator[None]:
     """End a stage of fine-tuning that diverges with the best model so far, which is as good as it was.
 
+    Without a validation nothing tells whether an epoch before that was better than the head: the head's model is kept.
     The learning rate of these stages is autofit's own, or falls from one that was given for all layers.
 
     Args:
@@ -130,6 +131,7 @@ def dropped_if_diverged(
     except DivergedError as error:
         if stage not in FINE_TUNING:
             raise
+        state.best = state.before or state.best
         state.show_best()
         on_all = " on all images" if stage == "refit" else ""
         events.message(f"fine-tuning{on_all} has diverged ({error.why}): the best model from before is kept")

@@ -207,6 +207,7 @@ class TrainState:
         head: the best weights of the head's stage; empty before its end.
         probabilities: what the best epoch's model predicts for validation images, see `Evaluation.probabilities`.
         callbacks: the arrays in the states of the callbacks.
+        before: the best weights before a fine-tuning without validation; empty in any other stage.
     """
 
     def __init__(self, session: Session) -> None:
@@ -220,6 +221,7 @@ class TrainState:
         self.head: Arrays = {}
         self.probabilities: NDArray[np.float32] | None = None
         self.callbacks: Arrays = {}
+        self.before: Arrays = {}
 
     @property
     def changeable(self) -> list[keras.Variable]:

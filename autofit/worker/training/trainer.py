@@ -27,7 +27,7 @@ from autofit.worker.runtime.heartbeat import Heartbeat
 from autofit.worker.runtime.stop_conditions import StopConditions
 from autofit.worker.training.audit_log import AuditLog
 from autofit.worker.training.batch_sources import CachedFeatures, Samples, Source
-from autofit.worker.training.best_model import with_best_kept
+from autofit.worker.training.best_model import with_best_before, with_best_kept
 from autofit.worker.training.bn_recalibration import recalibration_for
 from autofit.worker.training.callbacks import Callbacks
 from autofit.worker.training.commits import Commits
@@ -125,7 +125,8 @@ class Trainer:
         """Record the stage as finished if it has epochs left: there is no time for them, or it has `diverged`."""
         if self._has_epochs_left():
             why = {"cut_short": self._progress.epochs_done(self._plan.epochs), "diverged": diverged}
-            self._progress = self._progress.moved(stopped=True, position=0, step=0).after_stage(None, **why)
+            ended = self._progress.moved(stopped=True, position=0, step=0).after_stage(None, **why)
+            self._progress = with_best_before(ended, self._plan.monitor) if diverged else ended
             self._commit()
 
     def _begin_callbacks(self) -> None:
@@ -302,8 +303,7 @@ class Trainer:
         self._progress = progress.moved(stopped=waited or asked_to_stop or out_of_time)
         if not self._has_epochs_left():
             whole = self._progress.moved(epoch=epoch) if is_torn else self._progress
-            is_cut = out_of_time or (is_refit and not is_refitted)
-            cut_short = whole.epochs_done(self._plan.epochs) if is_cut else ""
+            cut_short = whole.epochs_done(self._plan.epochs) if out_of_time or (is_refit and not is_refitted) else ""
             self._progress = self._progress.after_stage(record, cut_short=cut_short)
         write_history(self._files.history, progress.history)
         self._commit()

@@ -38,7 +38,15 @@ class Store:
 
 
 class State:
-    """A training without arrays."""
+    """A training without arrays, but for one that is built and restored."""
+
+    def __init__(self) -> None:
+        self.before: dict[str, Any] = {}
+        self.w = "as built"
+
+    def weights(self) -> dict[str, Any]:
+        """What it is now."""
+        return {"w": self.w}
 
     def most_checkpoint_bytes(self) -> int:
         """There is nothing that could be too large."""
@@ -49,7 +57,9 @@ class State:
         return {}
 
     def restore(self, checkpoint: Checkpoint, progress: TrainingProgress) -> None:
-        """There is nothing to set."""
+        """Take what was trained."""
+        del checkpoint, progress
+        self.w = "as trained"
 
 
 def commits(
@@ -186,6 +196,16 @@ def test_a_stage_begins_only_from_the_end_of_the_stage_before(
     made, _ = commits([0.0], None, 100, before=found)
     with pytest.raises(TrainingFailedError, match="the stage before cannot be used: resume to go on from an earlier"):
         made.begin(stage, 8, lambda *_: None, after)
+
+
+@pytest.mark.parametrize(("metric", "is_kept"), [("loss", True), ("val_loss", False)])
+def test_without_validation_a_fine_tuning_keeps_the_model_from_before(metric: str, *, is_kept: bool) -> None:
+    """One that diverges after a restart would end with an epoch of its own, or with the network of that epoch."""
+    found = TrainingProgress(stage="fine-tune", epoch=2, stages=[HEAD], history={metric: [0.5, 0.4]})
+    made, _ = commits([0.0], None, 100, before=found)
+    state: Any = made._state
+    made.begin("fine-tune", 8, lambda *_: None)
+    assert state.before == ({"w": "as built"} if is_kept else {})
 
 
 def test_that_no_checkpoint_can_be_used_is_said() -> None:
