@@ -1,6 +1,7 @@
 """A network trained from scratch with a batch size that follows from the data: its accuracy, and on two machines.
 
     python benchmarks/from_scratch.py --json from_scratch.json
+    python benchmarks/from_scratch.py --recipe classic --seeds 1 --memory-limits 8GB      # at a constant learning rate
 
 2,560 drawn photos in six classes, all defaults but the network, `--weights none` and the epochs. Each seed trains under
 every memory limit, as on machines of that size that have never seen it; the weights are compared bit by bit, and every
@@ -150,6 +151,7 @@ def main() -> int:
     parser.add_argument("--epochs", type=int, default=12)
     parser.add_argument("--photos", type=int, default=3200, help="drawn in all; four fifths are given to the training")
     parser.add_argument("--new-photos", type=int, default=600, help="that judge the models")
+    parser.add_argument("--recipe", default="auto", help="`classic` trains at a constant learning rate")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--memory-limits", nargs="+", default=["3GB", "8GB"])
     parser.add_argument("--work", type=Path, default=DEFAULT_WORK, help="where the photos are kept")
@@ -158,7 +160,8 @@ def main() -> int:
     photos = task_folder(asked.work, asked.photos, None) / "train"
     new_photos = test_folder(asked.work, asked.new_photos, asked.photos, None)
     network = ["--backbone", asked.backbone, "--image-size", str(asked.image_size), "--weights", "none"]
-    task = Task(photos, new_photos, [*network, "--epochs", str(asked.epochs)], asked.image_size)
+    trained_so = ["--epochs", str(asked.epochs), "--recipe", asked.recipe]
+    task = Task(photos, new_photos, [*network, *trained_so], asked.image_size)
     runs = [run for seed in asked.seeds for run in runs_of_seed(task, seed, asked.memory_limits)]
     print(f"\n{machine()}; {versions(sys.executable, ['tensorflow', 'keras'])}; {today()}\n")
     print(markdown_table(HEADER, map(row, runs)))

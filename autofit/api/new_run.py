@@ -243,6 +243,7 @@ def _following(options: Options, planned: TrainingPlan) -> TrainingPlan:
         "rung": followed.rung or rung_of(of_followed.options),
         "precision_choice": _followed_precision(options, of_followed),
         "deterministic": options.deterministic or followed.deterministic,
+        "rate_falls": followed.rate_falls,
         "ends_with_ledger": of_followed.options.time_budget_seconds is not None,
     }
     return planned.model_copy(update=follows)

@@ -158,8 +158,10 @@ def run(  # noqa: PLR0913 - the options are the interface
             for 16 bits, and mostly slow on a CPU. `auto` measures float32 and 16 bits where the machine has such units,
             and takes 16 bits if they are clearly faster and features and loss differ by a few percent at most.
             `estimate` and `extract` do not take `auto`.
-        learning_rate: The optimizer's learning rate. In Python also an object of `keras.optimizers.schedules`. Default:
-            0.001; 0.0001 if all layers of a pretrained network train, with `adam` and its like.
+        learning_rate: The optimizer's learning rate. In Python also an object of `keras.optimizers.schedules`. A
+            backbone that trains from random weights has this rate for the first seven tenths of its updates; then it
+            falls to zero, unless `recipe` is `classic`, or callbacks or a schedule are given. Default: 0.001; 0.0001 if
+            all layers of a pretrained network train, with `adam` and its like.
         class_weight: The weights of the classes in the loss: `balanced` makes all classes count alike. In Python also
             weights by class, such as `{0: 1.0, 'cats': 2.0}`: by name, or by number in the order of the names; 1 for
             the others.

@@ -113,6 +113,12 @@ class BatchSchedule:
         """Images in a batch of this epoch."""
         return ramp(self.first, self.last, min(epoch, self.epochs - 1), self.epochs)
 
+    def updates(self, samples: int) -> int:
+        """Updates in all epochs."""
+        if self.first == self.last:
+            return self.epochs * steps_per_epoch(samples, self.first)
+        return sum(steps_per_epoch(samples, self.batch_size(epoch)) for epoch in range(self.epochs))
+
     @property
     def largest(self) -> int:
         """The largest batch size of any epoch."""

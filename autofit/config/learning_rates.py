@@ -1,8 +1,13 @@
-"""Learning rates: the defaults, and what is usual. Pure."""
+"""Learning rates: the defaults, when they fall, and what is usual. Pure."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Annotated, NamedTuple, Self
+
+from pydantic import Field, model_validator
+
+from autofit.storage.records import Record
 
 DEFAULT_LEARNING_RATE = 1e-3
 
@@ -12,6 +17,10 @@ food (accuracy 0.18, against 0.65 at 1e-4)."""
 
 SCALE_FREE = frozenset({"adam", "adamw", "adamax", "nadam", "rmsprop", "lion"})
 """Optimizers whose updates are about as large as the learning rate, whatever the size of the gradients."""
+
+FALLING_SHARE = 0.3
+"""The share of the updates, the last ones, in which the learning rate of a training from scratch falls to zero
+(docs/decisions/0071)."""
 
 FAR = 10.0
 """A rate that is above or below the usual rates by more than this factor is warned about."""
@@ -53,3 +62,49 @@ def unusual_rate(optimizer: str, learning_rate: float, *, trains_pretrained: boo
         f"learning_rate {learning_rate:g} is far {where} what is usual with {optimizer}{layers} "
         f"({usual.least:g} to {usual.most:g}): it {risk}"
     )
+
+
+class RateFall(Record):
+    """Updates over which the learning rate falls from its full height to zero.
+
+    Attributes:
+        begin: the number of updates before it.
+        end: the number of updates at its end, more than `begin`.
+    """
+
+    begin: Annotated[int, Field(ge=0)]
+    end: Annotated[int, Field(ge=1)]
+
+    @model_validator(mode="after")
+    def _falls(self) -> Self:
+        if self.end <= self.begin:
+            raise ValueError(f"the learning rate falls from update {self.begin} to {self.end}")
+        return self
+
+
+def fall_at_the_end(updates: int, after: int = 0) -> RateFall:
+    """The fall in the last of `updates` updates, of which `after` belong to an earlier training."""
+    return RateFall(begin=updates - max(1, round(FALLING_SHARE * (updates - after))), end=updates)
+
+
+def falls_of_other_length(falls: Sequence[RateFall], done: int, updates: int) -> tuple[RateFall, ...]:
+    """The falls of a training that is made longer or shorter.
+
+    A fall that has not begun is planned anew, as if so many updates had been asked for at once. One that has begun ends
+    later or earlier. After one that is over, the learning rate is at its full height again, and falls in the last of
+    the additional updates.
+
+    Args:
+        falls: the falls so far, at least one.
+        done: the number of updates that were made.
+        updates: the number of all updates now, at least `done`.
+    """
+    *earlier, last = falls
+    if updates == last.end:
+        return tuple(falls)
+    if done >= last.end:
+        return (*falls, fall_at_the_end(updates, after=done))
+    again = fall_at_the_end(updates, after=earlier[-1].end if earlier else 0)
+    if done <= min(last.begin, again.begin):
+        return (*earlier, again)
+    return (*earlier, RateFall(begin=min(last.begin, done, updates - 1), end=updates))

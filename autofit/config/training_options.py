@@ -214,7 +214,9 @@ TRAINING = (
         "learning_rate",
         None,
         "The optimizer's learning rate.",
-        "In Python also an object of `keras.optimizers.schedules`.",
+        "In Python also an object of `keras.optimizers.schedules`. A backbone that trains from random weights has this "
+        "rate for the first seven tenths of its updates; then it falls to zero, unless `recipe` is `classic`, or "
+        "callbacks or a schedule are given.",
         check=or_none(rate_choice),
         default_text="0.001; 0.0001 if all layers of a pretrained network train, with `adam` and its like",
         cli_type=float,

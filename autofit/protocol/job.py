@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -10,6 +10,7 @@ from autofit.config.backbones import ModelSpec
 from autofit.config.batch_schedule import BatchSchedule
 from autofit.config.fine_tuning import FineTuning
 from autofit.config.given_objects import KerasConfig
+from autofit.config.learning_rates import RateFall
 from autofit.config.precisions import Precision
 from autofit.config.run_options import MOST_VIEWS, Strength
 from autofit.config.rungs import Rung
@@ -29,6 +30,7 @@ class ModelSource(Record):
     `fine_tuning`, the optimizer is the one of these settings, and `learning_rate` the peak of its schedule. With
     `multi_label` an image may have any number of classes. `weights_sha256` is of the weights file, empty without one.
     `later_cut` is the cut that a later stage was given: that the network has it is checked before the head is trained.
+    `rate_falls` are those of the plan, in the stage that they are for.
     """
 
     spec: ModelSpec
@@ -44,7 +46,11 @@ class ModelSource(Record):
     metrics: tuple[str | KerasConfig, ...] = ()
     weights_sha256: str = ""
     later_cut: str | None = None
+    rate_falls: tuple[RateFall, ...] = ()
 
+
+MOST_FALLS = 1000
+"""More often nobody trains a run for more epochs: the bound for a `run.json` from an untrusted source."""
 
 MOST_THREADS = 1024
 """More than any machine has cores: the bound for a `run.json` from an untrusted source."""
@@ -129,7 +135,8 @@ class TrainingPlan(Record):
     looks for wrong labels. `rung` is the rung of the ladder; None until one is chosen, while that of the request
     applies. With `xla` TensorFlow compiles its graphs with XLA on a GPU, which only a user asks for.
     `precision_choice` is how `precision="auto"` was decided; None if the request names the precision. Layers of the
-    backbone train on `devices`.
+    backbone train on `devices`. In the updates of `rate_falls` the learning rate of a training by epochs falls to zero;
+    it is constant in the others, and in all without any.
     """
 
     epochs: int = Field(ge=1)
@@ -167,6 +174,7 @@ class TrainingPlan(Record):
     rung: Rung | None = None
     precision_choice: PrecisionChoice | None = None
     devices: Devices = 1
+    rate_falls: Annotated[tuple[RateFall, ...], Field(max_length=MOST_FALLS)] = ()
 
     @property
     def schedule(self) -> BatchSchedule:

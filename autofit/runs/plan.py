@@ -14,6 +14,7 @@ from autofit.config.batch_schedule import (
     batch_image_bytes,
 )
 from autofit.config.cuts import WHOLE
+from autofit.config.learning_rates import fall_at_the_end
 from autofit.config.options import (
     Options,
     allows_solved_head,
@@ -21,6 +22,7 @@ from autofit.config.options import (
     epochs_of,
     freezes_backbone,
     has_constant_features,
+    has_own_objective,
     head_options,
     strength_of,
 )
@@ -208,6 +210,7 @@ def staged_plan(
     if not begins_with_head(options):
         planned = _with_solved_head(whole, options, train_count, num_classes, has_callbacks=has_callbacks)
         tuned = above_cut(options, train_count, asked, device_count(options.devices, machine))
+        planned = _with_falling_rate(planned, options, train_count, has_callbacks=has_callbacks)
         return planned.model_copy(update={"fine_tune": tuned})
     of_head = head_options(options)
     planned = _with_solved_head(
@@ -218,7 +221,7 @@ def staged_plan(
         has_callbacks=has_callbacks,
     )
     if planned.head != "solve":
-        return whole
+        return _with_falling_rate(whole, options, train_count, has_callbacks=has_callbacks)
     size = options.batch_size or FINE_TUNE_BATCH
     fine_tune = FineTunePlan(
         epochs=whole.epochs,
@@ -236,6 +239,20 @@ def staged_plan(
         pixel_cache=keeps_pixels(options, WHOLE),
     )
     return planned.model_copy(update={"fine_tune": fine_tune})
+
+
+def _with_falling_rate(
+    planned: TrainingPlan, options: Options, train_count: int, *, has_callbacks: bool
+) -> TrainingPlan:
+    """The plan with a learning rate that falls in the end, if a network that autofit builds trains from scratch.
+
+    A network of the user's trains as with `model.fit`. Callbacks may set the rate, which Keras does not allow where it
+    has a schedule.
+    """
+    is_built_here = options.model is None and options.recipe == "auto" and not has_own_objective(options)
+    if not is_built_here or not _trains_batch_normalization(options) or has_callbacks:
+        return planned
+    return planned.model_copy(update={"rate_falls": (fall_at_the_end(planned.schedule.updates(train_count)),)})
 
 
 def without_refit(planned: TrainingPlan) -> TrainingPlan:

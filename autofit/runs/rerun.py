@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from autofit.config.batch_schedule import steps_per_epoch
+from autofit.config.learning_rates import falls_of_other_length
 from autofit.config.option_table import OPTIONS
 from autofit.config.options import Options, head_options
 from autofit.protocol.job import TrainingPlan
@@ -75,6 +77,7 @@ def with_epochs(
     done = state or Committed()
     now = _new_plan(record, options, fresh)
     _require_same_beginning(record.plan, now, done)
+    now = _with_falls(now, record.data.train_count, done)
     asked = {"epochs": options.epochs, "fine_tune_epochs": options.fine_tune_epochs}
     update = {"options": record.options.model_copy(update=asked), "plan": now}
     words, trains_on = "", False
@@ -84,6 +87,11 @@ def with_epochs(
         trains_on = has_more and not (is_last and done.stopped)
         if has_more and not trains_on:
             words = f"the training was stopped after {done.epoch} epochs, so asking for {now.epochs} changes nothing"
+        elif trains_on and len(now.rate_falls) > len(record.plan.rate_falls):
+            words = (
+                f"the learning rate, which had fallen to zero, is {options.learning_rate:g} again, and falls in the "
+                "last of the new epochs"
+            )
     return Rerun(record.model_copy(update=update), trains_on, words)
 
 
@@ -99,6 +107,16 @@ def _new_plan(record: RunRecord, options: Options, fresh: TrainingPlan) -> Train
         tuned = tuned.model_copy(update={"epochs": fresh.fine_tune.epochs, "views": fresh.fine_tune.views})
     update: dict[str, Any] = {"epochs": fresh.epochs, "fine_tune": tuned, "feature_views": fresh.feature_views}
     return was.model_copy(update=update | {"head": fresh.head})
+
+
+def _with_falls(planned: TrainingPlan, train_count: int, done: Committed) -> TrainingPlan:
+    """The plan, in which the learning rate falls at the new end, if it falls at all."""
+    if not planned.rate_falls:
+        return planned
+    updates = planned.schedule.updates(train_count)
+    trained = done.epoch * steps_per_epoch(train_count, planned.first_batch_size)
+    trained += steps_per_epoch(done.position, planned.first_batch_size)
+    return planned.model_copy(update={"rate_falls": falls_of_other_length(planned.rate_falls, trained, updates)})
 
 
 def _is_about_fine_tuning(was: Options, now: Options, planned: TrainingPlan) -> bool:

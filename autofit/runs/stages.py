@@ -126,7 +126,7 @@ def source_of_stage(source: ModelSource, plan: TrainingPlan, stage: StageName, d
     if rung is not None:
         source = on_rung(source, rung)
     if stage == "training":
-        return source
+        return source.model_copy(update={"rate_falls": plan.rate_falls})
     if stage not in FINE_TUNING or plan.fine_tune is None:
         given = plan.fine_tune.cut if plan.fine_tune and plan.fine_tune.cut != AUTO_CUT else None
         spec = source.spec.model_copy(update={"trainable": "head"})

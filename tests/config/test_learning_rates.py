@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from autofit.config.learning_rates import unusual_rate
+from autofit.config.learning_rates import RateFall, fall_at_the_end, falls_of_other_length, unusual_rate
 from autofit.config.options import make_options
 
 
@@ -53,3 +53,46 @@ def test_a_rate_far_outside_what_is_usual_has_one_line(
     line = unusual_rate(optimizer, rate, trains_pretrained=trains_pretrained)
     assert line is None if words is None else words in str(line)
     assert "\n" not in str(line)
+
+
+def test_the_rate_of_a_training_from_scratch_falls_in_its_last_updates() -> None:
+    """A share that is rounded to no update would leave the rate constant, or divide by zero."""
+    assert fall_at_the_end(1000) == RateFall(begin=700, end=1000)
+    for updates in range(1, 12):
+        fall = fall_at_the_end(updates)
+        assert 0 <= fall.begin < fall.end == updates
+
+
+@pytest.mark.parametrize(
+    ("done", "updates", "expected"),
+    [
+        (0, 200, [(140, 200)]),
+        (70, 200, [(140, 200)]),
+        (50, 100, [(70, 100)]),
+        (70, 80, [(70, 80)]),
+        (80, 200, [(70, 200)]),
+        (80, 80, [(70, 80)]),
+        (30, 30, [(29, 30)]),
+        (100, 200, [(70, 100), (170, 200)]),
+    ],
+)
+def test_a_training_of_another_length_falls_at_its_new_end(
+    done: int, updates: int, expected: list[tuple[int, int]]
+) -> None:
+    """More updates would be made at a rate of zero; or a run that asks early for more differ from one at once."""
+    falls = falls_of_other_length([fall_at_the_end(100)], done, updates)
+    assert [(fall.begin, fall.end) for fall in falls] == expected
+
+
+def test_a_training_that_is_made_longer_again_keeps_the_falls_before() -> None:
+    """A resumed optimizer would compute other rates for the updates that are done."""
+    first = fall_at_the_end(100)
+    twice = falls_of_other_length([first], 100, 200)
+    assert falls_of_other_length(twice, 120, 300) == (first, fall_at_the_end(300, after=100))
+    assert falls_of_other_length(twice, 200, 210) == (*twice, RateFall(begin=207, end=210))
+
+
+def test_a_fall_has_an_update_at_least() -> None:
+    """The rate of a run from a stranger would be divided by zero."""
+    with pytest.raises(ValueError, match="falls from update 3 to 3"):
+        RateFall(begin=3, end=3)

@@ -8,8 +8,11 @@ from pathlib import Path
 import pytest
 
 import autofit
-from tests.support.run_files import assert_each_epoch_once
-from tests.support.staged_runs import FINE_TUNED, NETWORK, TRAIN_COUNT, stage_photos, undisturbed_run
+from autofit.config.learning_rates import RateFall
+from autofit.runs.run_record import RunRecord
+from tests.support.processes import kill_both
+from tests.support.run_files import assert_each_epoch_once, committed
+from tests.support.staged_runs import FINE_TUNED, NETWORK, TRAIN_COUNT, command_for, stage_photos, undisturbed_run
 
 pytestmark = [pytest.mark.slow, pytest.mark.forked_workers, pytest.mark.usefixtures("cache")]
 
@@ -54,3 +57,26 @@ def test_fine_tuning_follows_a_head_that_was_finished(
     assert longer.weights_sha256 == whole.weights_sha256
     assert longer.record.stages[1:] == whole.record.stages[1:]
     assert longer.history == whole.history
+
+
+@pytest.mark.whole
+def test_from_scratch_a_kill_while_the_rate_falls_changes_nothing_and_more_epochs_train_at_the_full_rate(
+    photos: Path, tmp_path: Path
+) -> None:
+    """A resumed run, or a replay, would make its last updates at another rate; or further epochs at none."""
+    request = {"epochs": 3, "deterministic": True, "checkpoint_every": 1, "micro_batch_size": 8}
+    again = {**NETWORK, **request, "weights": "none", "audit": True}
+    whole = autofit.run(photos, run_dir=tmp_path / "whole", **again)
+    assert RunRecord.load(whole.run_dir / "run.json").plan.rate_falls == (RateFall(begin=19, end=27),)
+
+    killed = tmp_path / "killed"
+    kill_both(command_for(photos, Path("none"), killed, **request), lambda: committed(killed) >= (2, 24))
+    resumed = autofit.run(photos, run_dir=killed, **again)
+    replay = autofit.run(photos, run_dir=tmp_path / "replay", replay=killed, **again)
+    assert resumed.weights_sha256 == replay.weights_sha256 == whole.weights_sha256
+    assert resumed.history == replay.history == whole.history
+
+    longer = autofit.run(photos, run_dir=killed, **again | {"epochs": 4})
+    assert longer.history["loss"][:3] == whole.history["loss"]
+    falls = RunRecord.load(killed / "run.json").plan.rate_falls
+    assert falls == (RateFall(begin=19, end=27), RateFall(begin=33, end=36))

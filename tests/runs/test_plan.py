@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import pytest
 
+from autofit.config.learning_rates import fall_at_the_end
 from autofit.config.options import make_options
 from autofit.config.rungs import KEPT, Rung
 from autofit.machine.hardware import Hardware
@@ -385,3 +386,35 @@ def test_the_rung_of_the_probe_is_in_the_plan() -> None:
     of_all = staged_plan(make_options(trainable="all"), 1_000, 10, in_segments, CPU)
     assert of_all.fine_tune is not None
     assert of_all.fine_tune.rung == Rung(segments=4)
+
+
+@pytest.mark.parametrize(
+    ("given", "falls"),
+    [
+        ({"weights": "none"}, True),
+        ({"weights": "none", "learning_rate": 0.01, "optimizer": "sgd"}, True),
+        ({"weights": "none", "recipe": "classic"}, False),
+        ({"model": "json:loads"}, False),
+        ({"trainable": "all"}, False),
+        ({"epochs": 5}, False),
+        ({}, False),
+    ],
+    ids=str,
+)
+def test_the_rate_falls_where_a_network_of_autofit_trains_from_scratch(given: dict[str, Any], *, falls: bool) -> None:
+    """The weights would be those of the last noisy updates; a network of the user's would train unlike in `fit`."""
+    planned = staged_plan(make_options(**given), 1_000, 5, None, CPU)
+    updates = planned.epochs * -(-1_000 // 16)
+    assert planned.rate_falls == ((fall_at_the_end(updates),) if falls else ())
+
+
+def test_callbacks_may_set_the_rate() -> None:
+    """Keras raises an error where a callback sets a rate that has a schedule."""
+    planned = staged_plan(make_options(weights="none"), 1_000, 5, None, CPU, has_callbacks=True)
+    assert planned.rate_falls == ()
+
+
+def test_a_ramp_of_batch_sizes_counts_its_updates() -> None:
+    """The rate would be zero before the last epoch, or not fall."""
+    planned = staged_plan(make_options(weights="none", batch_schedule="8:16", epochs=2), 160, 5, None, CPU)
+    assert planned.rate_falls[-1].end == 20 + 10

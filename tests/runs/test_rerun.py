@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from autofit.config.learning_rates import RateFall
 from autofit.config.options import Options, make_options
 from autofit.protocol.job import TrainingPlan
 from autofit.protocol.messages import StageName, StageRecord
@@ -142,3 +143,24 @@ def test_all_layers_keep_decoded_images_as_the_new_call_says() -> None:
     assert with_conditions(record, record.options) == record
     off = with_conditions(record, make_options(trainable="all", pixel_cache="off")).plan
     assert (off.pixel_cache, off.fine_tune and off.fine_tune.pixel_cache) == (False, False)
+
+
+def test_more_epochs_from_scratch_train_at_the_full_rate_again() -> None:
+    """The updates of the new epochs would be made at a rate of zero."""
+    before, now = {"weights": "none", "epochs": 8}, {"weights": "none", "epochs": 12}
+    early = again(before, now, trained(3), is_finished=False)
+    assert early.record.plan == record_of(**now).plan
+    late = again(before, now, trained(8, "training"), is_finished=True)
+    assert late.record.plan.rate_falls == (RateFall(begin=56, end=80), RateFall(begin=108, end=120))
+    assert late.words == (
+        "the learning rate, which had fallen to zero, is 0.001 again, and falls in the last of the new epochs"
+    )
+
+
+def test_a_run_from_before_the_rate_fell_goes_on_with_a_constant_one() -> None:
+    """It would be another training from its beginning."""
+    record = record_of(weights="none", epochs=8)
+    record = record.model_copy(update={"plan": record.plan.model_copy(update={"rate_falls": ()})})
+    options = make_options(weights="none", epochs=12)
+    rerun = with_epochs(record, options, planned(options), trained(3), is_finished=False)
+    assert (rerun.record.plan.epochs, rerun.record.plan.rate_falls) == (12, ())

@@ -15,6 +15,7 @@ keras_internals.py  the only uses of Keras's private API, each with a public fal
 head.py             the layers on top of a backbone
 cut_points.py       the layers at which a network can be cut; layer_graph.py the graph of layers
 segments.py         a network as a chain of segments, for computing activations again
+falling_rate.py     the learning rate of a training from scratch
 fine_tuning.py      the optimizer of fine-tuning, with lower rates for lower layers
 precision.py        float32 or mixed precision of the layers
 preprocessing.py    preprocesses images as a backbone needs it

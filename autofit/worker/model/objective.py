@@ -18,6 +18,7 @@ from autofit.config.multi_label_figures import THRESHOLD
 from autofit.config.training_options import DEFAULT_OPTIMIZER
 from autofit.errors import UserError
 from autofit.protocol.job import ModelSource
+from autofit.worker.model.falling_rate import FallingRate
 from autofit.worker.model.fine_tuning import fine_tuning_optimizer
 from autofit.worker.model.multi_label import LabelCrossentropy, LabelScores
 from autofit.worker.model.outputs import (
@@ -276,7 +277,8 @@ def _asked_optimizer(model: keras.Model, source: ModelSource) -> keras.optimizer
             return _unscaled(given, model)
         except (TypeError, ValueError) as error:
             raise not_registered(error) or error from error
-    return keras.optimizers.get({"class_name": source.optimizer, "config": {"learning_rate": source.learning_rate}})
+    rate = FallingRate(source.learning_rate, source.rate_falls) if source.rate_falls else source.learning_rate
+    return keras.optimizers.get({"class_name": source.optimizer, "config": {"learning_rate": rate}})
 
 
 def _unscaled(optimizer: keras.optimizers.Optimizer, model: keras.Model) -> keras.optimizers.Optimizer:
