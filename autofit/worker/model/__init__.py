@@ -9,7 +9,7 @@ sent_model.py       sends a model that the user has built to a worker
 reopening.py        checks that the model can be opened again after it is saved
 registered_objects.py  sends the user's registered classes to a worker
 outputs.py          probabilities or logits; the form of the labels that a loss takes
-objective.py        loss, metrics and optimizer
+objective.py        loss and metrics; optimizer.py the optimizer
 saved_model.py      opens a saved model; variables_bound.py bounds the memory of its variables
 keras_internals.py  the only uses of Keras's private API, each with a public fallback
 head.py             the layers on top of a backbone

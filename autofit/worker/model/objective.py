@@ -18,9 +18,8 @@ from autofit.config.multi_label_figures import THRESHOLD
 from autofit.config.training_options import DEFAULT_OPTIMIZER
 from autofit.errors import UserError
 from autofit.protocol.job import ModelSource
-from autofit.worker.model.falling_rate import FallingRate
-from autofit.worker.model.fine_tuning import fine_tuning_optimizer
 from autofit.worker.model.multi_label import LabelCrossentropy, LabelScores
+from autofit.worker.model.optimizer import optimizer_for, unscaled
 from autofit.worker.model.outputs import (
     COUNTED_AS_TOLD,
     counted_as_told,
@@ -30,7 +29,6 @@ from autofit.worker.model.outputs import (
     single_loss,
     takes_logits,
 )
-from autofit.worker.model.precision import inner_optimizer
 from autofit.worker.model.registered_objects import not_registered
 
 
@@ -147,7 +145,7 @@ def make_objective(
             loss_function=loss,
             loss=keras.metrics.Mean(name="loss"),
             metrics=metrics,
-            optimizer=_optimizer(model, source, scope),
+            optimizer=optimizer_for(model, source, scope),
             one_hot_classes=one_hot,
             metric_classes=[label_classes(metric, source.num_classes, one_hot) for metric in metrics],
         ),
@@ -175,7 +173,7 @@ def _objective_of_one_unit(
             loss_function=loss,
             loss=keras.metrics.Mean(name="loss"),
             metrics=[keras.metrics.BinaryAccuracy(name="accuracy", threshold=threshold), *_given_metrics(source)],
-            optimizer=_optimizer(model, source, scope),
+            optimizer=optimizer_for(model, source, scope),
             one_hot_classes=0,
             unit_threshold=threshold,
         ),
@@ -194,7 +192,7 @@ def _multi_label_objective(
             loss_function=LabelCrossentropy(),
             loss=keras.metrics.Mean(name="loss"),
             metrics=[LabelScores(source.num_classes)],
-            optimizer=_optimizer(model, source, scope),
+            optimizer=optimizer_for(model, source, scope),
             one_hot_classes=0,
             columns=source.num_classes,
         ),
@@ -257,39 +255,6 @@ def _from_config(given: Any) -> Any:
         raise not_registered(error) or error from error
 
 
-def _optimizer(
-    model: keras.Model, source: ModelSource, scope: Callable[[], AbstractContextManager[Any]]
-) -> keras.optimizers.Optimizer:
-    """The optimizer that a request asks for, with its variables."""
-    with scope():
-        optimizer = _asked_optimizer(model, source)
-        if not optimizer.built:  # built before the first trace, since otherwise the step would be traced twice
-            optimizer.build(model.trainable_variables)
-    return optimizer
-
-
-def _asked_optimizer(model: keras.Model, source: ModelSource) -> keras.optimizers.Optimizer:
-    if source.fine_tuning is not None:
-        return fine_tuning_optimizer(model.trainable_variables, source.learning_rate, source.fine_tuning)
-    if source.optimizer_config is not None:
-        try:
-            given = keras.optimizers.get(copy.deepcopy(source.optimizer_config))  # a copy, since Keras changes it
-            return _unscaled(given, model)
-        except (TypeError, ValueError) as error:
-            raise not_registered(error) or error from error
-    rate = FallingRate(source.learning_rate, source.rate_falls) if source.rate_falls else source.learning_rate
-    return keras.optimizers.get({"class_name": source.optimizer, "config": {"learning_rate": rate}})
-
-
-def _unscaled(optimizer: keras.optimizers.Optimizer, model: keras.Model) -> keras.optimizers.Optimizer:
-    """The optimizer without a wrapper that scales the loss; the step has its own scale, which a checkpoint holds."""
-    if not optimizer.built:
-        optimizer.build(model.trainable_variables)
-    inner = inner_optimizer(optimizer)
-    inner.loss_scale_factor = None
-    return inner
-
-
 def _refuse_beside_a_compiled_model(source: ModelSource) -> None:
     """Refuse options for loss, metrics, optimizer or learning rate, which would be ignored."""
     if source.fine_tuning is not None:
@@ -321,7 +286,7 @@ def _objective_of_compiled(model: keras.Model, num_classes: int) -> Objective:
         loss_function=loss_function,
         loss=keras.metrics.Mean(name="loss"),
         metrics=counted,
-        optimizer=_unscaled(model.optimizer, model),
+        optimizer=unscaled(model.optimizer, model),
         one_hot_classes=one_hot,
         metric_classes=[0 if is_one_unit else label_classes(metric, num_classes, one_hot) for metric in metrics],
         unit_threshold=threshold,
