@@ -44,7 +44,8 @@ def _network(run: RunRecord) -> list[tuple[str, str]]:
     if plan.last_batch_size != plan.first_batch_size:
         batch += f" to {plan.last_batch_size:,}"
     solved = plan.head == "solve"
-    how = "solved to its optimum" if solved else f"{options.optimizer}, learning rate {options.learning_rate:g}"
+    rate = f"learning rate {options.learning_rate:g}{', falling to zero at the end' if plan.rate_falls else ''}"
+    how = "solved to its optimum" if solved else f"{options.optimizer}, {rate}"
     training = f"{TRAINS[options.trainable]}; {how}"
     if not solved:
         training += f"; batch size {batch}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from autofit.config.learning_rates import fall_at_the_end
 from autofit.protocol.job import FineTunePlan
 from autofit.report.run_page import run_page
 from autofit.report.what_was_run import what_was_run
@@ -44,6 +45,9 @@ def test_the_data_the_network_and_the_machine_are_named(
     shown = what_was_run(of_all, result)
     assert "the head is solved to its optimum, then all layers train" in shown
     assert "fine-tuned" not in shown
+    falls = run.model_copy(update={"plan": run.plan.model_copy(update={"rate_falls": (fall_at_the_end(10),)})})
+    assert "learning rate 0.001, falling to zero at the end" in what_was_run(falls, result)
+    assert "falling" not in html
 
 
 def test_a_forged_date_is_no_crash(tmp_path: Path, make_result: Callable[..., ResultRecord]) -> None:
