@@ -70,9 +70,7 @@ def _refuse_files_of_others(files: RunDirectory) -> None:
     """
     if any(map(os.path.lexists, (files.run, files.path / STAGED))):
         return
-    saved = files.model, files.labels, files.validation, files.test, files.doubts
-    told = files.audit, files.history, files.report, files.result
-    if found := next(filter(os.path.lexists, (*saved, *told)), None):
+    if found := next(filter(os.path.lexists, (*files.outputs(), files.doubts)), None):
         raise UserError(
             f"run directory {printable(str(files.path))} holds {found.name} and no run, which would write over it: "
             "give a run_dir that is empty or new"

@@ -276,9 +276,7 @@ def require_empty(mirror: RunDirectory) -> None:
     if _is_there(mirror.checkpoints):
         require_folder(mirror.checkpoints)
     inputs = (mirror.samples, mirror.probe, mirror.fine_tune_probe, *mirror.feature_records())
-    outputs = (mirror.equal_images, mirror.audit, mirror.history, mirror.model, mirror.labels)
-    judged = (mirror.validation, mirror.test, mirror.report, mirror.result)
-    found = [path for path in (*inputs, *outputs, *judged) if _is_there(path)]
+    found = [path for path in (*inputs, mirror.equal_images, *mirror.outputs()) if _is_there(path)]
     found += [folder for folder, _ in CheckpointStore(mirror.checkpoints).manifests()]
     found += [attempt.path for attempt in mirror.attempts()]
     if found:

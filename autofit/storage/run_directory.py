@@ -125,6 +125,11 @@ class RunDirectory:
         """How the run ended."""
         return self.path / "result.json"
 
+    def outputs(self) -> tuple[Path, ...]:
+        """What a run writes for its user, and a mirror copies: a folder that has one of these is no empty one."""
+        saved = self.model, self.labels, self.validation, self.test
+        return (*saved, self.audit, self.history, self.report, self.result)
+
     def attempts(self) -> list[AttemptDirectory]:
         """The attempts so far, oldest first.
 
