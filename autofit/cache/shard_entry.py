@@ -20,7 +20,7 @@ import numpy as np
 from autofit.cache.entry import EntryInUseError, EntryWriter
 from autofit.cache.entry_format import INDEX, EntryRecord
 from autofit.cache.places import KEY_DIGITS, WRITING
-from autofit.cache.store import CacheStore
+from autofit.cache.store import LIMIT_VARIABLE, CacheStore
 from autofit.config.byte_size import format_size
 from autofit.errors import StorageError, UserError
 from autofit.storage.safe_files import fsync_folder
@@ -108,7 +108,7 @@ def require_room_for_all(store: CacheStore, images: int, row_bytes: int, *, are_
     needed_bytes = images * (row_bytes + INDEX.itemsize)
     needed, limit = format_size(needed_bytes), format_size(store.limit_bytes)
     if needed_bytes > store.limit_bytes:
-        raise UserError(f"the features take {needed}, and the cache may have {limit}: set AUTOFIT_CACHE_LIMIT")
+        raise UserError(f"the features take {needed}, and the cache may have {limit}: set {LIMIT_VARIABLE}")
     if are_kept and needed_bytes > (most_bytes := store.most_bytes()):
         raise StorageError(
             f"the features take {needed}, and the disk of {store.folder} has room for {format_size(most_bytes)}: "

@@ -214,7 +214,7 @@ class CacheStore:
         chosen: list[Place] = []
         freed, free = 0, self._free_bytes()
         for place in removable:
-            if taken - freed + expected_bytes <= self.limit_bytes and free + freed >= expected_bytes + LEAST_FREE_BYTES:
+            if not self._lack_of_room(expected_bytes, taken - freed, free + freed):
                 break
             with contextlib.ExitStack() as open_files:
                 if self._is_locked(place.path, open_files):
@@ -232,7 +232,7 @@ class CacheStore:
     def is_full(self) -> bool:
         """Whether all entries exceed the limit or the disk is short of space, as where several processes write."""
         taken = sum(place.size_bytes for place in self._places())
-        return taken > self.limit_bytes or self._free_bytes() < LEAST_FREE_BYTES
+        return bool(self._lack_of_room(0, taken, self._free_bytes()))
 
     def _require_room_without(self, expected_bytes: int, taken: int, removed: Sequence[Place]) -> None:
         """Check that there is room once these entries are removed, of all that have `taken` bytes.
@@ -240,13 +240,20 @@ class CacheStore:
         Raises:
             NoRoomError: there is not.
         """
-        removed_bytes, expected = sum(place.size_bytes for place in removed), format_size(expected_bytes)
-        rest, free = taken - removed_bytes, self._free_bytes()
-        if rest + expected_bytes > self.limit_bytes:
+        removed_bytes, free = sum(place.size_bytes for place in removed), self._free_bytes()
+        rest, expected = taken - removed_bytes, format_size(expected_bytes)
+        lacking = self._lack_of_room(expected_bytes, rest, free + removed_bytes)
+        if lacking == "limit":
             limit, in_use = format_size(self.limit_bytes), f" with {format_size(rest)} in use" if rest else ""
             raise NoRoomError(f"it would take {expected}, and the cache may have {limit}{in_use}: set {LIMIT_VARIABLE}")
-        if free + removed_bytes < expected_bytes + LEAST_FREE_BYTES:
+        if lacking == "disk":
             raise NoRoomError(f"it would take {expected}, and the disk has {format_size(free)} free")
+
+    def _lack_of_room(self, expected_bytes: int, taken: int, free: int) -> Literal["limit", "disk", ""]:
+        """What has no room for a new entry beside others of `taken` bytes, with `free` bytes on the disk."""
+        if taken + expected_bytes > self.limit_bytes:
+            return "limit"
+        return "disk" if free < expected_bytes + LEAST_FREE_BYTES else ""
 
     def _free_bytes(self) -> int:
         try:
