@@ -107,7 +107,7 @@ class PixelCache:
             entries.remove(entry)
         if self._missing():
             own = [*(entry.folder.name for entry in entries if not len(entry)), *self._used]
-            self._open_writer(store, own, beside)
+            self._open_writer(own, beside)
 
     def __enter__(self) -> Self:
         return self
@@ -208,7 +208,7 @@ class PixelCache:
             return True
         return np.array_equal(cached, live)
 
-    def _open_writer(self, store: CacheStore, own: Sequence[str], beside: PixelCache | None) -> None:
+    def _open_writer(self, own: Sequence[str], beside: PixelCache | None) -> None:
         """Open an entry to write the missing images, as many as there is room for beside those that are there.
 
         It is the last of the entries `own`, or a new one if another process writes that. An entry that has only images
@@ -216,16 +216,16 @@ class PixelCache:
         """
         row_bytes, missing = self._record.row_bytes, self._missing()
         kept = [*own, *(beside.entries if beside else [])]
-        free_bytes = store.most_bytes(beside=kept) - (beside.missing_bytes if beside else 0)
+        free_bytes = self._store.most_bytes(beside=kept) - (beside.missing_bytes if beside else 0)
         room = min(missing, max(0, free_bytes) // row_bytes)
         self.left_out = missing - room
         if not room:
-            self.why_not = f"there is no room in {store.folder}"
+            self.why_not = f"there is no room in {self._store.folder}"
             return
         if own:
             self._release(own[-1])
         try:
-            self._writer = store.writer(self._record, own[-1] if own else None, room * row_bytes)
+            self._writer = self._store.writer(self._record, own[-1] if own else None, room * row_bytes)
             self._readers.append(RowReader(self._writer.folder, self._record))
         except (NoRoomError, OSError) as error:
             self._stop_caching(str(error))
