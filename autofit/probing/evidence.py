@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise, takewhile
 
@@ -239,9 +239,8 @@ def are_flat(trials: Sequence[Trial]) -> bool:
     for all of ResNet50 at 128 px they were 834, 791 and 769 MB for 4, 6 and 10 images.
     """
     by_size = {trial.batch_size: trial.peak_bytes for trial in trials if trial.peak_bytes}
-    peaks = [by_size[size] for size in sorted(by_size)]
-    falls = any(after < before for before, after in pairwise(peaks))
-    return falls and max(peaks) < LEAST_RISE * peaks[0]
+    falls = any(by_size[larger] < by_size[smaller] for smaller, larger in pairwise(sorted(by_size)))
+    return falls and _hardly_rise(by_size)
 
 
 def hide_images(trials: Sequence[Trial]) -> bool:
@@ -250,7 +249,12 @@ def hide_images(trials: Sequence[Trial]) -> bool:
     All of ResNet50 at 96 px took 705, 707 and 744 MB for 4, 16 and 32 images, and then 8 MB for each further one.
     """
     by_size = {t.batch_size: t.peak_bytes for t in trials if t.peak_bytes and t.verdict is Verdict.FITS}
-    return len(by_size) >= POINTS_OF_A_LINE and max(by_size.values()) < LEAST_RISE * by_size[min(by_size)]
+    return len(by_size) >= POINTS_OF_A_LINE and _hardly_rise(by_size)
+
+
+def _hardly_rise(peak_bytes: Mapping[int, int]) -> bool:
+    """Whether no peak, by size, is clearly over that of the smallest size."""
+    return max(peak_bytes.values()) < LEAST_RISE * peak_bytes[min(peak_bytes)]
 
 
 def _fragmentation_of(trials: Sequence[Trial], limit_bytes: int) -> float:
