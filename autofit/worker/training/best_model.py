@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from autofit.protocol.messages import StageName
 from autofit.worker.execution.session import Session
 from autofit.worker.training.evaluation import Evaluation
 from autofit.worker.training.head_stage import SolvedHead, final_weights
@@ -49,16 +50,19 @@ def as_built(state: TrainState, head: Arrays) -> Arrays:
     return weights | {place: head[name] for place, name in zip(places, sorted(head), strict=True)}
 
 
+def is_unseen(stage: StageName, progress: TrainingProgress) -> bool:
+    """Whether a stage is a fine-tuning without validation, whose epochs are compared only with each other."""
+    return stage == "fine-tune" and "val_loss" not in progress.history
+
+
 def with_best_before(progress: TrainingProgress, monitor: str) -> TrainingProgress:
     """The progress with the best epoch from before a fine-tuning without validation; else the progress as it is.
-
-    The epochs of such a fine-tuning were compared only with each other.
 
     Args:
         progress: in a stage that has diverged.
         monitor: the figure by which epochs are compared.
     """
-    if progress.stage != "fine-tune" or "val_loss" in progress.history:
+    if not is_unseen(progress.stage, progress):
         return progress
     before = TrainingProgress()
     for epoch in range(progress.first_epoch):

@@ -10,7 +10,7 @@ from autofit.errors import TrainingFailedError
 from autofit.protocol.job import TrainingPlan
 from autofit.protocol.messages import LATER_STAGES, StageName
 from autofit.storage.checkpoints import Checkpoint, CheckpointStore
-from autofit.worker.training.best_model import as_built
+from autofit.worker.training.best_model import as_built, is_unseen
 from autofit.worker.training.train_state import TrainingProgress, TrainState
 
 OnDamaged = Callable[[str, bool], None]
@@ -81,13 +81,13 @@ class Commits:
             raise TrainingFailedError(
                 "the checkpoint from the end of the stage before cannot be used: resume to go on from an earlier one"
             )
-        is_unseen = stage == "fine-tune" and "val_loss" not in progress.history
+        keeps_before = is_unseen(stage, progress)
         if progress.stages and progress.stage != stage:
             self._state.begin_stage(checkpoint, stage, progress.stages)
-            self._state.before = self._state.best if is_unseen else {}
+            self._state.before = self._state.best if keeps_before else {}
             self.release_newest()
             return progress.in_stage(stage).moved(micro_batch_size=size, validation_micro_batch_size=size)
-        if is_unseen:
+        if keeps_before:
             self._state.before = as_built(self._state, checkpoint.groups.get("head", {}))
         self.restore()
         validation_size = min(progress.validation_micro_batch_size, size)
