@@ -7,7 +7,6 @@ appended to the cache at once, so that a pass that was killed continues where it
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,7 +35,7 @@ from autofit.storage.run_directory import RunDirectory
 from autofit.worker.execution.microbatch import MicroBatcher, Shrink
 from autofit.worker.execution.session import Session
 from autofit.worker.features.batch_autotune import BatchSizeAutotuner, starting_size
-from autofit.worker.features.extraction_time import ExtractionClock, ExtractionTimeLimit, NoTimeLeft
+from autofit.worker.features.extraction_time import ExtractionClock, ExtractionPace, ExtractionTimeLimit, NoTimeLeft
 from autofit.worker.features.extractor import Extractor, extract_missing
 from autofit.worker.features.feature_cache import (
     FeatureCache,
@@ -204,7 +203,7 @@ class ExtractionPass:
         extractor = self._extractor(autotuner)
         done = written = blocks = 0
         unreadable: set[int] = set()
-        began = time.monotonic()
+        pace = ExtractionPace()
 
         def on_block(batch: LoadedBatch, cached_rows: int) -> None:
             nonlocal done, written, blocks
@@ -214,9 +213,10 @@ class ExtractionPass:
             unreadable.update(row for row, _ in batch.skipped)
             unreadable.update(self._unidentified(batch))
             self._note_unreadable(batch)
-            seconds = time.monotonic() - began
-            self._time.check(blocks, began, done, count)
+            pace.block_begins(done, self._heartbeat.times.first_steps_seconds, autotuner.rate)
+            self._time.check(blocks, pace, done, count)
             blocks += 1
+            seconds = pace.elapsed()
             self._heartbeat.beat(
                 step=done,
                 steps=count,
@@ -237,7 +237,7 @@ class ExtractionPass:
             writer.share()
             rows = cache.find_again(unreadable)
         self._report_speed(autotuner, loader)
-        spent = ExtractionTime(images=done, seconds=time.monotonic() - began)
+        spent = ExtractionTime(images=done, seconds=pace.elapsed())
         self._heartbeat.event(Event(extracted=spent))
         return rows, done - len(unreadable)
 

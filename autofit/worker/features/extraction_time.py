@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -16,12 +18,56 @@ LEAST_BLOCKS = 2
 class ExtractionClock(Protocol):
     """Says whether there is time for more images."""
 
-    def ends_extraction(self, began: float, done: int, count: int, *, is_first_stage: bool) -> bool:
-        """Whether the extraction has to end with `done` of `count` images; `began` is read from `time.monotonic()`."""
+    def ends_extraction(self, elapsed: float, ahead: float, done_share: float, *, is_first_stage: bool) -> bool:
+        """Whether the extraction has to end after `elapsed` seconds, with `ahead` seconds of work left."""
 
 
 class NoTimeLeft(Exception):  # noqa: N818 - not an error: the extraction ends here
     """There is no time for more images."""
+
+
+class ExtractionPace:
+    """Forecasts how long an extraction will take, by its fastest block in which nothing was traced.
+
+    The first blocks trace the network with micro-batches of several sizes, and on a GPU tune its convolutions: by them,
+    the rest looks several times as long as it is. Until there is another block, the rest is taken to be as fast as a
+    micro-batch that was not the first of its size. A forecast that is too short does no harm: it is made again before
+    each block.
+
+    Args:
+        clock: in seconds.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._began = self._block_began = clock()
+        self._done = 0
+        self._traced_seconds = self._rate = 0.0
+        self._image_seconds = math.inf
+
+    def block_begins(self, done: int, traced_seconds: float, rate: float) -> None:
+        """Note that a block begins.
+
+        Args:
+            done: the images before it.
+            traced_seconds: the time of all steps so far that were the first of their size.
+            rate: the images a second in other steps; 0 if unknown.
+        """
+        now = self._clock()
+        if done > self._done and traced_seconds == self._traced_seconds:
+            self._image_seconds = min(self._image_seconds, (now - self._block_began) / (done - self._done))
+        self._block_began, self._done, self._traced_seconds, self._rate = now, done, traced_seconds, rate
+
+    def elapsed(self) -> float:
+        """The seconds since the extraction began."""
+        return self._clock() - self._began
+
+    def ahead(self, count: int) -> float:
+        """The seconds that the images take which are left of `count`; infinite if nothing is known."""
+        left = count - self._done
+        if math.isfinite(self._image_seconds) or not self._rate:
+            return left * self._image_seconds
+        return left / self._rate
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +91,7 @@ class ExtractionTimeLimit:
         of_validation = [chunk for chunk in chunks if chunk.samples[-1] >= first]  # one may have some of both
         return interleaved(of_training, of_validation)
 
-    def check(self, blocks: int, began: float, done: int, count: int) -> None:
+    def check(self, blocks: int, pace: ExtractionPace, done: int, count: int) -> None:
         """Check that there is time for another block, after `blocks` of them.
 
         Raises:
@@ -53,5 +99,6 @@ class ExtractionTimeLimit:
         """
         if self.clock is None or blocks < LEAST_BLOCKS:
             return
-        if self.clock.ends_extraction(began, done, count, is_first_stage=self.is_first_stage):
+        ahead = pace.ahead(count)
+        if self.clock.ends_extraction(pace.elapsed(), ahead, done / count, is_first_stage=self.is_first_stage):
             raise NoTimeLeft

@@ -31,6 +31,7 @@ from autofit.protocol.messages import MemoryBudget
 from autofit.runs.model_source import model_source
 from autofit.runs.plan import training_plan
 from autofit.worker.features.extraction import ExtractionPass, Views
+from autofit.worker.runtime.phase_times import PhaseTimes
 
 pytestmark = pytest.mark.slow  # imports TensorFlow
 
@@ -43,6 +44,7 @@ class Reports:
 
     def __init__(self) -> None:
         self.messages: list[str] = []
+        self.times = PhaseTimes()
 
     def phase(self, *_: object, **__: object) -> None:
         """Nothing."""

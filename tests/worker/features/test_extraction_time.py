@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autofit.input.views import ViewIndex
-from autofit.worker.features.extraction_time import LEAST_BLOCKS, ExtractionTimeLimit, NoTimeLeft
+from autofit.worker.features.extraction_time import LEAST_BLOCKS, ExtractionPace, ExtractionTimeLimit, NoTimeLeft
 from autofit.worker.features.features_record import ExtractionChunk, extraction_chunks
 
 
@@ -18,9 +19,9 @@ from autofit.worker.features.features_record import ExtractionChunk, extraction_
 class Over:
     """A clock that never has time for more."""
 
-    def ends_extraction(self, began: float, done: int, count: int, *, is_first_stage: bool) -> bool:
+    def ends_extraction(self, elapsed: float, ahead: float, done_share: float, *, is_first_stage: bool) -> bool:
         """Now."""
-        del began, done, count
+        del elapsed, ahead, done_share
         return is_first_stage
 
 
@@ -47,13 +48,31 @@ def test_without_a_budget_nothing_is_changed() -> None:
     views = ViewIndex(100, 50)
     limit = ExtractionTimeLimit(None, is_first_stage=True)
     assert [chunk.samples[0] for chunk in limit.ordered(chunks_of(views, 8), views)] == list(range(0, 150, 8))
-    limit.check(10**6, 0.0, 1, 2)
+    limit.check(10**6, ExtractionPace(), 1, 2)
 
 
 def test_the_first_blocks_are_extracted_whatever_the_time() -> None:
     """A run with too small a budget would end without a model."""
     limit = ExtractionTimeLimit(Over(), is_first_stage=True)
-    limit.check(LEAST_BLOCKS - 1, 0.0, 1, 2)
+    limit.check(LEAST_BLOCKS - 1, ExtractionPace(), 1, 2)
     with pytest.raises(NoTimeLeft):
-        limit.check(LEAST_BLOCKS, 0.0, 1, 2)
-    ExtractionTimeLimit(Over(), is_first_stage=False).check(LEAST_BLOCKS, 0.0, 1, 2)
+        limit.check(LEAST_BLOCKS, ExtractionPace(), 1, 2)
+    ExtractionTimeLimit(Over(), is_first_stage=False).check(LEAST_BLOCKS, ExtractionPace(), 1, 2)
+
+
+def test_the_rest_is_foreseen_by_what_is_not_traced() -> None:
+    """The first blocks trace the network: images would be left out for which there is time, and accuracy with them."""
+    now = 0.0
+    pace = ExtractionPace(lambda: now)
+    pace.block_begins(0, 0.0, 0.0)
+    assert pace.ahead(448) == math.inf
+    now = 5.0  # of which 4 s are first steps
+    pace.block_begins(64, 4.0, 128.0)
+    assert pace.ahead(448) == pytest.approx(3.0)
+    now = 6.5  # a block without any: also what is decoded counts
+    pace.block_begins(128, 4.0, 128.0)
+    assert pace.ahead(448) == pytest.approx(7.5)
+    now = 9.5  # one that waited for something else
+    pace.block_begins(192, 4.0, 128.0)
+    assert pace.ahead(448) == pytest.approx(6.0)
+    assert pace.elapsed() == pytest.approx(9.5)

@@ -34,7 +34,7 @@ def test_without_a_budget_there_is_always_time() -> None:
     assert clock.has_time_for_epoch()
     assert clock.epoch_ended()
     assert not clock.is_over()
-    assert not clock.ends_extraction(0.0, 1, 10**6, is_first_stage=False)
+    assert not clock.ends_extraction(1e9, 1e9, 0.5, is_first_stage=False)
 
 
 @pytest.mark.parametrize(
@@ -108,38 +108,38 @@ def test_an_epoch_without_validation_leaves_no_time_for_one() -> None:
     assert clock.is_over()
 
 
-@pytest.mark.parametrize(("now", "ends"), [(79.9, False), (80.0, True)])
+@pytest.mark.parametrize(("now", "ends"), [(80.8, False), (80.9, True)])
 def test_the_images_of_the_first_stage_leave_time_for_the_head(now: float, *, ends: bool) -> None:
     """All time would go by with images, and the head be solved after the budget."""
-    watch = Watch(now)  # 16 s of it, 2 s and 2 s follow
-    assert clock_with(watch).ends_extraction(0.0, 5, 10**6, is_first_stage=True) is ends
+    watch = Watch(now)  # a fifth of it, 1 s and 2 s follow
+    assert clock_with(watch).ends_extraction(now, 1e9, 0.0, is_first_stage=True) is ends
 
 
-@pytest.mark.parametrize(("start_seconds", "ends_at"), [(2.0, 80.0), (10.0, 77.0), (60.0, 73.5)])
+@pytest.mark.parametrize(("start_seconds", "ends_at"), [(2.0, 80.9), (10.0, 78.4), (60.0, 75.9)])
 def test_on_a_busy_machine_more_time_is_left_for_what_follows(start_seconds: float, ends_at: float) -> None:
     """Where TensorFlow took twice as long to start, the head would be solved and saved after the budget."""
     watch = Watch(0.0)
     time = StageTime(end_at=100, last_at=105, finish_seconds=2)
     clock = StageClock(time, watch, launched_at=-start_seconds)
     watch.now = ends_at - 0.5
-    assert not clock.ends_extraction(0.0, 5, 10**6, is_first_stage=True)
+    assert not clock.ends_extraction(watch.now, 1e9, 0.0, is_first_stage=True)
     watch.now = ends_at
-    assert clock.ends_extraction(0.0, 5, 10**6, is_first_stage=True)
+    assert clock.ends_extraction(watch.now, 1e9, 0.0, is_first_stage=True)
 
 
-@pytest.mark.parametrize(("done", "ends"), [(94, True), (96, False)])
-def test_the_last_images_of_the_first_stage_are_read_if_that_takes_little_longer(done: int, *, ends: bool) -> None:
+@pytest.mark.parametrize(("ahead", "ends"), [(7.4, True), (7.2, False)])
+def test_the_last_images_of_the_first_stage_are_read_if_that_takes_little_longer(ahead: float, *, ends: bool) -> None:
     """A head would be solved on nearly all images, where all of them had taken two seconds more."""
-    watch = Watch(80.0)  # 16 + 2 + 2 s follow, and 5.1 or 3.3 s for the other images
-    assert clock_with(watch).ends_extraction(0.0, done, 100, is_first_stage=True) is ends
+    watch = Watch(81.0)  # 16.2 + 1 + 2 s follow; the latest end is at 107.5
+    assert clock_with(watch).ends_extraction(81.0, ahead, 0.9, is_first_stage=True) is ends
 
 
 def test_a_later_stage_without_a_chance_ends_as_soon_as_that_shows() -> None:
     """A user would wait until the end of the budget for images that no epoch is trained on."""
     watch = Watch(30.0)
     clock = clock_with(watch, epoch_seconds=5.0)
-    assert not clock.ends_extraction(0.0, 24, 100, is_first_stage=False)  # too early to say
-    assert clock.ends_extraction(0.0, 25, 100, is_first_stage=False)  # 90 s more
-    assert not clock.ends_extraction(0.0, 50, 100, is_first_stage=False)
+    assert not clock.ends_extraction(30.0, 90.0, 0.24, is_first_stage=False)  # too early to say
+    assert clock.ends_extraction(30.0, 90.0, 0.25, is_first_stage=False)
+    assert not clock.ends_extraction(30.0, 30.0, 0.5, is_first_stage=False)
     watch.now = 99.0
-    assert clock.ends_extraction(0.0, 1, 100, is_first_stage=False)
+    assert clock.ends_extraction(99.0, 90.0, 0.01, is_first_stage=False)
