@@ -139,7 +139,7 @@ def run(  # noqa: PLR0913 - the options are the interface
         fine_tune_from: The layer above which fine-tuning trains: `auto`, `input` (everything), a layer's name, or the
             share of the backbone's layers that stays frozen.
         batch_size: The number of samples in an update. `auto` follows from the data, never from the machine: 32; 16
-            with less than 1,280 training images, 8 with less than 640.
+            with less than 1,280 training images (from scratch 3,840), 8 with less than 640 (not from scratch).
         micro_batch_size: The number of samples on the device at once. `auto` takes the batch size if it fits and the
             backbone trains; else what the probe recommends, but at most the batch size.
         batch_schedule: A ramp of the batch size over the epochs, such as `32:16`. Not together with `batch_size`.

@@ -17,6 +17,9 @@ SMALLEST_AUTO_BATCH = 8
 USUAL_BATCH = 32  # Keras's own default
 LEAST_AUTO_STEPS = 40  # updates in an epoch with an automatic batch size, if the training set is large enough
 
+LEAST_BATCH_FROM_SCRATCH, LEAST_STEPS_FROM_SCRATCH = 16, 120
+"""The same for a network that begins with random weights: it needs more updates, and BatchNormalization more images."""
+
 EXTRACTION_BLOCK = {"cpu": 64, "gpu": 512}
 """The number of images that an extraction decodes as one block."""
 
@@ -139,12 +142,15 @@ def batch_bounds(samples: int, batch_size: int, position: int) -> Iterator[tuple
         yield start, min(start + batch_size, samples)
 
 
-def auto_batch_size(training_images: int) -> int:
+def auto_batch_size(training_images: int, *, from_scratch: bool = False) -> int:
     """The batch size for `"auto"`: 32, and for less than 1,280 images 16, for less than 640 images 8.
 
-    It depends on the data only, never on the machine, and was measured (docs/decisions/0030). A set of
-    less than 8 images still gives 8: its only batch is shorter.
+    From scratch it is 32, and for less than 3,840 images 16. It depends on the data and the request only, never on the
+    machine, and was measured (docs/decisions/0030). A set of less than 8 images still gives 8: its only batch is
+    shorter.
     """
+    if from_scratch:
+        return USUAL_BATCH if training_images >= LEAST_STEPS_FROM_SCRATCH * USUAL_BATCH else LEAST_BATCH_FROM_SCRATCH
     most = min(USUAL_BATCH, training_images // LEAST_AUTO_STEPS)
     return max(SMALLEST_AUTO_BATCH, _power_of_two_within(most))
 

@@ -143,8 +143,8 @@ TRAINING = (
         "batch_size",
         "auto",
         "The number of samples in an update.",
-        "`auto` follows from the data, never from the machine: 32; 16 with less than 1,280 training images, 8 with "
-        "less than 640.",
+        "`auto` follows from the data, never from the machine: 32; 16 with less than 1,280 training images (from "
+        "scratch 3,840), 8 with less than 640 (not from scratch).",
         check=auto_or_whole_number,
         metavar="auto|N",
     ),

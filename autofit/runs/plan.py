@@ -115,12 +115,20 @@ def has_time_to_probe(options: Options) -> bool:
 
 def largest_useful_batch(options: Options, train_count: int, machine: Hardware) -> int:
     """The largest micro-batch that a training of so many images could use, and that has to be probed."""
-    return options.micro_batch_size or part_of_batch(options, auto_batch_size(train_count), machine)
+    return options.micro_batch_size or part_of_batch(options, _auto_batch_size(options, train_count), machine)
 
 
 def part_of_batch(options: Options, batch_size: int, machine: Hardware) -> int:
     """The most images of a batch that one device has in a training; all of them if only the head trains."""
     return -(-batch_size // device_count(options.devices, machine)) if options.trainable == "all" else batch_size
+
+
+def _trains_from_scratch(options: Options) -> bool:
+    """Whether autofit's recipe trains a network that autofit builds, from random weights.
+
+    A network of the user's trains as with `model.fit`.
+    """
+    return options.model is None and options.recipe == "auto" and _trains_batch_normalization(options)
 
 
 def _trains_batch_normalization(options: Options) -> bool:
@@ -246,11 +254,9 @@ def _with_falling_rate(
 ) -> TrainingPlan:
     """The plan with a learning rate that falls in the end, if a network that autofit builds trains from scratch.
 
-    A network of the user's trains as with `model.fit`. Callbacks may set the rate, which Keras does not allow where it
-    has a schedule.
+    Callbacks may set the rate, which Keras does not allow where it has a schedule.
     """
-    is_built_here = options.model is None and options.recipe == "auto" and not has_own_objective(options)
-    if not is_built_here or not _trains_batch_normalization(options) or has_callbacks:
+    if not _trains_from_scratch(options) or has_own_objective(options) or has_callbacks:
         return planned
     return planned.model_copy(update={"rate_falls": (fall_at_the_end(planned.schedule.updates(train_count)),)})
 
@@ -317,8 +323,12 @@ def _batch_sizes(options: Options, train_count: int) -> tuple[int, int]:
         return options.batch_schedule
     if options.batch_size is not None:
         return options.batch_size, options.batch_size
-    size = auto_batch_size(train_count)
+    size = _auto_batch_size(options, train_count)
     return size, size
+
+
+def _auto_batch_size(options: Options, train_count: int) -> int:
+    return auto_batch_size(train_count, from_scratch=_trains_from_scratch(options))
 
 
 def _micro_batch_size(options: Options, batch_size: int, probe: ProbeReport | None) -> int:

@@ -126,6 +126,12 @@ def test_auto_batch_size(training_images: int, expected: int) -> None:
     assert auto_batch_size(training_images) == expected
 
 
+@pytest.mark.parametrize(("training_images", "expected"), [(10**6, 32), (3840, 32), (3839, 16), (5, 16)])
+def test_auto_batch_size_from_scratch(training_images: int, expected: int) -> None:
+    """With 32 a network would make half the updates, with 8 BatchNormalization would have too few images."""
+    assert auto_batch_size(training_images, from_scratch=True) == expected
+
+
 def test_auto_micro_batch_size_is_the_smaller_and_never_zero() -> None:
     """A micro-batch above the batch would only waste memory; one of zero images would never end."""
     assert auto_micro_batch_size(32, 256) == 32

@@ -41,6 +41,8 @@ def planned(images: int, probe: ProbeReport | None, **given: Any) -> TrainingPla
 def test_an_automatic_batch_is_the_same_on_every_machine(images: int, expected: int, given: dict[str, Any]) -> None:
     """Two machines would train two models from one request: the batch would follow what is fast, or what fits."""
     options = make_options(**given)
+    if options.weights == "none" and options.model is None:
+        expected = max(expected, 16)
     for probe, machine in ((SLOW_AND_SMALL, CPU), (FAST_AND_LARGE, GPU), (SLOW_AND_SMALL, GPU)):
         made = training_plan(options, images, probe, machine)
         assert (made.first_batch_size, made.last_batch_size) == (expected, expected)
@@ -262,7 +264,11 @@ def test_a_probe_is_made_only_where_a_size_is_left_open(given: dict[str, Any], e
         ({}, 10**9, 32),
         ({}, 10, 8),
         ({"micro_batch_size": 6}, 10**9, 6),
-        ({"weights": "none"}, 10, 8),
+        ({"weights": "none"}, 10, 16),
+        ({"weights": "none"}, 3_000, 16),
+        ({"weights": "none"}, 4_000, 32),
+        ({"weights": "none", "recipe": "classic"}, 3_000, 32),
+        ({"trainable": "all", "model": "json:loads"}, 3_000, 32),
     ],
     ids=str,
 )

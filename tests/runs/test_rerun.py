@@ -151,7 +151,7 @@ def test_more_epochs_from_scratch_train_at_the_full_rate_again() -> None:
     early = again(before, now, trained(3), is_finished=False)
     assert early.record.plan == record_of(**now).plan
     late = again(before, now, trained(8, "training"), is_finished=True)
-    assert late.record.plan.rate_falls == (RateFall(begin=56, end=80), RateFall(begin=108, end=120))
+    assert late.record.plan.rate_falls == (RateFall(begin=28, end=40), RateFall(begin=54, end=60))
     assert late.words == (
         "the learning rate, which had fallen to zero, is 0.001 again, and falls in the last of the new epochs"
     )
