@@ -20,6 +20,17 @@ from autofit.protocol.messages import Trial, Verdict
 ROOM = 0.9
 """A size that ran before counts as fitting if it took at most this share of the present limit."""
 
+WIDEST_FEATURES = 4096
+"""The head's weights for one more class, at most; the widest network of `keras.applications` has 4,032 features."""
+
+COPIES_OF_HEAD = 5
+"""The head's weights, their gradients, the sum of these over micro-batches, and the two moments of Adam."""
+
+COPIES_OF_LOGITS = 4
+"""An image's logits, its probabilities, and the gradients of both."""
+
+FLOAT32_BYTES = 4
+
 
 def known_report(
     profiles: Sequence[tuple[MachineProfile, Origin]],
@@ -40,7 +51,7 @@ def known_report(
         limited_by: which limit that is, in a few words.
     """
     for entry in own_entries(profiles, machine, workload):
-        answer = _answer(entry, limit, size)
+        answer = _answer(entry, workload, limit, size)
         if answer:
             return _report(entry, machine, workload, limit, answer, size, limited_by)
     return None
@@ -79,13 +90,22 @@ def known_rung(
     )
 
 
-def _answer(entry: ProfileEntry, limit: Limit, size: int) -> int:
+def _answer(entry: ProfileEntry, workload: Workload, limit: Limit, size: int) -> int:
     """The largest size, up to `size`, that fits according to an entry; 0 if the entry does not tell."""
-    enough = any(trial.batch_size >= size and trial.memory_bytes <= ROOM * limit.bytes for trial in _fresh(entry))
-    if enough:
+    more = _bytes_of_more_classes(entry, workload, size)
+    room = ROOM * limit.bytes - max(more, 0)
+    if any(trial.batch_size >= size and trial.memory_bytes <= room for trial in _fresh(entry)):
         return size
     was_bound = entry.largest_feasible_batch < entry.max_batch
-    return min(entry.largest_feasible_batch, size) if was_bound and limit_of(entry).is_alike(limit) else 0
+    is_same_limit = limit_of(entry).is_alike(Limit(limit.bytes - more, limit.is_given))
+    return min(entry.largest_feasible_batch, size) if was_bound and is_same_limit else 0
+
+
+def _bytes_of_more_classes(entry: ProfileEntry, workload: Workload, size: int) -> int:
+    """The memory that the head takes at most beyond that of an entry's; negative if it has fewer classes."""
+    more_classes = workload.num_classes - entry.workload.num_classes
+    weights = (workload.hidden_units or WIDEST_FEATURES) + 1
+    return more_classes * FLOAT32_BYTES * (COPIES_OF_HEAD * weights + COPIES_OF_LOGITS * size)
 
 
 def _fresh(entry: ProfileEntry) -> list[Trial]:

@@ -201,7 +201,7 @@ def _device(machine: HardwareFacts | Hardware) -> tuple[object, ...]:
 
 
 def key_of(workload: Workload | SavedWorkload) -> Key:
-    """The fields of a workload that decide how much memory an image takes; the number of classes hardly does."""
+    """The fields of a workload that decide how much memory an image takes; a few classes more or fewer hardly do."""
     return (
         workload.backbone,
         workload.image_size,

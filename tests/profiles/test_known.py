@@ -99,6 +99,36 @@ def test_what_was_imported_is_not_known_but_a_hint(
     assert hint.origin.startswith("an imported profile of ")
 
 
+@pytest.mark.parametrize(("classes", "is_known"), [(12, True), (3, True), (10_000, False)])
+def test_a_head_of_many_more_classes_is_not_known(
+    cpu: Hardware,
+    workload: Workload,
+    make_entry: MakeEntry,
+    make_profile: MakeProfile,
+    make_trial: MakeTrial,
+    classes: int,
+    *,
+    is_known: bool,
+) -> None:
+    """The measurement of ten classes would answer for ten thousand, whose head takes as much as all the rest."""
+    entry = make_entry(trials=[make_trial(SIZE, fresh=True)], num_classes=10, **ANSWER)  # 1.12 GB
+    asked = workload.model_copy(update={"num_classes": classes})
+    assert (known([(make_profile(entry), Origin.OWN)], cpu, asked, 2 * GB) is not None) is is_known
+
+
+def test_an_answer_that_memory_bound_is_one_for_about_as_many_classes(
+    cpu: Hardware, workload: Workload, make_entry: MakeEntry, make_profile: MakeProfile, make_trial: MakeTrial
+) -> None:
+    """A few images at once would be believed to fit beside a head of gigabytes, or all that fit without one."""
+    answer = {"max_batch": SIZE, "largest_feasible_batch": 8, "recommended_batch": 8}
+    limit: dict[str, Any] = {"memory_limit_bytes": GB, "limit_is_given": True}
+    entry = make_entry(trials=[make_trial(8, fresh=True)], num_classes=10_000, **answer, **limit)
+    own = [(make_profile(entry), Origin.OWN)]
+    for classes, is_known in [(10_000, True), (10_020, True), (10, False), (20_000, False)]:
+        asked = workload.model_copy(update={"num_classes": classes})
+        assert (known(own, cpu, asked, GB, given=True) is not None) is is_known
+
+
 def test_a_size_that_ran_beside_others_is_not_known(
     cpu: Hardware, workload: Workload, make_entry: MakeEntry, make_profile: MakeProfile, make_trial: MakeTrial
 ) -> None:
