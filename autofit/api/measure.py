@@ -11,6 +11,7 @@ from autofit.config.options import Options
 from autofit.config.rungs import Rung
 from autofit.machine.gpu_others import others_reader
 from autofit.machine.hardware import Hardware, device_count
+from autofit.machine.host_others import taken_reader
 from autofit.probing.climb import Climb
 from autofit.probing.hint import ProfileHint
 from autofit.probing.ladder import Start, goal_of, limit_in_the_way
@@ -159,7 +160,7 @@ class Measurer:
                 import_paths=self.import_paths,
                 deterministic=options.deterministic,
                 devices=device_count(options.devices, self.machine),
-                others_bytes=others_reader(self.machine.other_gpu_processes),
+                others_bytes=_others_reader(self.machine),
             )
             report = Prober(request, self.launcher, self.view).run()
         if not options.deterministic and not self._has_other_kernels():
@@ -191,3 +192,10 @@ class Measurer:
         known = hint is not None and report.source == "profile" and report.largest_feasible_batch == hint.expected_batch
         if self.store is not None and not known:
             self.store.save(report, self.machine, time.time(), limit_is_given=limit_is_given)
+
+
+def _others_reader(machine: Hardware) -> Callable[[], int]:
+    """Make a function that tells what other processes hold of the GPU, or have taken of the host's memory from now."""
+    if machine.device == "gpu":
+        return others_reader(machine.other_gpu_processes)
+    return taken_reader(machine.host_available_bytes)

@@ -211,9 +211,14 @@ class Prober:
         trial = worker.run(request, deadline_seconds(self._trials, asked.size))
         if is_first:
             self._process_starts_seconds += start_seconds(self.clock() - began, trial)
-        return (
-            trial.model_copy(update={"other_processes_bytes": self.request.others_bytes()}) if self._is_gpu else trial
-        )
+        return self._beside_others(trial) if self._is_gpu or trial.verdict is Verdict.HOST_OOM else trial
+
+    def _beside_others(self, trial: Trial) -> Trial:
+        """The trial, with what other processes hold now; on a CPU, with what they took before the memory ran out."""
+        others_bytes, cause = self.request.others_bytes(), trial.cause
+        if others_bytes and not self._is_gpu:
+            cause += f"; another program took {format_size(others_bytes)} of the memory meanwhile"
+        return trial.model_copy(update={"other_processes_bytes": others_bytes, "cause": cause})
 
     @property
     def _is_gpu(self) -> bool:

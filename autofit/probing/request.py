@@ -34,7 +34,8 @@ class ProbeRequest:
         payload: the objects for the worker, with the model function if the network is given as one.
         import_paths: where a worker may look for a user's own module.
         deterministic: whether the training will use deterministic operations, which need a different amount of memory.
-        others_bytes: tells how much of the GPU's memory other processes hold now.
+        others_bytes: tells how much of the GPU's memory other processes hold now; on a CPU, how much of the host's they
+            have taken since the machine was detected.
         devices: the number of devices of the training; a trial measures one of them.
     """
 

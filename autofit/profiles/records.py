@@ -289,11 +289,13 @@ def _autofit_version() -> str:
 def _searched_to(report: ProbeReport) -> int:
     """The size up to which the answer tells what the limit holds.
 
-    Not beyond the answer, if a larger size was only too slow, or if other processes took memory of the GPU meanwhile.
+    Not beyond the answer, if a larger size was only too slow, or if other processes took memory meanwhile.
     """
     largest, now = report.largest_feasible_batch, [trial for trial in report.trials if not trial.saved]
     was_slow = any(trial.verdict is Verdict.TIMEOUT for trial in now)
-    was_squeezed = others_grew_bytes(now) > MUCH_TAKEN * report.memory_limit_bytes
+    is_cpu = report.hardware.get("device") == "cpu"  # there only a trial that ran out has what others took
+    taken = max((trial.other_processes_bytes for trial in now), default=0) if is_cpu else others_grew_bytes(now)
+    was_squeezed = taken > MUCH_TAKEN * report.memory_limit_bytes
     return largest if was_slow or was_squeezed else max(report.max_batch, largest)
 
 

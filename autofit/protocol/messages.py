@@ -249,7 +249,8 @@ class Trial(Record):
         first_steps_seconds: the time of the first step of each kind, if the size fits: tracing, tuning, and the step.
         steady_steps_seconds: the time of all further training steps together.
         most_segments: the largest number of segments that saves memory; 1 if none does, 0 if unknown.
-        other_processes_bytes: on a GPU, the memory that other processes were seen to hold at the end of the trial.
+        other_processes_bytes: on a GPU, the memory that other processes were seen to hold at the end of the trial. On a
+            CPU, if the host's memory ran out, what they had taken of it since the probe began; 0 if little.
         worker_stays: whether, after an out-of-memory on a GPU, the allocator is usable again, so that the same worker
             takes the next size.
         fresh: whether it was the first trial of its worker, so that no earlier trial has influenced it. Inline workers

@@ -6,8 +6,10 @@ import subprocess
 import sys
 
 import psutil
+import pytest
 
-from autofit.machine.host_others import begun_since
+from autofit.machine.cgroups import HOST_MEMORY, MemoryLeft
+from autofit.machine.host_others import MUCH_BYTES, begun_since, taken_reader
 
 MB = 10**6
 TAKES = "import sys; held = b'x' * int(sys.argv[1]); print(len(held), flush=True); sys.stdin.read()"
@@ -37,3 +39,13 @@ def test_a_neighbour_is_found_and_our_own_are_not() -> None:
         assert "python" in found[neighbour].name
         assert neighbour not in {one.pid for one in begun_since([*known, neighbour], 100 * MB)}
         ours.communicate()
+
+
+def test_what_we_hold_ourselves_was_not_taken_by_others() -> None:
+    """Each worker of a probe that ran out of memory would be laid to a neighbour."""
+    more_bytes, available_bytes = MUCH_BYTES + 100 * MB, 8000 * MB
+    taken = taken_reader(available_bytes, lambda: MemoryLeft(available_bytes - more_bytes, HOST_MEMORY))
+    held = b"x" * more_bytes
+    assert taken() == 0
+    del held
+    assert taken() == pytest.approx(more_bytes, rel=0.1)

@@ -208,6 +208,7 @@ class Bench:
     machine: Hardware = field(default_factory=lambda: MACHINE)
     start: Start = field(default_factory=Start)
     from_above: bool = False
+    others_bytes: int = 0
 
     def probe(self, launcher: SimulatedLauncher) -> ProbeReport:
         options = make_options(image_size=32)
@@ -223,6 +224,7 @@ class Bench:
             start=self.start,
             from_above=self.from_above,
             payload=self.payload,
+            others_bytes=lambda: self.others_bytes,
         )
         try:
             return Prober(request, launcher, Silence(), clock=self.clock, sleep=self.clock.sleep).run()
@@ -310,6 +312,20 @@ def test_a_fresh_process_over_the_limit_does_not_fit_whatever_its_allocator_says
     over = [trial for trial in report.trials if trial.verdict is Verdict.HOST_OOM]
     assert {trial.cause for trial in over} == {"resident memory over the limit"}
     assert min(trial.batch_size for trial in over) > report.largest_feasible_batch
+
+
+@pytest.mark.parametrize("taken_bytes", [0, 2 * 10**9])
+def test_a_neighbour_that_takes_the_hosts_memory_is_named(bench: Bench, taken_bytes: int) -> None:
+    """What it left would be saved as what the machine holds, and the size be said to need more than there is."""
+    killed = Outcome(verdict=Verdict.HOST_OOM, cause="SIGKILL: the kernel's OOM killer")
+    bench.others_bytes = taken_bytes
+    report = bench.probe(SimulatedLauncher(lambda _, size: fits(size) if size <= 10 else killed))
+    assert report.largest_feasible_batch == 10
+    words = "; another program took 2 GB of the memory meanwhile" if taken_bytes else ""
+    for trial in report.trials:
+        ran_out = trial.verdict is Verdict.HOST_OOM
+        assert trial.other_processes_bytes == (taken_bytes if ran_out else 0)
+        assert trial.cause == (killed.cause + words if ran_out else "")
 
 
 def test_a_process_that_was_over_the_limit_for_a_while_does_not_fit_either(bench: Bench) -> None:

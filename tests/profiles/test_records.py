@@ -152,6 +152,18 @@ def test_what_another_program_has_left_is_no_answer_for_the_whole(
     assert (entry.max_batch > entry.largest_feasible_batch) is is_limit
 
 
+@pytest.mark.parametrize(("taken", "is_limit"), [((0, 0), True), ((0, 10**9), False), ((10**9, 0), False)], ids=str)
+def test_what_another_program_has_left_of_the_host_is_no_answer_either(
+    make_report: MakeReport, make_trial: MakeTrial, taken: tuple[int, int], *, is_limit: bool
+) -> None:
+    """A neighbour that took the host's memory during one probe on a CPU would cost every later training its share."""
+    first, second = taken
+    ran_out = make_trial(400, Verdict.HOST_OOM, other_processes_bytes=first)
+    trials = [ran_out, make_trial(200), make_trial(300, Verdict.HOST_OOM, other_processes_bytes=second)]
+    entry = entry_of(make_report(trials=trials, hardware={"device": "cpu"}), 1.0, limit_is_given=False)
+    assert (entry.max_batch > entry.largest_feasible_batch) is is_limit
+
+
 def test_an_entry_has_the_version_that_measured(make_entry: MakeEntry, make_extraction: MakeExtraction) -> None:
     """Measurements of a version that turns out to measure wrongly could not be told from those of another."""
     assert make_entry().autofit_version == make_extraction(32).autofit_version == autofit.__version__
