@@ -125,7 +125,7 @@ def _of_splits(folder: str, inside: Inside, roles: Mapping[str, Role], notes: Se
             _refuse(folder, roles, f"{named[role]} and {name} both look like {role}")
         named[role] = name
     if "train" not in named:
-        _refuse(folder, roles, "none of them is for training")
+        _refuse(folder, roles, "none of them is for training", _with_named_apart(folder, inside, roles))
     paths = {role: class_folders(os.path.join(folder, named[role])) for role in get_args(Role) if role in named}
     if len(set(map(os.path.realpath, paths.values()))) < len(paths):
         _refuse(folder, roles, "two of them are links to one folder")
@@ -147,6 +147,22 @@ def _of_splits(folder: str, inside: Inside, roles: Mapping[str, Role], notes: Se
         said.append(f"left out beside the splits: {shown(left_out)}")
     said += [f"{role} images are those of {printable(named[role])}/" for role in paths if role != "train"]
     return Layout(paths["train"], paths.get("validation"), paths.get("test"), tuple(said))
+
+
+def _with_named_apart(folder: str, inside: Inside, roles: Mapping[str, Role]) -> str:
+    """The advice where one folder beside splits is for training, but has further words in its name; else empty.
+
+    Such as `train_mini` beside `val` and `test`.
+    """
+    training = [name for name in inside.folders if (said := split_name(name)) and said.role == "train"]
+    if len(training) != 1:
+        return ""
+    classes = look(class_folders(os.path.join(folder, training[0])), stops_at_image=True).folders
+    held = {n: look(class_folders(os.path.join(folder, n)), stops_at_image=True).folders for n in sorted(roles)}
+    given = [f"{printable(name)} with {roles[name]}=" for name, folders in held.items() if folders & classes]
+    if not given:
+        return ""
+    return f"give {printable(training[0])} in it as the data, and {' and '.join(given)}, if those are its splits"
 
 
 def _tables_of_held_out(paths: Mapping[Role, str]) -> str:

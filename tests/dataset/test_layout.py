@@ -134,7 +134,18 @@ REFUSED: list[tuple[str, list[str], str]] = [
     ("splits inside classes", under("cat dog", "train test"), "if they are classes, put the splits above them"),
     ("flat splits", ["train", "test"], "look like splits and not like classes, but train has no class folders"),
     ("two for validation", under("train val validation"), "val and validation both look like validation"),
-    ("none for training", under("val test"), "none of them is for training"),
+    ("none for training", under("val test"), "none of them is for training: if they are splits, give the one for"),
+    (
+        "a small one to train on beside both others",
+        under("train_mini val test"),
+        "none of them is for training: give train_mini in it as the data, and test with test= and val with validation=",
+    ),
+    (
+        "the same, with a test without classes",
+        [*under("train_mini val"), "test"],
+        "none of them is for training: give train_mini in it as the data, and val with validation=, if",
+    ),
+    ("two small ones", under("train_a train_b val test"), "none of them is for training: if they are splits, give"),
     (
         "splits of other classes",
         [*under("train"), *under("test", "cup pen")],
