@@ -38,12 +38,14 @@ def first_of(texts: Collection[str], most: int) -> str:
 def as_cell(text: str) -> str:
     """The text as a cell of a table for people: one that a spreadsheet would compute gets an apostrophe before it.
 
-    Numbers stay what they are: https://owasp.org/www-community/attacks/CSV_Injection
+    So does such a text that has one already, so that no two texts have one cell. Numbers stay what they are:
+    https://owasp.org/www-community/attacks/CSV_Injection
     """
-    if not text.startswith(_BEGIN_OF_FORMULA):
+    computed = text.lstrip("'")
+    if not computed.startswith(_BEGIN_OF_FORMULA):
         return text
     try:
-        float(text)
+        float(computed)
     except ValueError:
         return f"'{text}"
     return text

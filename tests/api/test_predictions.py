@@ -88,6 +88,7 @@ def test_no_two_columns_have_one_name(other: str) -> None:
     header = csv_header(("path", other, "probability of cat"))
     assert len(set(header)) == len(header)
     assert header[-1] == "probability of cat"
+    assert len(set(csv_header(("=a", "'=a", "''=a")))) == len(header)
 
 
 LABEL_NAMES = st.text(st.sampled_from('ab|[]", '), min_size=1).filter(

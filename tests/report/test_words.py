@@ -123,6 +123,9 @@ def test_a_long_fact_goes_on_below_itself() -> None:
         ("-1", "-1"),
         ("-x|cmd", "'-x|cmd"),
         ("cat", "cat"),
+        ("'=1+1", "''=1+1"),
+        ("'-1", "'-1"),
+        ("'t kat", "'t kat"),
     ],
 )
 def test_a_name_is_no_formula(text: str, cell: str) -> None:
