@@ -65,6 +65,7 @@ LEAST_SHARE = 0.75
 """A JPEG without its end is used if at least this share of its height is there."""
 
 _FLAT_LEVELS = 2  # the missing part of a JPEG is decoded as one colour, up to rounding
+_NOISE = bytes((31 + 97 * place) % 255 for place in range(256))  # no 0xff, with which a marker begins
 
 _without_end: set[str] = set()
 _last_paths: dict[int, str] = {}  # by thread, so that a message can name the drive that a thread waits for
@@ -157,21 +158,23 @@ def _pixels(path: str | os.PathLike[str], size: tuple[int, int], ranges: ValueRa
             if not str(error).startswith("image file is truncated") or stream.read(3) != JPEG_SIGNATURE:
                 raise
             stream.seek(0)
-            pixels = _pixels_of(io.BytesIO(stream.read() + END_OF_JPEG), size, ranges, lacks_end=True)
+            there = stream.read()
+            pixels = _pixels_of(io.BytesIO(there + END_OF_JPEG), size, ranges, there)
     _without_end.add(os.fspath(path))
     return pixels
 
 
 def _pixels_of(
-    stream: BinaryIO, size: tuple[int, int], ranges: ValueRanges, *, lacks_end: bool = False
+    stream: BinaryIO, size: tuple[int, int], ranges: ValueRanges, there: bytes | None = None
 ) -> NDArray[np.uint8]:
+    """The pixels of an open image; of a JPEG that lacks its end, `there` is what the file holds."""
     with opened(stream) as image:
         refuse_endless_scans(image, stream)
         # Square, since the photo may lie on its side, which is known for a PNG only after loading; None unless a JPEG.
         draft = refused_or_draft(image, 2 * max(size))
         image.load()
-        if lacks_end:
-            _require_most_of(image)
+        if there is not None:
+            _require_most_of(image, there, 2 * max(size))
         turn = _turn(image)
         stretched = _as_rgb(image, ranges).resize(
             size[::-1] if turn in _SIDEWAYS else size,
@@ -182,13 +185,31 @@ def _pixels_of(
     return np.asarray(stretched if turn is None else stretched.transpose(turn))
 
 
-def _require_most_of(image: Image.Image) -> None:
-    """Refuse a JPEG without its end if too much is missing: the missing lines are decoded as one colour."""
+def _require_most_of(image: Image.Image, there: bytes, side: int) -> None:
+    """Refuse a JPEG without its end if too much is missing: the missing lines are decoded as one colour.
+
+    So may lines be that are there, such as those of a plain table below a cup.
+    """
     lines = np.asarray(image.convert("RGB"))
     flat = (np.ptp(lines, axis=1) <= _FLAT_LEVELS).all(axis=1)
     present = len(flat) - int(np.argmin(flat[::-1])) if not flat.all() else 0
     if present < LEAST_SHARE * len(flat):
+        present = max(present, _lines_there(lines, there, side))
+    if present < LEAST_SHARE * len(flat):
         raise UnreadableImageError(f"cut off: {present / len(flat):.0%} of it is there")
+
+
+def _lines_there(lines: NDArray[np.uint8], there: bytes, side: int) -> int:
+    """How many lines of a JPEG are there for certain: those that stay as they are with noise behind the file's bytes.
+
+    Where lines are missing, the first of them is decoded from the noise; if none is, the noise is passed over.
+    """
+    with suppress(OSError), opened(io.BytesIO(there.rstrip(b"\xff") + _NOISE + END_OF_JPEG)) as image:
+        refused_or_draft(image, side)
+        image.load()
+        changed = (np.asarray(image.convert("RGB")) != lines).any(axis=(1, 2))
+        return int(np.argmax(changed)) if changed.any() else len(changed)
+    return 0
 
 
 def _turn(image: Image.Image) -> Image.Transpose | None:

@@ -577,6 +577,15 @@ def noisy_jpeg(*, progressive: bool = False) -> bytes:
     return stream.getvalue()
 
 
+def half_plain_jpeg(level: int, *, progressive: bool = False) -> bytes:
+    """A JPEG of noise, whose lower half is of one grey."""
+    pixels = np.random.default_rng(0).integers(0, 256, (160, 64, 3), dtype=np.uint8)
+    pixels[80:] = level
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, "JPEG", progressive=progressive)
+    return stream.getvalue()
+
+
 @pytest.mark.parametrize("options", [{}, {"progressive": True}], ids=["baseline", "progressive"])
 @pytest.mark.parametrize("missing", [2, 30, 300])
 def test_a_jpeg_that_only_lacks_its_end_is_used_and_counted(
@@ -589,6 +598,27 @@ def test_a_jpeg_that_only_lacks_its_end_is_used_and_counted(
     assert str(tmp_path / "photo") in lack_their_end()
     entire = decoded(tmp_path, whole, (160, 64)).astype(int)
     assert np.abs(cut_off - entire)[:120].mean() < (8 if options else 1)
+
+
+@pytest.mark.parametrize("options", [{}, {"progressive": True}], ids=["baseline", "progressive"])
+@pytest.mark.parametrize("level", [0, 128, 200])
+@pytest.mark.parametrize("missing", [1, 2])
+def test_a_jpeg_with_a_plain_lower_half_that_only_lacks_its_end_is_used(
+    tmp_path: Path, missing: int, level: int, options: dict[str, bool]
+) -> None:
+    """A cup on a white table would be said to be cut off in the middle, and be left out."""
+    whole = half_plain_jpeg(level, **options)
+    (tmp_path / "cup").write_bytes(whole[:-missing])
+    used = decode_image(tmp_path / "cup", (160, 64)).astype(int)
+    assert str(tmp_path / "cup") in lack_their_end()
+    assert np.array_equal(used, decoded(tmp_path, whole, (160, 64)))
+
+
+def test_a_jpeg_cut_off_before_its_plain_lower_half_is_refused(tmp_path: Path) -> None:
+    """What is missing would be taken for the white table."""
+    whole = half_plain_jpeg(200)
+    with pytest.raises(UnreadableImageError, match=r"^cut off: [34]\d% of it is there$"):
+        decoded(tmp_path, whole[: len(whole) * 8 // 10], (8, 8))
 
 
 def test_a_whole_jpeg_is_not_counted(tmp_path: Path) -> None:
