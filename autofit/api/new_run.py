@@ -26,7 +26,7 @@ from autofit.dataset.findings import classes_text
 from autofit.dataset.found import kinds_text
 from autofit.dataset.spread import evenly_spread
 from autofit.errors import InterruptedRunError, UserError
-from autofit.input.find_ranges import find_ranges, ranges_text
+from autofit.input.find_ranges import faint_text, find_ranges, ranges_text
 from autofit.input.image_sizes import sizes_line
 from autofit.input.numeric_images import of_any_width
 from autofit.machine.hardware import Hardware
@@ -145,10 +145,12 @@ def new_run(
     planned = fresh_plan(options, *counts, report, machine, has_callbacks=has_callbacks)
     if index.keeps_validation:
         planned = plan.without_refit(planned)
-    ranges = find_ranges(len(index.paths), index.path, options.seed)
-    if ranges:
-        view.message(ranges_text(ranges))
-    update = {"value_ranges": of_any_width(ranges), "doubt_labels": doubt_labels, "precision_choice": choice}
+    found = find_ranges(len(index.paths), index.path, options.seed)
+    if found.ranges:
+        view.message(ranges_text(found.ranges))
+    if (faint := faint_text(found)) and not doubt_labels:  # else the check says so
+        view.message(faint)
+    update = {"value_ranges": of_any_width(found.ranges), "doubt_labels": doubt_labels, "precision_choice": choice}
     if not index.validation_count:  # by which a head on views is chosen
         update["views"] = None
     planned = planned.model_copy(update=update)

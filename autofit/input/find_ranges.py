@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 
 import numpy as np
 
 from autofit.input.decode import image_of
-from autofit.input.numeric_images import extremes_of, kind_of, value_range
+from autofit.input.numeric_images import extremes_of, kind_of, most_of_deep_colours, value_range
 
 LOOKED_AT, MEASURED = 256, 64
 """The most images that are opened, and the most of those of more than 8 bits that are read."""
@@ -20,17 +21,30 @@ LOOKED_AT, MEASURED = 256, 64
 FIRST_LOOK = 16
 """If none of the first images, this many, has more than 8 bits, the others are not opened."""
 
+TWELVE_BITS = 4095
+DEEP_COLOURS = "deep colours"
 
-def find_ranges(count: int, path_of: Callable[[int], str], seed: int) -> dict[str, tuple[float, float]]:
-    """The values of black and white, by kind of image (`numeric_images.kind_of`).
+
+@dataclass(frozen=True, slots=True)
+class FoundNumbers:
+    """The numbers in a sample of images of more than 8 bits; all images of a sample may have 8.
+
+    Attributes:
+        ranges: the values of black and white, by kind of image (`numeric_images.kind_of`).
+        most_of_colours: the largest value in images of several channels of 16 bits, rounded up; None without such.
+    """
+
+    ranges: dict[str, tuple[float, float]]
+    most_of_colours: int | None = None
+
+
+def find_ranges(count: int, path_of: Callable[[int], str], seed: int) -> FoundNumbers:
+    """Find the numbers of a data set.
 
     Args:
         count: the number of images.
         path_of: maps an image's number to its file.
         seed: the seed of the choice of images.
-
-    Returns:
-        A range for each kind that occurs in the sample; empty if all its images have 8 bits.
     """
     extremes: dict[str, list[tuple[float, float]]] = {}
     chosen = np.random.default_rng(seed).permutation(count)[:LOOKED_AT].tolist()
@@ -41,7 +55,11 @@ def find_ranges(count: int, path_of: Callable[[int], str], seed: int) -> dict[st
         kind, found = _looked_at(path_of(number))
         if found:
             extremes.setdefault(kind, []).append(found)
-    return {kind: value_range(_joined(found), kind) for kind, found in extremes.items()}
+    colours = extremes.pop(DEEP_COLOURS, [])
+    return FoundNumbers(
+        {kind: value_range(_joined(found), kind) for kind, found in extremes.items()},
+        int(_joined(colours)[1]) if colours else None,
+    )
 
 
 def ranges_text(ranges: dict[str, tuple[float, float]]) -> str:
@@ -50,11 +68,26 @@ def ranges_text(ranges: dict[str, tuple[float, float]]) -> str:
     return f"images of more than 8 bits: {words}, found in a sample, means black to white in training and prediction"
 
 
+def faint_text(found: FoundNumbers) -> str:
+    """One line on images of several channels of 16 bits that use 12 at most, and so are nearly black; else empty.
+
+    Pillow keeps the upper eight bits of each channel.
+    """
+    if found.most_of_colours is None or found.most_of_colours > TWELVE_BITS:
+        return ""
+    return (
+        f"images of several channels of 16 bits: in a sample no value is over {found.most_of_colours:,} of 65,535, so "
+        "that they are nearly black in training and prediction: save them with 8 bits a channel"
+    )
+
+
 def _looked_at(path: str) -> tuple[str, tuple[float, float] | None]:
     """Kind and extremes of an image; no extremes if it has 8 bits or cannot be read."""
     with image_of(path) as image, suppress(Exception):  # on damaged files Pillow raises whatever its parsers run into
         if image is not None and (kind := kind_of(image)):
             return kind, extremes_of(image)
+        if image is not None and (most := most_of_deep_colours(image)) is not None:
+            return DEEP_COLOURS, (0.0, most)
     return "", None
 
 

@@ -13,7 +13,7 @@ from autofit.config.batch_schedule import batch_bounds
 from autofit.input.batch_loader import BatchLoader
 from autofit.input.decode import decode_into, image_of, lack_their_end
 from autofit.input.drive_patience import DrivePatience
-from autofit.input.find_ranges import find_ranges
+from autofit.input.find_ranges import faint_text, find_ranges
 from autofit.input.perceptual_hash import SIDE_PIXELS, Looks, looks_of
 
 AT_ONCE = 256
@@ -31,6 +31,7 @@ class Survey:
         modes: Pillow's mode, such as `RGB` or `L`; empty if unknown.
         unreadable: the reason why an image cannot be read, by its number.
         cut_off: the numbers of the JPEGs that lack their end, but can be used.
+        note: a line on the colours of all images; empty if there is nothing to say.
     """
 
     looks: Looks
@@ -39,6 +40,7 @@ class Survey:
     modes: list[str]
     unreadable: dict[int, str] = field(default_factory=dict)
     cut_off: list[int] = field(default_factory=list)
+    note: str = ""
 
 
 def survey(
@@ -53,12 +55,13 @@ def survey(
         show: called often, with what is being done and how many images are done.
     """
     count = len(paths)
-    seen = Survey(Looks.empty(count), _identities(paths, show), np.zeros((count, 2), np.int32), [""] * count)
-    ranges = find_ranges(count, paths.__getitem__, seed=0)
+    identities, found = _identities(paths, show), find_ranges(count, paths.__getitem__, seed=0)
+    sizes = np.zeros((count, 2), np.int32)
+    seen = Survey(Looks.empty(count), identities, sizes, [""] * count, note=faint_text(found))
 
     def decode(number: int, out: NDArray[np.uint8]) -> None:
         path = paths[number]
-        decode_into(path, out, ranges)
+        decode_into(path, out, found.ranges)
         with image_of(path) as image:
             if image is not None:
                 seen.sizes[number], seen.modes[number] = image.size, image.mode

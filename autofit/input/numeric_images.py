@@ -21,6 +21,9 @@ _GREY_MAXIMA = (255.0, 4095.0, 65535.0)  # a byte, 12 bits as of medical and sci
 _USUAL_MAXIMA = {"I;16": _GREY_MAXIMA, "I": _GREY_MAXIMA, "F": (1.0, *_GREY_MAXIMA)}
 """The maxima that are assumed for images without a known range, by kind: the first that no value exceeds."""
 
+_COLOURS = frozenset({"RGB", "RGBA", "RGBa"})
+"""The modes in which Pillow reads colours of 16 bits a channel, and grey of 16 bits with transparency."""
+
 ValueRanges = Mapping[str, tuple[float, float]]
 """The values of black and white, by kind of image (`kind_of`): the same for all images of a data set."""
 
@@ -68,6 +71,19 @@ def kind_of(image: Image.Image) -> str:
     if image.mode.startswith("I;16"):
         return "I;16"
     return image.mode if image.mode in _USUAL_MAXIMA else ""
+
+
+def most_of_deep_colours(image: Image.Image) -> int | None:
+    """The largest value in an open image of several channels of 16 bits, rounded up to eight; None for others.
+
+    Pillow reads such images with 8 bits a channel, and only the layout of the file's data tells of 16.
+    """
+    layouts = [tile[3] for tile in getattr(image, "tile", [])]
+    names = [layout[0] if isinstance(layout, tuple) and layout else layout for layout in layouts]
+    if image.mode not in _COLOURS or not any(isinstance(name, str) and ";16" in name for name in names):
+        return None
+    brightest = int(np.asarray(image.convert("RGB")).max(initial=0))
+    return (brightest << 8) + 255
 
 
 def grey_of_numbers(image: Image.Image, ranges: ValueRanges) -> Image.Image:

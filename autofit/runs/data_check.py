@@ -150,6 +150,7 @@ def with_survey(
     bad = [BadImage(path=images.paths[number], reason=why) for number, why in sorted(seen.unreadable.items())]
     return findings.model_copy(
         update={
+            "understood": [*findings.understood, *filter(None, [seen.note])],
             "unreadable": bad,
             "same": images.groups(same),
             "alike": images.groups(alike),

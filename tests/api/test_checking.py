@@ -25,6 +25,7 @@ from autofit.errors import UserError
 from autofit.runs.data_findings import ImageGroup
 from autofit.storage.run_directory import RunDirectory
 from autofit.storage.scratch import remove_abandoned
+from tests.support.datasets import deep_png
 from tests.support.views import RecordingView
 
 
@@ -313,3 +314,14 @@ def test_without_features_of_these_images_nothing_is_said_of_them(
     report = looked_at(planted)
     assert report.findings.copies_note == ""
     assert len(report.near_duplicates) == 1
+
+
+def test_images_that_a_training_would_see_nearly_black_are_told(tmp_path: Path) -> None:
+    """A check would find nothing to be put right in images of a microscope that no training can use."""
+    for name in ("cat", "dog"):
+        (tmp_path / name).mkdir()
+        for number in range(4):
+            deep = np.asarray(scene(number), np.uint16) * 8
+            (tmp_path / name / f"{number}.png").write_bytes(deep_png(deep))
+    told = [line for line in looked_at(tmp_path).findings.understood if "nearly black" in line]
+    assert len(told) == 1

@@ -19,6 +19,7 @@ from autofit.errors import DoesNotFitError, InterruptedRunError, UserError
 from autofit.machine import hardware
 from autofit.runs.stages import stages_of
 from autofit.worker.inline_launcher import InlineLauncher
+from tests.support.datasets import deep_png
 from tests.support.machines import make_hardware
 
 if TYPE_CHECKING:
@@ -57,6 +58,19 @@ def test_the_range_of_numbers_holds_for_integers_of_16_and_of_32_bits(
     train(photos, view=view)
     assert stages.runs[0]["record"].plan.value_ranges == {"I;16": (0, 4095), "I": (0, 4095)}
     assert [line for line in view.messages if "more than 8 bits: 0 to 4,095, found in a sample" in line]
+
+
+def test_images_that_will_be_nearly_black_are_told_once(
+    stages: Stages, photos: Path, train: Train, view: RecordingView
+) -> None:
+    """A training would learn nothing, and nobody know why."""
+    for path in photos.rglob("*.jpg"):
+        path.unlink()
+        path.with_suffix(".png").write_bytes(deep_png(np.full((4, 4, 3), 3000, np.uint16)))
+    train(photos, view=view)
+    assert stages.runs[0]["record"].plan.value_ranges == {}
+    (line,) = [line for line in view.messages if "nearly black" in line]
+    assert line.endswith("save them with 8 bits a channel")
 
 
 @pytest.mark.parametrize("layout", ["split off", "a folder beside", "an option"])

@@ -11,7 +11,8 @@ from PIL import Image
 
 from autofit.input import find_ranges as find_ranges_module
 from autofit.input.decode import image_of
-from autofit.input.find_ranges import FIRST_LOOK, find_ranges, ranges_text
+from autofit.input.find_ranges import FIRST_LOOK, faint_text, find_ranges, ranges_text
+from tests.support.datasets import deep_png
 
 
 def write(folder: Path, *images: np.ndarray) -> list[str]:
@@ -23,7 +24,7 @@ def write(folder: Path, *images: np.ndarray) -> list[str]:
 
 
 def found(paths: list[str]) -> dict[str, tuple[float, float]]:
-    return find_ranges(len(paths), paths.__getitem__, 0)
+    return find_ranges(len(paths), paths.__getitem__, 0).ranges
 
 
 def grey(value: float, kind: type) -> np.ndarray:
@@ -69,6 +70,24 @@ def test_a_data_set_of_8_bits_is_hardly_looked_at(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(find_ranges_module, "image_of", looking)
     assert found(paths) == {}
     assert len(looked) == FIRST_LOOK
+
+
+@pytest.mark.parametrize("channels", [2, 3, 4])
+@pytest.mark.parametrize(
+    ("brightest", "words"),
+    [([700, 4095], "no value is over 4,095 of 65,535"), ([700, 4096], ""), ([17, 250], "over 255 of")],
+    ids=str,
+)
+def test_colours_of_12_bits_in_16_are_told(tmp_path: Path, channels: int, brightest: list[int], words: str) -> None:
+    """Images of a microscope would all be black, and a training learn nothing from them, without a word."""
+    for number, value in enumerate(brightest):
+        pixels = np.full((4, 4, channels), 65535, np.uint16)  # alpha, if any, is the last channel
+        pixels[..., : channels if channels == 3 else channels - 1] = value
+        (tmp_path / f"{number}.png").write_bytes(deep_png(pixels))
+    found_here = find_ranges(2, lambda number: str(tmp_path / f"{number}.png"), 0)
+    assert found_here.ranges == {}
+    assert bool(faint_text(found_here)) is bool(words)
+    assert words in faint_text(found_here)
 
 
 def test_the_range_is_said() -> None:

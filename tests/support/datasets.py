@@ -6,12 +6,16 @@ import errno
 import itertools
 import math
 import os
+import struct
 import tracemalloc
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
 from hypothesis import settings
+from numpy.typing import NDArray
 
 from autofit.dataset import ImageIndex
 
@@ -126,3 +130,15 @@ class DatasetV2:
 
 
 DatasetV2.__module__ = "tensorflow.python.data.ops.dataset_ops"
+
+
+def deep_png(values: NDArray[np.uint16]) -> bytes:
+    """A PNG of 16 bits a channel, of values (height, width, 2 to 4), which Pillow reads and cannot write."""
+    height, width, channels = values.shape
+    kind = {2: 4, 3: 2, 4: 6}[channels]  # grey with alpha, colours, colours with alpha
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
+    header = struct.pack(">IIBBBBB", width, height, 16, kind, 0, 0, 0)
+    chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data)) for name, data in chunks
+    )
