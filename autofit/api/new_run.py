@@ -145,7 +145,7 @@ def new_run(
     planned = fresh_plan(options, *counts, report, machine, has_callbacks=has_callbacks)
     if index.keeps_validation:
         planned = plan.without_refit(planned)
-    found = find_ranges(len(index.paths), index.path, options.seed)
+    found = find_ranges(len(index.paths), index.path, options.seed, view.message)
     if found.ranges:
         view.message(ranges_text(found.ranges))
     if (faint := faint_text(found)) and not doubt_labels:  # else the check says so

@@ -14,6 +14,7 @@ import numpy as np
 
 from autofit.input.decode import image_of
 from autofit.input.numeric_images import extremes_of, kind_of, most_of_deep_colours, value_range
+from autofit.input.patient_call import patiently
 
 LOOKED_AT, MEASURED = 256, 64
 """The most images that are opened, and the most of those of more than 8 bits that are read."""
@@ -38,20 +39,33 @@ class FoundNumbers:
     most_of_colours: int | None = None
 
 
-def find_ranges(count: int, path_of: Callable[[int], str], seed: int) -> FoundNumbers:
+def find_ranges(
+    count: int, path_of: Callable[[int], str], seed: int, say: Callable[[str], None] = lambda _: None
+) -> FoundNumbers:
     """Find the numbers of a data set.
 
     Args:
-        count: the number of images.
+        count: the number of images, at least 1.
         path_of: maps an image's number to its file.
         seed: the seed of the choice of images.
+        say: called with a line for the user about a drive that does not answer.
     """
+
+    def find(note: Callable[[int], None]) -> FoundNumbers:
+        return _found(count, path_of, seed, note)
+
+    return patiently(find, path_of(0), say=say, show=lambda _: None)
+
+
+def _found(count: int, path_of: Callable[[int], str], seed: int, note: Callable[[int], None]) -> FoundNumbers:
+    """What `find_ranges` finds; `note` is called before each image."""
     extremes: dict[str, list[tuple[float, float]]] = {}
     chosen = np.random.default_rng(seed).permutation(count)[:LOOKED_AT].tolist()
     for place, number in enumerate(chosen):
         measured = sum(map(len, extremes.values()))
         if measured >= MEASURED or (place >= FIRST_LOOK and not measured):
             break
+        note(place)
         kind, found = _looked_at(path_of(number))
         if found:
             extremes.setdefault(kind, []).append(found)

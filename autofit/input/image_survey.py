@@ -55,7 +55,7 @@ def survey(
         show: called often, with what is being done and how many images are done.
     """
     count = len(paths)
-    identities, found = _identities(paths, show), find_ranges(count, paths.__getitem__, seed=0)
+    identities, found = _identities(paths, show), find_ranges(count, paths.__getitem__, 0, say)
     sizes = np.zeros((count, 2), np.int32)
     seen = Survey(Looks.empty(count), identities, sizes, [""] * count, note=faint_text(found))
 

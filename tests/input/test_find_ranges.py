@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from PIL import Image
 
 from autofit.input import find_ranges as find_ranges_module
+from autofit.input import patient_call
 from autofit.input.decode import image_of
 from autofit.input.find_ranges import FIRST_LOOK, faint_text, find_ranges, ranges_text
 from tests.support.datasets import deep_png
@@ -88,6 +90,26 @@ def test_colours_of_12_bits_in_16_are_told(tmp_path: Path, channels: int, bright
     assert found_here.ranges == {}
     assert bool(faint_text(found_here)) is bool(words)
     assert words in faint_text(found_here)
+
+
+def test_a_drive_that_hangs_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run would stand still before its first line, and nobody know for what it waits."""
+    monkeypatch.setattr(patient_call, "SAY_SECONDS", 0.2)
+    paths, answers, said = write(tmp_path, grey(17, np.uint16)), threading.Event(), list[str]()
+
+    def hanging(path: str) -> AbstractContextManager[Image.Image | None]:
+        assert answers.wait(60)
+        return image_of(path)
+
+    def say(line: str) -> None:
+        said.append(line)
+        answers.set()
+
+    monkeypatch.setattr(find_ranges_module, "image_of", hanging)
+    assert find_ranges(1, paths.__getitem__, 0, say).ranges == {"I;16": (0, 255)}
+    (line,) = said
+    assert line.startswith("the drive /")
+    assert "does not answer, for" in line
 
 
 def test_the_range_is_said() -> None:
