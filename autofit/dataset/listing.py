@@ -22,6 +22,7 @@ from autofit.dataset.label_sets import Cell, cell_of, marked_names
 from autofit.dataset.labels import Label, label_of
 from autofit.dataset.listed_places import ListedPlaces
 from autofit.dataset.missing_files import Missing
+from autofit.dataset.sources import path_instead_of
 from autofit.dataset.split_words import Role, split_role
 from autofit.dataset.table import damaged, has_columns, read_lines, read_rows, readable
 from autofit.dataset.table_form import TableForm, table_form
@@ -338,10 +339,6 @@ def _path(value: object, number: int) -> str:
         path = os.fsdecode(value)  # type: ignore[arg-type]  # raises TypeError if it is not a path
     except TypeError:
         path = ""
-    if isinstance(value, dict) or (isinstance(value, bytes) and b"\0" in value):
-        raise UserError(
-            f"item {number} of the paths holds an image: give files' paths, or the images: autofit.run(images, labels)"
-        )
-    if not path:
-        raise UserError(f"item {number} of the paths is {repr(value)[:60]}: give a file's path")
+    if not path or (isinstance(value, bytes) and b"\0" in value):
+        raise UserError(f"item {number} of the paths {path_instead_of(value)}")
     return path

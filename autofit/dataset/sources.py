@@ -101,3 +101,14 @@ def _remedy(text: str) -> str | None:
 
 def _suffix(text: str) -> str:
     return text.rpartition(".")[2].lower() if "." in text else ""
+
+
+def path_instead_of(value: object) -> str:
+    """What an item of a list is that is no path, and what to give: the end of a message."""
+    if isinstance(value, dict):
+        return "holds an image: give files' paths, or the images: autofit.run(images, labels)"
+    if isinstance(value, bytes | bytearray | memoryview) and value:
+        return "is the content of a file: give a path, or an opened image, PIL.Image.open(io.BytesIO(content))"
+    if hasattr(value, "read"):
+        return "is an open file: give a path, or an opened image, PIL.Image.open(file)"
+    return f"is {repr(value)[:60]}: give a file's path"

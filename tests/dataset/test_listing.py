@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import unicodedata
 from array import array
@@ -332,10 +333,23 @@ def test_labels_that_are_one_text_are_refused(pets: Path) -> None:
         scan([str(pets / "cat" / file) for file in images(2)], "ab")
 
 
-@pytest.mark.parametrize("image", [{"bytes": b"x" * 9999, "path": None}, b"\x89PNG\r\n\0\0"])
-def test_images_in_place_of_paths_are_refused_shortly(image: object) -> None:
+CONTENT = b"\x89PNG\r\n\0\0"
+
+
+@pytest.mark.parametrize(
+    ("image", "words"),
+    [
+        ({"bytes": b"x" * 9999, "path": None}, "holds an image: give files' paths, or the images"),
+        (CONTENT, "is the content of a file: give a path, or an opened image"),
+        (bytearray(CONTENT), "is the content of a file: give a path, or an opened image"),
+        (memoryview(CONTENT), "is the content of a file: give a path, or an opened image"),
+        (io.BytesIO(CONTENT), "is an open file: give a path, or an opened image"),
+    ],
+    ids=["a row of a table", "bytes", "bytearray", "memoryview", "open"],
+)
+def test_images_in_place_of_paths_are_refused_shortly(image: object, words: str) -> None:
     """A column of a Hugging Face table would be printed, and what to do be cut off behind its bytes."""
-    with pytest.raises(UserError, match=r"^item 0 of the paths holds an image: give files' paths, or the images"):
+    with pytest.raises(UserError, match=f"^item 0 of the paths {words}"):
         scan([image, image], [0, 1])
 
 
