@@ -9,12 +9,14 @@ from typing import Any
 from autofit.errors import StorageError, UserError
 from autofit.printable import first_of, one_line
 from autofit.protocol.callback_state import is_of_keras, restored
+from autofit.protocol.job import TrainingPlan
 from autofit.storage.checkpoints import CheckpointStore
 from autofit.storage.run_directory import RunDirectory
 
 SHOWN = 3
 MOST_CALLBACK_BYTES = 2 * 2**30
 """The most memory that states of callbacks may take in this process: `EarlyStopping` keeps the network's weights."""
+SETS_THE_RATE = frozenset({"LearningRateScheduler", "ReduceLROnPlateau"})
 REFUSED_OF_KERAS = {
     "BackupAndRestore": "autofit keeps a backup itself, and goes on from it: leave it out",
 }
@@ -50,6 +52,25 @@ def _checked(callback: Any) -> Any:
         if is_of_keras(kind) and kind.__name__ in REFUSED_OF_KERAS:
             raise UserError(f"callbacks: {kind.__name__} cannot be used: {REFUSED_OF_KERAS[kind.__name__]}")
     return callback
+
+
+def refuse_rate_setters(callbacks: Sequence[Any], planned: TrainingPlan) -> None:
+    """Refuse those of Keras's callbacks that set the learning rate, in a run whose rate falls by its plan.
+
+    Whether a callback of the user's own sets it is found out by the worker, when it does.
+
+    Raises:
+        UserError: there is one.
+    """
+    if not planned.rate_falls:
+        return
+    for callback in callbacks:
+        kinds = [kind.__name__ for kind in type(callback).__mro__ if is_of_keras(kind)]
+        if setting := SETS_THE_RATE.intersection(kinds):
+            raise UserError(
+                f"callbacks: {min(setting)} sets the learning rate, which in this run falls to zero at the end: leave "
+                "it out, or train with it from the beginning: autofit.run with another run_dir"
+            )
 
 
 def give_back(files: RunDirectory, callbacks: Sequence[Any], say: Callable[[str], None]) -> None:

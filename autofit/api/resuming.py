@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from autofit.api.callbacks import refuse_rate_setters
 from autofit.api.directories import absolute
 from autofit.api.existing_run import (
     announce_import,
@@ -115,6 +116,7 @@ def resume(  # noqa: PLR0913 - the options are the interface
         announce_import(record, shown)
         record = with_images_here(files, record)
         payload = payload_of(model, callbacks, record.options)
+        refuse_rate_setters(payload.callbacks if payload else (), record.plan)
         record = require_same_code(files, record, code_of_run(options, payload), is_request=False)
         record = go_on(files, as_called_now(files, record, options, machine))
         return supervise(files, record, machine, payload, lock, shown, mirror, called_at)

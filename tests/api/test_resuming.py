@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -44,6 +45,35 @@ def test_a_model_function_for_a_run_that_had_none_is_refused(
     interrupted(photos, **given)
     with pytest.raises(UserError, match=r"was started with (MobileNetV2|json:loads), not with another model"):
         api.resume("a", model=network, view=view)
+
+
+class LearningRateScheduler:
+    """As Keras's."""
+
+    __module__ = "keras.src.callbacks.learning_rate_scheduler"
+
+    def set_model(self, model: Any) -> None:
+        """Do nothing."""
+
+
+class Own(LearningRateScheduler):
+    """A user's, made of Keras's."""
+
+    __module__ = "user"
+
+
+@pytest.mark.parametrize("kind", [LearningRateScheduler, Own])
+def test_a_callback_of_keras_that_sets_a_rate_that_falls_is_refused_before_anything_starts(
+    stages: Stages, photos: Path, interrupted: Interrupted, view: RecordingView, kind: type
+) -> None:
+    """The run would go on, and end in Keras's words about an optimizer that the user has not made."""
+    interrupted(photos, weights=None, epochs=3)
+    assert RunRecord.load(Path("a/run.json")).plan.rate_falls
+    with pytest.raises(UserError, match=r"^callbacks: LearningRateScheduler sets the learning rate, .* leave it out"):
+        api.resume("a", callbacks=[kind()], view=view)
+    assert len(stages.runs) == 1
+    api.resume("a", callbacks=[SimpleNamespace(set_model=print)], view=view)
+    assert len(stages.runs) == 2
 
 
 def test_a_run_of_ones_own_goes_on_without_a_word(stages: Stages, photos: Path, interrupted: Interrupted) -> None:

@@ -54,7 +54,7 @@ def _outcome(
         verdict, cause, trace = Verdict.COMPLETED, "", ""
     except (Exception, SystemExit) as error:  # noqa: BLE001 - sorted into a verdict, and its traceback saved
         sha256, trace = None, traceback.format_exc()
-        refused = _refusal(error) if job.deterministic else None
+        refused = (_refusal(error) if job.deterministic else None) or _set_rate(job, error)
         verdict, cause = (Verdict.USER_ERROR, refused) if refused else _verdict_of(error)
     return Outcome(
         verdict=verdict,
@@ -153,6 +153,20 @@ def _refusal(error: BaseException) -> str | None:
     why = next((line.strip() for line in str(error).splitlines() if "determin" in line.lower()), None)
     advice = "leave deterministic out, or use another layer"
     return why and f"deterministic: the model has an operation that cannot be ({why[:300]}): {advice}"
+
+
+def _set_rate(job: Job, error: BaseException) -> str | None:
+    """The message if a callback tried to set a learning rate that falls by the plan; None for any other exception.
+
+    Keras lets nobody set the rate of an optimizer that has a schedule; older code assigns to what is a tensor then.
+    """
+    if job.source is None or not job.source.rate_falls:
+        return None
+    sets = isinstance(error, TypeError) and "LearningRateSchedule" in str(error) and "settable" in str(error)
+    assigns = isinstance(error, AttributeError) and getattr(error, "name", "") == "assign"
+    if not (sets or assigns):
+        return None
+    return "a callback sets the learning rate, which in this run falls to zero at the end: resume without that callback"
 
 
 def _is_device_oom(error: BaseException) -> bool:

@@ -7,9 +7,12 @@ from typing import Any
 
 import pytest
 
+from autofit.config.learning_rates import fall_at_the_end
 from autofit.protocol.messages import Verdict
 from autofit.worker.jobs import dispatch
 from autofit.worker.jobs.dispatch import _verdict_of
+
+HEARTBEAT: Any = SimpleNamespace(epoch=2, step=1, micro_batch_size=8)
 
 
 @pytest.mark.parametrize(
@@ -28,8 +31,8 @@ def test_code_of_the_user_that_exits_has_a_verdict(monkeypatch: pytest.MonkeyPat
         raise SystemExit(3)
 
     monkeypatch.setattr(dispatch, "_dispatch", exits)
-    job, heartbeat = SimpleNamespace(deterministic=True), SimpleNamespace(epoch=2, step=1, micro_batch_size=8)
-    found = dispatch._outcome(job, None, heartbeat, None, None)  # type: ignore[arg-type]
+    job = SimpleNamespace(deterministic=True, source=None)
+    found = dispatch._outcome(job, None, HEARTBEAT, None, None)  # type: ignore[arg-type]
     assert (found.verdict, found.cause, found.epoch) == (Verdict.CRASHED, "SystemExit: 3", 2)
     assert "in exits" in found.traceback
 
@@ -50,3 +53,28 @@ def test_what_failed_in_a_compiled_function_is_told(rest: str, cause: str) -> No
     """An assertion in a user's own layer would end the run with `Graph execution error:` and no word more."""
     error = RuntimeError(f"Graph execution error:\n\n{rest}")
     assert _verdict_of(error) == (Verdict.CRASHED, f"RuntimeError: {cause}")
+
+
+SETS = TypeError("This optimizer was created with a `LearningRateSchedule` object, hence its rate is not settable.")
+ASSIGNS = AttributeError("'EagerTensor' object has no attribute 'assign'", name="assign")
+
+
+@pytest.mark.parametrize("falls", [True, False])
+@pytest.mark.parametrize(("error", "is_told"), [(SETS, True), (ASSIGNS, True), (TypeError("settable"), False)])
+def test_a_callback_that_sets_a_rate_that_falls_is_told_what_to_do(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, *, is_told: bool, falls: bool
+) -> None:
+    """A resume with a callback would end in Keras's words about an optimizer that the user has not made."""
+
+    def raises(*_: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(dispatch, "_dispatch", raises)
+    source = SimpleNamespace(rate_falls=(fall_at_the_end(10),) if falls else ())
+    job = SimpleNamespace(deterministic=False, source=source)
+    found = dispatch._outcome(job, None, HEARTBEAT, None, None)  # type: ignore[arg-type]
+    if is_told and falls:
+        assert found.verdict is Verdict.USER_ERROR
+        assert found.cause.endswith("resume without that callback")
+    else:
+        assert (found.verdict, found.cause) == (Verdict.CRASHED, f"{type(error).__name__}: {error}")
