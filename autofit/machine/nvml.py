@@ -72,7 +72,7 @@ def gpu_error(*, nvml: ModuleType | None = None) -> str:
             return _words(error)
         return ""
 
-    return _refusal(nvml) or _with_nvml(nvml, ask) or ""
+    return _with_nvml(nvml, ask, _refusal) or ""
 
 
 def missing_gpu(*, nvml: ModuleType | None = None) -> str:
@@ -93,15 +93,9 @@ def missing_gpu(*, nvml: ModuleType | None = None) -> str:
     return _with_nvml(nvml, ask) or ""
 
 
-def _refusal(nvml: ModuleType | None) -> str:
-    """Why NVML cannot be started although there is a GPU, in its words; empty if it can, or if there is none."""
-    try:
-        nvml = _imported(nvml)
-        nvml.nvmlInit()
-        nvml.nvmlShutdown()
-    except Exception as error:  # noqa: BLE001 - NVML's errors, and a missing or broken package
-        return _words(error) if type(error).__name__ in REFUSALS else ""
-    return ""
+def _refusal(error: Exception) -> str:
+    """Why NVML cannot be started although there is a GPU, in its words; empty if there is none."""
+    return _words(error) if type(error).__name__ in REFUSALS else ""
 
 
 def _words(error: Exception) -> str:
@@ -168,11 +162,19 @@ def _visible_count(nvml: ModuleType) -> int:
     return sum(1 for _ in takewhile(lambda handle: handle is not None, handles))
 
 
-def _with_nvml(nvml: ModuleType | None, ask: Callable[[ModuleType], T]) -> T | None:
-    """Start NVML, ask it, and shut it down; None if it is missing or fails."""
-    with suppress(Exception):
+def _with_nvml(
+    nvml: ModuleType | None, ask: Callable[[ModuleType], T], if_not: Callable[[Exception], T | None] = lambda _: None
+) -> T | None:
+    """Start NVML, ask it, and shut it down; None if it fails, and the result of `if_not` if it cannot be started.
+
+    On a node with many GPUs whose driver is not kept loaded, each start takes seconds.
+    """
+    try:
         nvml = _imported(nvml)
         nvml.nvmlInit()
+    except Exception as error:  # noqa: BLE001 - NVML's errors, and a missing or broken package
+        return if_not(error)
+    with suppress(Exception):
         try:
             return ask(nvml)
         finally:

@@ -306,8 +306,10 @@ def test_a_job_without_a_gpu_has_no_error(tree: Tree) -> None:
 def test_a_name_of_no_gpu_is_not_a_broken_one(monkeypatch: pytest.MonkeyPatch, visible: str) -> None:
     """A typing error in a variable would be told as a card whose driver fails with "StopIteration"."""
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    nvml = fake_nvml(DeviceGetHandleByUUID=fails)
+    starts: list[bool] = []
+    nvml = fake_nvml(DeviceGetHandleByUUID=fails, Init=lambda: starts.append(True))
     assert (gpu_error(nvml=nvml), missing_gpu(nvml=nvml)) == ("", visible)
+    assert len(starts) == 2, "each start of NVML takes seconds on a large node"
     assert missing_gpu(nvml=fake_nvml(DeviceGetCount=lambda: 0)) == ""
 
 
