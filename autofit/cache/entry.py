@@ -208,7 +208,7 @@ class RowReader:
     """
 
     def __init__(self, folder: Path, record: EntryRecord) -> None:
-        self._record, self._seal = record, _seal(folder, record)
+        self.folder, self._record, self._seal = folder, record, _seal(folder, record)
         self._file = open_plain_unbuffered(folder / "rows.bin", "rb")
 
     def read_into(self, row: int, line: NDArray[np.void], out: Rows) -> bool:

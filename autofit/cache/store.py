@@ -174,7 +174,7 @@ class CacheStore:
         with contextlib.ExitStack() as if_there_is_none:
             try:
                 self.folder.mkdir(parents=True, exist_ok=True)
-                writer = self._reopened(record, name)
+                writer = self.reopened(record, name)
                 if writer:
                     if_there_is_none.callback(writer.close)
                 self._make_room(expected_bytes, writer.folder if writer else None)
@@ -186,7 +186,8 @@ class CacheStore:
             if_there_is_none.pop_all()
             return writer
 
-    def _reopened(self, record: EntryRecord, name: str | None) -> EntryWriter | None:
+    def reopened(self, record: EntryRecord, name: str | None) -> EntryWriter | None:
+        """Open the entry of this name for writing; None if there is none with these rows, or a process uses it."""
         if not name or not NAME.fullmatch(name) or (self.folder / name).is_symlink():
             return None
         path = self.folder / name

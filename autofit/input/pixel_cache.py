@@ -13,6 +13,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -21,7 +22,7 @@ import PIL
 from numpy.typing import NDArray
 
 from autofit.cache import identity
-from autofit.cache.entry import Entry, EntryWriter, RowReader
+from autofit.cache.entry import Entry, EntryInUseError, EntryWriter, RowReader
 from autofit.cache.entry_format import INDEX, EntryRecord
 from autofit.cache.identity import Identities
 from autofit.cache.store import CacheStore, NoRoomError
@@ -59,7 +60,8 @@ def pixels_record(size: tuple[int, int], ranges: ValueRanges = NO_RANGES) -> Ent
 class PixelCache:
     """Reads decoded images from the cache, and decodes and caches those that it lacks.
 
-    If there is no room, or the disk fails, or a row is damaged, the image is decoded from its file.
+    If there is no room, or the disk fails, or a row is damaged, the image is decoded from its file. A damaged row is
+    replaced by one that is appended to its entry, if no other process uses that.
 
     Args:
         store: the cache on disk.
@@ -93,7 +95,7 @@ class PixelCache:
         self._row_of = np.zeros(len(images), np.int64)
         self._lines = np.zeros(len(images), INDEX)
         self._writer: EntryWriter | None = None
-        self._own_reader, self._room = NOT_THERE, 0
+        self._own_reader, self._room, self._may_reopen = NOT_THERE, 0, True
         self._lock, self._unreadable = threading.Lock(), set[int]()
         self._used: dict[str, int] = {}  # the entries that it reads, by name, and the descriptors that keep their locks
         entries = store.open_entries(self._record.key, self._record)
@@ -156,7 +158,7 @@ class PixelCache:
         if reader != NOT_THERE:
             if self._readers[reader].read_into(int(self._row_of[sample]), self._lines[sample : sample + 1], out):
                 return
-            self._reader_of[sample] = NOT_THERE
+            self._await_again(sample)
         try:
             decode_into(self._path_of(sample), out, self._ranges)
         except UnreadableImageError as error:
@@ -237,6 +239,37 @@ class PixelCache:
         if (held := self._used.get(name, NOT_THERE)) != NOT_THERE:
             os.close(held)
             self._used[name] = NOT_THERE
+
+    def _await_again(self, sample: int) -> None:
+        """Wait for an image whose row is damaged, if it can be appended to an entry."""
+        with self._lock:
+            reader, self._reader_of[sample] = int(self._reader_of[sample]), NOT_THERE
+            if reader != NOT_THERE and not self.why_not and (self._room or self._reopens(reader)):
+                self._room += 1
+
+    def _reopens(self, reader: int) -> bool:
+        """Open an entry to write again; returns whether no other process uses it.
+
+        It is the entry with the damaged row: there the later of two rows of an image counts.
+        """
+        if not self._may_reopen or (self._writer is not None and reader != self._own_reader):
+            return False
+        folder = self._readers[reader].folder
+        if self._writer is not None:
+            self._writer.close()
+        else:
+            self._release(folder.name)
+        self._writer, self._own_reader = self._store.reopened(self._record, folder.name), reader
+        if self._writer is None:
+            self._may_reopen = False
+            self._hold_again(folder)
+        return self._writer is not None
+
+    def _hold_again(self, folder: Path) -> None:
+        """Lock an entry again that was released to be written."""
+        with contextlib.ExitStack() as opened, contextlib.suppress(OSError, ValueError, EntryInUseError):
+            entry = opened.enter_context(contextlib.closing(self._store.opened(folder)))
+            self._used[folder.name] = entry.held()
 
     def _append(self, sample: int, pixels: Row) -> None:
         with self._lock:

@@ -147,6 +147,52 @@ def test_a_damaged_row_is_decoded_anew(
     assert np.array_equal(all_of(again), truth(photos))
 
 
+@pytest.fixture
+def damaged(open_cache: OpenCache, decoded: list[str], tmp_path: Path) -> Path:
+    """An entry with all photos, of which the rows of three are damaged."""
+    cache = open_cache()
+    all_of(cache)
+    cache.close()
+    rows = next((tmp_path / "cache").rglob("rows.bin"))
+    data = bytearray(rows.read_bytes())
+    for row in (2, 3, 7):
+        data[ROW_BYTES * row + 5] ^= 1
+    rows.write_bytes(data)
+    decoded.clear()
+    return rows
+
+
+def test_damaged_rows_are_replaced_in_their_entry(
+    open_cache: OpenCache, photos: list[str], decoded: list[str], damaged: Path
+) -> None:
+    """After a power failure each epoch of each run would decode a part of the photos."""
+    for most in (3, 0):
+        cache = open_cache()
+        decoded.clear()  # those that were compared
+        for epoch in range(3):
+            assert np.array_equal(all_of(cache), truth(photos))
+            assert len(decoded) == most, epoch
+        with contextlib.closing(open_cache()) as other:  # another run reads it meanwhile
+            assert other.known == COUNT
+        assert cache.why_not == ""
+        cache.close()
+    assert damaged.stat().st_size == ROW_BYTES * (COUNT + 3)
+
+
+def test_damaged_rows_of_an_entry_that_another_run_reads_stay(
+    open_cache: OpenCache, photos: list[str], decoded: list[str], damaged: Path
+) -> None:
+    """Rows would be appended under the eyes of a run that reads them, or the entry be removed under ours."""
+    ours, others = open_cache(), open_cache()
+    for _ in range(2):
+        decoded.clear()
+        assert np.array_equal(all_of(ours), truth(photos))
+        assert len(decoded) == 3
+    others.close()
+    assert damaged.stat().st_size == ROW_BYTES * COUNT
+    assert not CacheStore(damaged.parent.parent, PLENTY_BYTES).remove(damaged.parent.name)
+
+
 def test_a_cache_that_was_copied_without_its_key_is_filled_again(
     open_cache: OpenCache, photos: list[str], decoded: list[str], tmp_path: Path
 ) -> None:
