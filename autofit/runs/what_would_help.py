@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from autofit.config.backbones import BACKBONES
+from autofit.config.byte_size import format_size
 from autofit.config.half_precision import saving_precision
 from autofit.config.hub_presets import is_preset
 from autofit.config.options import Options
@@ -117,6 +118,8 @@ def advice_after(report: ProbeReport, trains: Trains | None = None) -> str:
     given = Given(is_own_network(work), report.limited_by == GIVEN_LIMIT)
     if limit := limit_in_the_way(report.trials):
         return limit
+    if taken := _taken_by_others(report):
+        return f"another program took {format_size(taken)} of the memory meanwhile: free it and try again"
     if cannot_be_built(report.trials):
         return f"{WEIGHTS_ALONE}, {given.for_weights}"
     if took_too_long(report.trials):
@@ -128,6 +131,14 @@ def advice_after(report: ProbeReport, trains: Trains | None = None) -> str:
         precision=_saving(work.precision, "gpu" if report.hardware.get("device") == "gpu" else "cpu"),
         fewer=None if trains else _fewer_measured(work, is_pretrained=work.weights != "none"),
     )
+
+
+def _taken_by_others(report: ProbeReport) -> int:
+    """The bytes of the host's memory that others took while the smallest size ran out of it; 0 on a GPU."""
+    if report.hardware.get("device") == "gpu":
+        return 0
+    smallest = min((trial.batch_size for trial in report.trials), default=0)
+    return max((trial.other_processes_bytes for trial in report.trials if trial.batch_size == smallest), default=0)
 
 
 def advice_for(work: Workload, device: Literal["cpu", "gpu"]) -> str:

@@ -145,6 +145,14 @@ def test_a_limit_of_the_shell_is_the_advice() -> None:
     assert advice_after(report) == limited.cause
 
 
+def test_a_neighbour_that_took_the_memory_is_the_advice() -> None:
+    """A user beside a program that took all of it would take smaller images, and then another machine."""
+    ran_out = Trial(batch_size=1, verdict=Verdict.HOST_OOM, other_processes_bytes=2 * 10**9)
+    report = make_probe_report(0, 0).model_copy(update={"trials": [ran_out], "hardware": {"device": "cpu"}})
+    assert advice_after(report) == "another program took 2 GB of the memory meanwhile: free it and try again"
+    assert "another program" not in advice_after(report.model_copy(update={"hardware": {"device": "gpu"}}))
+
+
 def test_a_size_that_was_not_done_in_time_is_no_lack_of_memory() -> None:
     """Someone whose GPU hangs would take a smaller backbone, or a larger card."""
     hung = Trial(batch_size=1, verdict=Verdict.TIMEOUT)
