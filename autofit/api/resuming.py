@@ -23,10 +23,12 @@ from autofit.api.supervision import say_of_lock, supervise
 from autofit.api.workers import ModelFunction, code_of_run, machine_for, payload_of
 from autofit.config.option_table import AGAIN
 from autofit.config.options import changed_options
+from autofit.input.patient_call import patiently
 from autofit.process.signals import stop_signals
 from autofit.report.progress import showing
 from autofit.report.views import ProgressView
 from autofit.runs.result_record import is_finished
+from autofit.runs.run_record import RunRecord
 from autofit.storage.run_directory import RunDirectory
 from autofit.storage.run_lock import RunLock
 from autofit.storage.system_errors import naming_system_errors
@@ -114,9 +116,14 @@ def resume(  # noqa: PLR0913 - the options are the interface
             return finished_result(files, mirror)
         require_model(files, record, model)
         announce_import(record, shown)
-        record = with_images_here(files, record)
+        record = _with_images_here(files, record, shown)
         payload = payload_of(model, callbacks, record.options)
         refuse_rate_setters(payload.callbacks if payload else (), record.plan)
         record = require_same_code(files, record, code_of_run(options, payload), is_request=False)
         record = go_on(files, as_called_now(files, record, options, machine))
         return supervise(files, record, machine, payload, lock, shown, mirror, called_at)
+
+
+def _with_images_here(files: RunDirectory, record: RunRecord, view: ProgressView) -> RunRecord:
+    """As `with_images_here`; a drive of the images that does not answer is named, and Ctrl-C stops the wait for it."""
+    return patiently(lambda _: with_images_here(files, record), record.data.root, say=view.message, show=lambda _: None)

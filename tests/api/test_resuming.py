@@ -12,6 +12,7 @@ import pytest
 
 from autofit import api
 from autofit.errors import UserError
+from autofit.input import patient_call
 from autofit.protocol.messages import Verdict
 from autofit.protocol.payload import Payload
 from autofit.runs.run_record import RunRecord
@@ -177,3 +178,23 @@ def test_a_run_whose_photos_may_not_be_looked_at_says_so(
     monkeypatch.setattr(Path, "stat", stale)
     with pytest.raises(UserError, match=r"/photos, which cannot be read \(Stale file handle\): the network drive"):
         api.resume("a", view=view)
+
+
+def test_a_drive_that_hangs_is_named(
+    stages: Stages, photos: Path, interrupted: Interrupted, view: RecordingView, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A resume would stand still before its first line, deaf to Ctrl-C, and nobody know for what it waits."""
+    interrupted(photos)
+    monkeypatch.setattr(patient_call, "SAY_SECONDS", 0.2)
+    stat = Path.stat
+
+    def hanging(path: Path, **given: Any) -> Any:
+        deadline = time.monotonic() + 60
+        while path == photos and not any("does not answer" in line for line in view.messages):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        return stat(path, **given)
+
+    monkeypatch.setattr(Path, "stat", hanging)
+    api.resume("a", view=view)
+    assert len(stages.runs) == 2
