@@ -7,8 +7,9 @@ import os
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +28,7 @@ from autofit.errors import UserError
 from autofit.input.decode import decode_image
 from autofit.input.image_files import UnreadableImageError
 from autofit.input.numeric_images import NO_RANGES, ValueRanges, checked_ranges
+from autofit.input.patient_call import patiently
 from autofit.machine import hardware
 from autofit.printable import printable
 from autofit.process.launch import Launcher, ProcessLauncher
@@ -46,6 +48,8 @@ from autofit.storage.safe_files import sha256_of_file
 from autofit.storage.scratch import scratch_folder
 from autofit.storage.system_errors import explained, naming_system_errors
 from autofit.worker.inline_launcher import InlineLauncher
+
+T = TypeVar("T")
 
 MOST_AT_ONCE = 256
 PART_IMAGES = 4096
@@ -70,7 +74,7 @@ def predicted_in_parts(
     views = whole_number("views", views, 1, MOST_VIEWS)
     launcher = _launcher_of(run)
     with _folder() as folder:
-        images = images_to_predict(data, folder, view.message, view.scanning)
+        images = _found(data, view, partial(images_to_predict, data, folder))
         done = 0 if go_on is None else go_on(prediction_key(model, run, images.paths, views))
         if done:
             view.message(f"going on after {done:,} of {len(images.paths):,} images that an earlier call has predicted")
@@ -82,6 +86,27 @@ def predicted_in_parts(
                 named = _named(unreadable, images.paths[part], names)
                 _show_unreadable(named, view)
                 yield Predictions.of(rows, run.data.class_names, names, named, multi_label=run.options.multi_label)
+
+
+def _found(data: Any, view: ProgressView, find: Callable[[Callable[[str], None], Callable[[int], None]], T]) -> T:
+    """The images that `find` finds; a drive that does not answer is named, and Ctrl-C stops the wait for it.
+
+    Objects of the user's are looked at in this thread: some belong to it, as those of a database do.
+
+    Args:
+        data: as the user gave it.
+        view: shows the progress.
+        find: takes functions for lines to the user, and for counts.
+    """
+    paths = data if isinstance(data, list | tuple) else [data]
+    if not paths or not all(isinstance(path, str | os.PathLike) for path in paths):
+        return find(view.message, view.scanning)
+    said: list[str] = []
+    where = _absolute(os.fsdecode(paths[0]))
+    found = patiently(lambda note: find(said.append, note), where, say=view.message, show=view.scanning)
+    for line in said:
+        view.message(line)
+    return found
 
 
 def prediction_key(model: Path, run: RunRecord, paths: Sequence[str], views: int) -> str:
@@ -122,8 +147,7 @@ def evaluated(  # noqa: PLR0913 - as the method
     asked = replace(asked, separator=run.data.label_separator, group_column=group_column, may_lack_groups=True)
     class_names = run.data.class_names
     with naming_system_errors(), _folder() as folder, showing(view) as shown:
-        in_files = (folder, shown.message, shown.scanning)
-        images = with_known_labels(data, labels, class_names, asked, in_files)
+        images = _found(data, shown, lambda *told: with_known_labels(data, labels, class_names, asked, (folder, *told)))
         rows, unreadable = _rows(model, run, images.paths, views, shown)
         unreadable = _named(unreadable, images.paths, _names(images.paths, folder))
         figures = evaluation_of(

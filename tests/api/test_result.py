@@ -8,6 +8,7 @@ import math
 import os
 import re
 import sys
+import threading
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -28,6 +29,7 @@ from autofit.config.options import make_options
 from autofit.dataset import ImageIndex
 from autofit.dataset.arrays import write_images
 from autofit.errors import UserError
+from autofit.input import patient_call
 from autofit.input.decode import decode_image
 from autofit.machine.hardware import detect
 from autofit.process.launch import Launcher, ProcessLauncher
@@ -41,6 +43,7 @@ from autofit.runs.run_record import DataRecord, RunRecord
 from autofit.storage.run_directory import RunDirectory
 from autofit.worker.inline_launcher import InlineLauncher
 from tests.support.ids import steady
+from tests.support.views import RecordingView
 
 ROWS = np.array([[0.7, 0.2, 0.1], [0.1, 0.8, 0.1], [np.nan] * 3, [0.3, 0.6, 0.1]], np.float32)
 
@@ -492,6 +495,34 @@ def test_a_path_that_does_not_exist_is_refused_before_a_worker_starts(tmp_path: 
     with pytest.raises(UserError, match=r"^nowhere\.jpg does not exist: check the path"):
         finished(tmp_path).predict(["a", "nowhere.jpg"])
     assert asked.calls == []
+
+
+@pytest.mark.parametrize("name", ["images_to_predict", "with_known_labels"])
+def test_a_drive_that_hangs_is_named(
+    tmp_path: Path, asked: Predictions, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """A prediction would stand still without a word, deaf to Ctrl-C."""
+    monkeypatch.setattr(patient_call, "SAY_SECONDS", 0.2)
+    find, answers, view = getattr(prediction, name), threading.Event(), RecordingView()
+    say = view.message
+
+    def message(text: str) -> None:
+        answers.set()
+        say(text)
+
+    monkeypatch.setattr(view, "message", message)
+
+    def hanging(*given: Any) -> Any:
+        assert answers.wait(60)
+        return find(*given)
+
+    monkeypatch.setattr(prediction, name, hanging)
+    if name == "images_to_predict":
+        finished(tmp_path).predict(["a", "b"], view=view)
+    else:
+        finished(tmp_path).evaluate(["a", "b"], ["cat", "dog"], view=view)
+    assert "does not answer" in view.messages[0]
+    assert len(asked.calls) == 1
 
 
 def test_preprocessing_is_the_decoding_of_the_training(tmp_path: Path) -> None:
