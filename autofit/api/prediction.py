@@ -204,7 +204,7 @@ def _rows(
     model: Path, run: RunRecord, paths: Sequence[str], views: int, view: ProgressView
 ) -> tuple[NDArray[np.float32], list[BadImage]]:
     with predicting(_saved_model(model, run), _launcher_of(run), view) as predict:
-        return _whole(_answers(predict, paths, run, views, view))
+        return whole(_answers(predict, paths, run, views, view), len(paths))
 
 
 def predicted_rows(
@@ -219,7 +219,7 @@ def predicted_rows(
         AutofitError: the prediction failed; the message says why.
     """
     with closing(PredictionWorker(_saved_model(model, run), launcher, view)) as worker:
-        return _whole(_answers(worker.predict, paths, run, 1, view))
+        return whole(_answers(worker.predict, paths, run, 1, view), len(paths))
 
 
 def _saved_model(model: Path, run: RunRecord) -> SavedModel:
@@ -277,11 +277,17 @@ def _without_numbers(
             yield image
 
 
-def _whole(
-    answers: Iterable[tuple[slice, NDArray[np.float32], list[BadImage]]],
+def whole(
+    answers: Iterable[tuple[slice, NDArray[np.float32], list[BadImage]]], count: int
 ) -> tuple[NDArray[np.float32], list[BadImage]]:
-    parts = list(answers)
-    return np.concatenate([rows for _, rows, _ in parts]), [image for _, _, unreadable in parts for image in unreadable]
+    """The rows of all parts of `count` images, and the images without an answer; the rows are in memory once."""
+    rows, unreadable = np.empty((count, 0), np.float32), list[BadImage]()
+    for part, some, bad in answers:
+        if not rows.size:
+            rows = np.empty((count, *some.shape[1:]), np.float32)
+        rows[part] = some
+        unreadable += bad
+    return rows, unreadable
 
 
 def _named(unreadable: Iterable[BadImage], paths: Sequence[str], names: Sequence[str]) -> list[BadImage]:

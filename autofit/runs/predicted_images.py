@@ -185,4 +185,5 @@ def readable(
 
     known = ~np.isnan(probabilities).any(axis=1)
     kept = [path for path, is_known in zip(paths, known.tolist(), strict=True) if is_known]
-    return PredictedImages(kept, np.asarray(labels, np.int64)[known], probabilities[known], tuple(class_names))
+    rows = probabilities if known.all() else probabilities[known]  # no copy of what may be gigabytes
+    return PredictedImages(kept, np.asarray(labels, np.int64)[known], rows, tuple(class_names))

@@ -10,7 +10,7 @@ import re
 import sys
 import threading
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -42,6 +42,7 @@ from autofit.runs.result_record import AttemptRecord, ResultRecord
 from autofit.runs.run_record import DataRecord, RunRecord
 from autofit.storage.run_directory import RunDirectory
 from autofit.worker.inline_launcher import InlineLauncher
+from tests.support.datasets import traced
 from tests.support.ids import steady
 from tests.support.views import RecordingView
 
@@ -523,6 +524,20 @@ def test_a_drive_that_hangs_is_named(
         finished(tmp_path).evaluate(["a", "b"], ["cat", "dog"], view=view)
     assert "does not answer" in view.messages[0]
     assert len(asked.calls) == 1
+
+
+def test_the_rows_of_an_evaluation_are_in_memory_once() -> None:
+    """With ten thousand classes the parts and the whole would be gigabytes each."""
+    bad = BadImage(path="b", reason="cut short")
+
+    def answers() -> Iterator[tuple[slice, Any, list[BadImage]]]:
+        for start in range(0, 1_000, 100):
+            yield slice(start, start + 100), np.full((100, 1_000), start, np.float32), [bad]
+
+    (rows, unreadable), _, peak_bytes = traced(lambda: prediction.whole(answers(), 1_000))
+    assert rows[:, 0].tolist() == [start for start in range(0, 1_000, 100) for _ in range(100)]
+    assert unreadable == [bad] * 10
+    assert peak_bytes < 1.4 * rows.nbytes
 
 
 def test_preprocessing_is_the_decoding_of_the_training(tmp_path: Path) -> None:
