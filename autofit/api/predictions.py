@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -11,7 +12,16 @@ from numpy.typing import NDArray
 from autofit.config.multi_label_figures import THRESHOLD
 from autofit.config.validators import whole_number
 from autofit.protocol.messages import BadImage
-from autofit.report.prediction_text import COLUMNS_BEFORE, class_columns, prediction_lines, prediction_table
+from autofit.report.prediction_text import (
+    COLUMNS_BEFORE,
+    MOST_IMAGES,
+    class_columns,
+    prediction_lines,
+    prediction_table,
+)
+
+SORTED_AT_ONCE = 2**20
+"""So many probabilities are sorted at once: their order takes three times their memory."""
 
 
 class _Details(NamedTuple):
@@ -95,12 +105,19 @@ class Predictions(np.ndarray):
         """
         if self._known.multi_label:
             return [self._set_of(row) for row in self.probabilities]
-        return [best[0][0] if best else None for best in self.top(1)]
+        names = self._known.class_names
+        best, missing = self.probabilities.argmax(axis=1), self._are_missing()
+        return [None if is_missing else names[place] for place, is_missing in zip(best.tolist(), missing, strict=True)]
+
+    def _are_missing(self) -> list[bool]:
+        """Whether each image could not be read."""
+        return list(np.asarray(np.isnan(self.probabilities).any(axis=1)).tolist())
 
     def _set_of(self, row: NDArray[np.float32]) -> tuple[str, ...] | None:
         if np.isnan(row).any():
             return None
-        return tuple(name for name, one in zip(self._known.class_names, row, strict=True) if one >= THRESHOLD)
+        names = self._known.class_names
+        return tuple(names[place] for place in np.flatnonzero(row >= THRESHOLD).tolist())
 
     @property
     def confidence(self) -> NDArray[np.float32]:
@@ -111,10 +128,13 @@ class Predictions(np.ndarray):
         """The k most probable classes of each image with their probabilities; an empty list for an unreadable image."""
         k = whole_number("k", k, 1)
         rows, names = self.probabilities, self._known.class_names
-        order = np.argsort(-rows, axis=1, kind="stable")[:, :k]
+        step = max(1, SORTED_AT_ONCE // rows.shape[1])
+        orders = (
+            np.argsort(-rows[start : start + step], axis=1, kind="stable")[:, :k] for start in range(0, len(rows), step)
+        )
         return [
             [] if np.isnan(row).any() else [(names[place], float(row[place])) for place in best]
-            for row, best in zip(rows, order, strict=True)
+            for row, best in zip(rows, itertools.chain.from_iterable(orders), strict=True)
         ]
 
     def told(self, k: int = 3) -> list[list[tuple[str, float]] | None]:
@@ -122,11 +142,21 @@ class Predictions(np.ndarray):
 
         For a multi-label model they are all labels that it predicts, the most probable first.
         """
-        found = self.top(len(self._known.class_names) if self._known.multi_label else k)
         if self._known.multi_label:
-            labels = [[one for one in best if one[1] >= THRESHOLD] for best in found]
-            return [told if best else None for told, best in zip(labels, found, strict=True)]
-        return [best or None for best in found]
+            rows = zip(self.probabilities, self._are_missing(), strict=True)
+            return [None if is_missing else self._told_of(row) for row, is_missing in rows]
+        return [best or None for best in self.top(k)]
+
+    def _told_of(self, row: NDArray[np.float32]) -> list[tuple[str, float]]:
+        """The labels that a row predicts, the most probable first."""
+        names, places = self._known.class_names, np.flatnonzero(row >= THRESHOLD)
+        ordered = places[np.argsort(-row[places], kind="stable")]
+        return [(names[place], float(row[place])) for place in ordered]
+
+    def _first(self) -> Predictions:
+        """The first images, as many as are shown."""
+        known, rows = self._known, self.probabilities[:MOST_IMAGES]
+        return Predictions.of(rows, known.class_names, known.paths[:MOST_IMAGES], (), known.multi_label)
 
     def to_dataframe(self) -> Any:
         """A pandas DataFrame with a row for each image: `path`, `label`, `confidence`, and a column for each class.
@@ -168,9 +198,9 @@ class Predictions(np.ndarray):
         return (Predictions.of, (self.probabilities, *self._known)) if self._details else super().__reduce__()
 
     def __repr__(self) -> str:
-        return "\n".join(prediction_lines(self.paths, self.told(2))) if self._details else super().__repr__()
+        return "\n".join(prediction_lines(self.paths, self._first().told(2))) if self._details else super().__repr__()
 
     def _repr_html_(self) -> str | None:
         if self._details is None:
             return None
-        return prediction_table(self.paths, self.told(2), multi_label=self._details.multi_label)
+        return prediction_table(self.paths, self._first().told(2), multi_label=self._details.multi_label)

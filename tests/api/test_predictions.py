@@ -11,11 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from autofit.api import predictions
 from autofit.api.predictions import Predictions
 from autofit.dataset.label_sets import cell_of
 from autofit.errors import UserError
 from autofit.protocol.messages import BadImage
 from autofit.report.prediction_text import csv_header, csv_rows
+from tests.support.datasets import traced
 
 ROWS = np.array([[0.7, 0.2, 0.1], [np.nan] * 3, [0.1, 0.3, 0.6]], np.float32)
 PATHS = ("a.jpg", "<b>.jpg", "c.jpg")
@@ -72,6 +74,23 @@ def test_a_copy_has_the_names(copied: Callable[[Predictions], Predictions]) -> N
     assert (again.labels, again.paths, again.unreadable) == (found.labels, found.paths, found.unreadable)
     again += 1
     assert found.probabilities[0, 0] == ROWS[0, 0]
+
+
+@pytest.mark.parametrize("multi_label", [False, True])
+def test_many_classes_take_little_more_memory_than_their_rows(
+    monkeypatch: pytest.MonkeyPatch, *, multi_label: bool
+) -> None:
+    """The labels of a hundred thousand images of ten thousand classes would take twelve gigabytes beside their four."""
+    rows = np.random.default_rng(0).random((400, 5_000), np.float32) * np.float32(0.5004)
+    names = [str(number) for number in range(5_000)]
+    found = Predictions.of(rows, names, ["a.jpg"] * len(rows), [], multi_label)
+    whole = found.top(3), found.told(3)
+    monkeypatch.setattr(predictions, "SORTED_AT_ONCE", 2**16)
+    assert (found.top(3), found.told(3)) == whole
+    looks: list[Callable[[], object]] = [lambda: found.labels, lambda: found.told(1), found.__repr__, found._repr_html_]
+    for look in looks:
+        _, _, peak_bytes = traced(look)
+        assert peak_bytes < 0.7 * rows.nbytes
 
 
 def test_a_class_named_as_a_column_has_another_name_there() -> None:
