@@ -19,7 +19,7 @@ from autofit.report.classification_text import (
 from autofit.report.confusion_plot import confusion_figure
 from autofit.report.drawing import png
 from autofit.report.markup import fragment
-from autofit.report.thumbnails import thumbnail_uri
+from autofit.report.thumbnails import Thumbnails
 from autofit.runs.predicted_images import ClassFigures, PredictedImage
 from autofit.storage.safe_files import write_for_user
 from autofit.storage.system_errors import explained
@@ -125,4 +125,4 @@ class WorstImages(tuple[PredictedImage, ...]):
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        return fragment([pictures(self, thumbnail_uri)])
+        return fragment([pictures(self, Thumbnails())])

@@ -29,7 +29,7 @@ from autofit.report.markup import (
     section,
     table,
 )
-from autofit.report.thumbnails import thumbnail_uri
+from autofit.report.thumbnails import Thumbnails
 from autofit.report.words import count_of
 from autofit.runs.data_findings import NO_LABEL, DataFindings, ImageGroup, LabelDoubt
 
@@ -42,13 +42,14 @@ BY_FEATURES = "by features"
 FEATURES_TELL = "By features: mirrored, cropped or lit in another way, or of one series."
 
 
-def data_page(findings: DataFindings, thumbnail: Thumbnail = thumbnail_uri) -> str:
+def data_page(findings: DataFindings, thumbnail: Thumbnail | None = None) -> str:
     """The page of `autofit check`: self-contained, with small pictures.
 
     Args:
         findings: what was found.
         thumbnail: makes a small picture of the image at a path.
     """
+    thumbnail = thumbnail or Thumbnails()
     title = headline(findings)
     return document(
         f"Data: {title}",
@@ -80,8 +81,9 @@ def data_findings_section(findings: DataFindings) -> Html:
     return section("Data", join(parts)) if parts else Html("")
 
 
-def data_card(findings: DataFindings, thumbnail: Thumbnail = thumbnail_uri) -> str:
+def data_card(findings: DataFindings, thumbnail: Thumbnail | None = None) -> str:
     """The findings for a cell of a notebook: the figures, and the images with the most doubtful labels."""
+    thumbnail = thumbnail or Thumbnails()
     words = [NOTHING_FOUND] if not findings.has_problems else []
     return fragment(
         [

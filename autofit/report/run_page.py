@@ -8,7 +8,7 @@ from pathlib import Path
 from autofit.protocol.messages import Verdict
 from autofit.protocol.model_jobs import OutputKind
 from autofit.report import plots
-from autofit.report.classification_text import class_table, confused_list, confusion_table, pictures
+from autofit.report.classification_text import Thumbnail, class_table, confused_list, confusion_table, pictures
 from autofit.report.data_page import data_findings_section
 from autofit.report.drawing import drawings_or_reason, svg
 from autofit.report.markup import Html, bullets, command_line, document, element, escaped, join, section, table
@@ -31,7 +31,7 @@ from autofit.report.run_text import (
     stage_lines,
 )
 from autofit.report.stage_words import epoch_in_stage
-from autofit.report.thumbnails import thumbnail_uri
+from autofit.report.thumbnails import Thumbnails
 from autofit.report.what_was_run import what_was_run
 from autofit.report.words import attempt_words, count_of, duration_words, metric_words
 from autofit.runs.history import best_epoch, finished_epochs
@@ -69,7 +69,7 @@ def run_page(  # noqa: PLR0913 - what a page shows, by name
         memory: the memory of the run over time, if it is known.
         samples: training images to be shown.
     """
-    completed = result.status == "completed"
+    completed, thumbnail = result.status == "completed", Thumbnails()
     return document(
         f"Run: {result.status}",
         [
@@ -79,13 +79,13 @@ def run_page(  # noqa: PLR0913 - what a page shows, by name
             section("Words of warning", bullets(result.warnings)),
             section("Curves", _curves(result)),
             section("Stages", stages_table(result, memory)),
-            *(_judged(predicted, result) if predicted else []),
+            *(_judged(predicted, result, thumbnail) if predicted else []),
             *([section("Label by label", class_table(by_label))] if by_label else []),
             section("What happened", bullets([*stage_lines(result), *_incidents(result)])),
             *([_to_use(result, labels, model_path, outputs)] if completed else []),
             *([section("What was run", what_was_run(run, result))] if run else []),
             *([_to_run_again(run, model_path.parent, is_completed=completed)] if run else []),
-            section("Some of the images", samples_section(samples, thumbnail_uri)),
+            section("Some of the images", samples_section(samples, thumbnail)),
             section("Where the time went", time_section(result)),
             section("Memory", memory_section(memory)) if memory else Html(""),
             data_findings_section(result.data) if result.data else Html(""),
@@ -111,7 +111,7 @@ def _incidents(result: ResultRecord) -> list[str]:
     return [line for line in incidents(result) if line not in ended]
 
 
-def _judged(predicted: PredictedImages, result: ResultRecord) -> list[Html]:
+def _judged(predicted: PredictedImages, result: ResultRecord, thumbnail: Thumbnail) -> list[Html]:
     """The validation images class by class, and those that the model is most wrong about."""
     before = " from before it was fitted once more on all images" if any(s.refitted for s in result.stages) else ""
     whose = f"On {count_of(len(predicted), 'validation image')}, by the best model{before}."
@@ -119,7 +119,7 @@ def _judged(predicted: PredictedImages, result: ResultRecord) -> list[Html]:
     return [
         section("Class by class", join([element("p", escaped(whose), "lead"), class_table(predicted.class_figures())])),
         section("Which class is taken for which", _taken_for(predicted)),
-        section("The worst mistakes", pictures(worst, thumbnail_uri) if worst else Html("")),
+        section("The worst mistakes", pictures(worst, thumbnail) if worst else Html("")),
     ]
 
 

@@ -1,15 +1,36 @@
-"""Image files as small pictures inside a page. An image that cannot be read has none."""
+"""Image files as small pictures inside a page. An image that cannot be read, or not in time, has none."""
 
 from __future__ import annotations
 
 import base64
 import io
+from concurrent.futures import wait
 from pathlib import Path
 
 SIDE_PIXELS = 112
 """The longer side of a picture: twice the size at which it is shown, for high-resolution screens."""
 
 QUALITY = 80
+
+PATIENCE_SECONDS = 10.0
+"""How long a picture is waited for: a drive that hangs would keep a run from returning whose training is over."""
+
+
+class Thumbnails:
+    """Makes the pictures of a page; after one that did not come in time, it makes no more."""
+
+    def __init__(self) -> None:
+        self._is_given_up = False
+
+    def __call__(self, path: str | Path) -> str | None:
+        """The picture as `thumbnail_uri` makes it; None also if it takes too long."""
+        from autofit.input.patient_call import in_a_thread  # noqa: PLC0415 - as below
+
+        if self._is_given_up:
+            return None
+        made = in_a_thread(lambda: thumbnail_uri(path))
+        self._is_given_up = not wait([made], PATIENCE_SECONDS).done
+        return None if self._is_given_up else made.result()
 
 
 def thumbnail_uri(path: str | Path) -> str | None:

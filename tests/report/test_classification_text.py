@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from autofit.report import thumbnails
 from autofit.report.classification_text import (
     class_lines,
     class_table,
@@ -23,7 +25,7 @@ from autofit.report.classification_text import (
 from autofit.report.confusion_plot import confusion_figure
 from autofit.report.drawing import png
 from autofit.report.tables import shortened_names
-from autofit.report.thumbnails import SIDE_PIXELS, thumbnail_uri
+from autofit.report.thumbnails import SIDE_PIXELS, Thumbnails, thumbnail_uri
 from autofit.runs.predicted_images import ClassFigures, Confusion, PredictedImage
 
 COUNTS = np.array([[8, 2], [0, 1_500]])
@@ -145,6 +147,28 @@ def test_a_picture_has_the_image_s_proportions_and_a_missing_one_says_so(tmp_pat
     assert thumbnail_uri(tmp_path / "missing.png") is None
     assert "cannot be read" in pictures([MISTAKE], thumbnail_uri)
     assert SIDE_PIXELS == 112
+
+
+def test_a_drive_that_hangs_costs_one_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run whose training is over would not return, or wait for each of forty pictures."""
+    Image.new("RGB", (40, 10), (200, 30, 30)).save(tmp_path / "wide.png")
+    make, answers, asked = thumbnails.thumbnail_uri, threading.Event(), list[str]()
+    paths = [str(tmp_path / "wide.png")] * 3
+
+    def hanging(path: str) -> str | None:
+        asked.append(path)
+        assert len(asked) == 1 or answers.wait(60)
+        return make(path)
+
+    monkeypatch.setattr(thumbnails, "thumbnail_uri", hanging)
+    monkeypatch.setattr(thumbnails, "PATIENCE_SECONDS", 5.0)
+    thumbnail = Thumbnails()
+    first = thumbnail(paths[0])
+    monkeypatch.setattr(thumbnails, "PATIENCE_SECONDS", 0.2)
+    others = [thumbnail(path) for path in paths[1:]]
+    answers.set()
+    assert first == make(paths[0])
+    assert (others, len(asked)) == ([None, None], 2)
 
 
 def test_a_photo_with_a_damaged_exif_block_has_a_picture(tmp_path: Path) -> None:
