@@ -158,7 +158,12 @@ def evaluated(  # noqa: PLR0913 - as the method
             of_all, reason = count_of(len(rows), "image"), unreadable[0].reason
             raise UserError(f"of {of_all} none can be judged ({reason}): give others")
         judged = [path for path, row in zip(images.paths, rows, strict=True) if not np.isnan(row).any()]
-        own = own_images(RunDirectory(model.parent), run.data, judged)  # while those in memory are in files
+        own = patiently(  # while those in memory are in files
+            lambda _: own_images(RunDirectory(model.parent), run.data, judged),
+            run.data.root,
+            say=shown.message,
+            show=lambda _: None,
+        )
     return figures.model_copy(update={"own_images": own})
 
 

@@ -498,7 +498,7 @@ def test_a_path_that_does_not_exist_is_refused_before_a_worker_starts(tmp_path: 
     assert asked.calls == []
 
 
-@pytest.mark.parametrize("name", ["images_to_predict", "with_known_labels"])
+@pytest.mark.parametrize("name", ["images_to_predict", "with_known_labels", "own_images"])
 def test_a_drive_that_hangs_is_named(
     tmp_path: Path, asked: Predictions, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
