@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+COUNTED_AT_ONCE = 2**20
+"""The losses of so many probabilities are in memory at once."""
+
 
 def evaluation_of(
     rows: NDArray[np.float32],
@@ -49,20 +52,28 @@ def multi_label_evaluation(
         views: over how many views the probabilities are averaged.
         groups: the number of the group that each image belongs to; none if that is not known.
     """
-    import numpy as np  # noqa: PLC0415 - kept out of `import autofit`
-
     of_groups = groups_of_readable(groups, rows)
     rows, truth = _readable(rows, numbers)
     if not len(rows):
         return None
     told = rows >= THRESHOLD
     figures = multi_label_figures(rows, truth, THRESHOLD)
-    likelihood = np.clip(np.where(truth, rows, 1 - rows), LEAST_PROBABILITY, 1.0)
     counts = class_counts(class_names, [each.sum(axis=0) for each in (truth, truth & told, told)])
-    loss = float(-np.log(likelihood).mean())
-    known = summed_up((told == truth).all(axis=1), loss, of_groups, counts, unreadable, views)
+    known = summed_up((told == truth).all(axis=1), _loss(rows, truth), of_groups, counts, unreadable, views)
     update = {"mean_average_precision": figures.mean_average_precision, "f1": figures.f1}
     return known.model_copy(update=update)
+
+
+def _loss(rows: NDArray[np.float32], truth: NDArray[np.bool_]) -> float:
+    """The mean cross-entropy of all labels, in nats."""
+    import numpy as np  # noqa: PLC0415
+
+    step, total = max(1, COUNTED_AT_ONCE // rows.shape[1]), 0.0
+    for start in range(0, len(rows), step):
+        some, of_some = rows[start : start + step], truth[start : start + step]
+        likelihood = np.clip(np.where(of_some, some, 1 - some), LEAST_PROBABILITY, 1.0)
+        total -= float(np.log(likelihood).sum(dtype=np.float64))
+    return total / rows.size
 
 
 def label_figures(
@@ -82,7 +93,8 @@ def _readable(
     import numpy as np  # noqa: PLC0415 - kept out of `import autofit`
 
     readable = ~np.isnan(rows).any(axis=1)
-    return rows[readable], truth_of(numbers, rows.shape[1])[readable]
+    truth = truth_of(numbers, rows.shape[1])
+    return (rows, truth) if readable.all() else (rows[readable], truth[readable])  # no copy of what may be gigabytes
 
 
 def truth_of(numbers: Sequence[Sequence[int]], classes: int) -> NDArray[np.bool_]:

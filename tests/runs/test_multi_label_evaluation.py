@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from autofit.runs import multi_label_evaluation as multi_label_evaluation_module
 from autofit.runs.multi_label_evaluation import label_figures, multi_label_evaluation
+from tests.support.datasets import traced
 
 
 def test_figures_are_of_the_images_that_could_be_read() -> None:
@@ -24,6 +26,19 @@ def test_figures_are_of_the_images_that_could_be_read() -> None:
     assert found.mean_average_precision == 1.0
     assert found.f1 == pytest.approx(4 / 5)
     assert multi_label_evaluation(rows[2:3], [[0]], ["cat", "dog"], [], 1) is None
+
+
+def test_the_probabilities_are_not_copied(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten thousand labels of a hundred thousand images would take four times their four gigabytes."""
+    rows = np.random.default_rng(0).random((1_000, 1_000), np.float32)
+    numbers, names = [[place] for place in range(1_000)], [str(place) for place in range(1_000)]
+    whole = multi_label_evaluation(rows, numbers, names, [], 1)
+    monkeypatch.setattr(multi_label_evaluation_module, "COUNTED_AT_ONCE", 10_000)
+    found, _, peak_bytes = traced(lambda: multi_label_evaluation(rows, numbers, names, [], 1))
+    assert peak_bytes < 1.6 * rows.nbytes
+    assert found is not None
+    assert whole is not None
+    assert found.loss == pytest.approx(whole.loss, rel=1e-6)
 
 
 def test_images_of_one_group_are_not_independent() -> None:
