@@ -32,7 +32,7 @@ def with_test(
     view.message(f"testing the finished model on {record.data.test_count} images that were never trained on")
     try:
         figures = _figures(files, record, machine, view)
-    except AutofitError as error:
+    except (AutofitError, MemoryError) as error:  # a million images of ten thousand classes have 40 GB of figures
         view.message(f"the test images were not evaluated ({one_line(error)}): do it with Result.evaluate()")
         return result
     if figures is None:

@@ -28,3 +28,19 @@ def test_a_test_that_fails_leaves_the_run_finished(stages: Stages, tmp_path: Pat
     assert "testing the finished model on 10 images that were never trained on" in view.messages
     assert [message for message in view.messages if "were not evaluated (the model" in message]
     assert not (tmp_path / "run" / "test.npy").exists()
+
+
+def test_a_test_for_which_there_is_no_memory_leaves_the_run_finished(
+    stages: Stages, tmp_path: Path, view: RecordingView, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A training of hours would end in a traceback, because its test has so many images of so many classes."""
+
+    def refused(*_: object) -> None:
+        raise MemoryError("Unable to allocate 37.3 GiB for an array")
+
+    monkeypatch.setattr("autofit.api.final_test.predicted_rows", refused)
+    for split in ("train", "test"):
+        empty_photos(tmp_path / "data" / split, cat=5, dog=5)
+    result = api.run(tmp_path / "data", run_dir=tmp_path / "run", view=view)
+    assert (len(stages.runs), result.status) == (1, "completed")
+    assert [message for message in view.messages if "were not evaluated (Unable to allocate" in message]
