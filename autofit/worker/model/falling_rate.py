@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Self
 
 import keras
 
@@ -32,6 +32,20 @@ class FallingRate(keras.optimizers.schedules.LearningRateSchedule):
         for fall in self.falls[:-1]:
             share *= keras.ops.where(done < fall.end, _height(done, fall), 1.0)
         return self.full_rate * share * _height(done, self.falls[-1])
+
+    def of_kerass_own(self) -> keras.optimizers.schedules.LearningRateSchedule:
+        """Keras's own schedule with the same rates, but for falls before the last one."""
+        last = self.falls[-1]
+        if not last.begin:
+            return keras.optimizers.schedules.CosineDecay(self.full_rate, last.end)
+        return keras.optimizers.schedules.CosineDecay(
+            self.full_rate, last.end - last.begin, warmup_target=self.full_rate, warmup_steps=last.begin
+        )
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Self:
+        """The schedule of these arguments."""
+        return cls(config["full_rate"], [RateFall(**fall) for fall in config["falls"]])
 
     def get_config(self) -> dict[str, Any]:
         """The arguments."""

@@ -10,6 +10,7 @@ import keras
 import tensorflow as tf
 
 from autofit.config.fine_tuning import FineTuning
+from autofit.worker.model.falling_rate import FallingRate
 
 
 def fine_tuning_optimizer(
@@ -179,12 +180,12 @@ def _ignore() -> None:
 
 
 def of_kerass_own(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
-    """The optimizer; in place of a fine-tuning's, Keras's own with the same variables and the same rate of the head.
+    """The optimizer; in place of one of autofit's, or of one with its schedule, Keras's own with the same variables.
 
-    A file with it opens without autofit. It has one rate for all layers.
+    A file with it opens without autofit. It has the same rate, in a fine-tuning that of the head for all layers.
     """
     if not isinstance(optimizer, LayerwiseAdamW):
-        return optimizer
+        return _without_falling_rate(optimizer)
     left_out = ("name", "rates", "decoupled_decay", "learning_rate")
     config = {name: value for name, value in optimizer.get_config().items() if name not in left_out}
     rate = optimizer.given_rate
@@ -195,3 +196,13 @@ def of_kerass_own(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Opt
             "weight_decay": optimizer.decoupled_decay,
         }
     )
+
+
+def _without_falling_rate(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
+    """The optimizer; in place of one whose rate falls at the end, one with Keras's own schedule of the same rates."""
+    config = optimizer.get_config()
+    rate = config.get("learning_rate")
+    if not isinstance(rate, dict) or rate.get("module") != FallingRate.__module__:
+        return optimizer
+    schedule = FallingRate.from_config(rate["config"]).of_kerass_own()
+    return type(optimizer).from_config(config | {"learning_rate": schedule})

@@ -12,7 +12,9 @@ import numpy as np
 import pytest
 
 from autofit.config.fine_tuning import FineTuning
+from autofit.config.learning_rates import RateFall
 from autofit.storage.model_file import model_configuration
+from autofit.worker.model.falling_rate import FallingRate
 from autofit.worker.model.fine_tuning import fine_tuning_optimizer
 from autofit.worker.model.multi_label import LabelCrossentropy, LabelScores
 from autofit.worker.model.objective import Objective
@@ -89,6 +91,31 @@ def test_what_a_callback_saves_opens_without_autofit(activation: str, tmp_path: 
     opened = keras.models.load_model(tmp_path / "saved.keras")
     np.testing.assert_array_equal(opened.predict(ROWS, verbose=0), model.predict(ROWS, verbose=0))
     assert opened.compiled
+
+
+@pytest.mark.parametrize("begin", [0, 3])
+@pytest.mark.parametrize("kind", ["adam", "sgd"])
+def test_what_a_callback_saves_of_a_falling_rate_opens_without_autofit(kind: str, begin: int, tmp_path: Path) -> None:
+    """A run from scratch that is resumed with a `ModelCheckpoint` would write files that ask for `FallingRate`."""
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2, "softmax")])
+    earlier = [RateFall(begin=0, end=begin)] if begin else []
+    rate = FallingRate(0.5, [*earlier, RateFall(begin=begin, end=9)])
+    optimizer = keras.optimizers.get({"class_name": kind, "config": {"learning_rate": rate}})
+    optimizer.build(model.trainable_variables)
+    loss = single_loss("sparse_categorical_crossentropy")
+    compile_for_callbacks(model, Objective(loss, keras.metrics.Mean(name="loss"), [accuracy()], optimizer, 0))
+    model.optimizer = optimizer
+    for _ in range(5):
+        optimizer.apply([keras.ops.ones(variable.shape) for variable in model.trainable_variables])
+
+    model.save(tmp_path / "saved.keras")
+    opened = keras.models.load_model(tmp_path / "saved.keras")
+
+    assert "autofit" not in json.dumps(model_configuration(tmp_path / "saved.keras"))
+    assert type(opened.optimizer) is type(optimizer)
+    assert float(opened.optimizer.learning_rate) == pytest.approx(float(optimizer.learning_rate))
+    for now, before in zip(opened.optimizer.variables, optimizer.variables, strict=True):
+        np.testing.assert_array_equal(now, before)
 
 
 @pytest.mark.parametrize("warmup", [0, 3])
