@@ -82,6 +82,18 @@ def test_other_code_is_another_request(
     assert len(stages.runs) == 1
 
 
+def test_each_resume_of_a_run_without_callbacks_may_have_others(
+    stages: Stages, photos: Path, train: Train, view: RecordingView
+) -> None:
+    """After a resume with a callback that failed none could be put right: its code would have changed."""
+    first = train(photos, weights=None, epochs=2)
+    for epochs, patience in ((3, 1), (4, 2)):
+        api.resume(first.run_dir, epochs=epochs, callbacks=[Callback(patience)], view=view)
+    assert len(stages.runs) == 3
+    assert train(photos, weights=None, epochs=4).run_dir == first.run_dir
+    assert len(stages.runs) == 3
+
+
 def test_a_weights_file_with_other_content_is_another_request(
     stages: Stages, photos: Path, train: Train, tmp_path: Path
 ) -> None:
