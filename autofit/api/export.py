@@ -27,6 +27,7 @@ from autofit.runs.export import (
     export_model,
     require_suffix,
 )
+from autofit.runs.history import kept_stage
 from autofit.runs.run_record import listed_images
 from autofit.storage.run_directory import RunDirectory
 from autofit.storage.system_errors import explained, naming_system_errors
@@ -83,6 +84,7 @@ def export(
             view=shown,
             code=code_to_open(record, files.model),
         )
+    kept = kept_stage(result.history, result.best_epoch, result.record.stages)
     return ExportResult(
         path=str(target),
         format=export_format,
@@ -90,7 +92,7 @@ def export(
         size_bytes=_size_bytes(target),
         model_bytes=files.model.stat().st_size,
         compared_with=compared_with,
-        were_trained_on=compared_with == "training" or any(stage.refitted for stage in result.record.stages),
+        were_trained_on=compared_with == "training" or bool(kept and kept.refitted),
         parity=parity,
     )
 

@@ -34,7 +34,7 @@ from autofit.report.stage_words import epoch_in_stage
 from autofit.report.thumbnails import Thumbnails
 from autofit.report.what_was_run import what_was_run
 from autofit.report.words import attempt_words, count_of, duration_words, metric_words
-from autofit.runs.history import best_epoch, finished_epochs
+from autofit.runs.history import best_epoch, finished_epochs, kept_stage
 from autofit.runs.memory_history import MemoryHistory
 from autofit.runs.predicted_images import ClassFigures, PredictedImages
 from autofit.runs.result_record import ResultRecord
@@ -113,7 +113,8 @@ def _incidents(result: ResultRecord) -> list[str]:
 
 def _judged(predicted: PredictedImages, result: ResultRecord, thumbnail: Thumbnail) -> list[Html]:
     """The validation images class by class, and those that the model is most wrong about."""
-    before = " from before it was fitted once more on all images" if any(s.refitted for s in result.stages) else ""
+    kept = kept_stage(result.history, result.best_epoch, result.stages)
+    before = " from before it was fitted once more on all images" if kept and kept.refitted else ""
     whose = f"On {count_of(len(predicted), 'validation image')}, by the best model{before}."
     worst = [image for image in predicted.worst(WORST_IMAGES) if not image.is_right]
     return [

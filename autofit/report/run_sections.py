@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from autofit.dataset import ImageIndex
 from autofit.dataset.spread import spread_over
-from autofit.protocol.messages import FINE_TUNING, StageRecord
+from autofit.protocol.messages import StageRecord
 from autofit.report.classification_text import Thumbnail
 from autofit.report.drawing import drawings_or_reason, svg
 from autofit.report.markup import Html, breakable, cards, element, escaped, join, picture, table
@@ -16,7 +16,7 @@ from autofit.report.run_text import figure_words, test_figure, time_parts, time_
 from autofit.report.stage_words import STAGE_WORDS, best_fact, how_solved
 from autofit.report.tables import shortened_text
 from autofit.report.words import bytes_words, count_of, duration_words, metric_words
-from autofit.runs.history import best_epoch, best_figures, finished_epochs, quality_metric, stage_of
+from autofit.runs.history import best_epoch, best_figures, finished_epochs, kept_stage, quality_metric, stage_of
 from autofit.runs.memory_history import MemoryHistory
 from autofit.runs.result_record import ResultRecord
 
@@ -64,14 +64,14 @@ def stages_table(result: ResultRecord, memory: MemoryHistory | None) -> Html:
         return Html("")
     seconds = dict(memory.stage_seconds) if memory else {}
     quality = quality_metric(result.history)
-    kept = _kept_stage(result)
+    kept = kept_stage(result.history, result.best_epoch, result.stages)
     rows = [
         [
             escaped(STAGE_WORDS[stage.name]),
             escaped(how_solved(stage) if stage.method == "solved" else count_of(stage.epochs, "epoch")),
             escaped(duration_words(seconds[stage.name]) if seconds.get(stage.name) else ""),
             escaped(_stage_quality(result, stage)),
-            element("b", escaped("kept")) if stage.name == kept else escaped(stage.cut_short and "cut short"),
+            element("b", escaped("kept")) if stage is kept else escaped(stage.cut_short and "cut short"),
         ]
         for stage in result.stages
     ]
@@ -85,15 +85,6 @@ def _stage_quality(result: ResultRecord, stage: StageRecord) -> str:
     column = result.history.get(f"val_{quality[1]}", []) if quality else []
     reached = [value for epoch, value in enumerate(column) if stage_of(result.stages, epoch) == stage.name]
     return "" if stage.name == "refit" or not reached else metric_words(max(reached))
-
-
-def _kept_stage(result: ResultRecord) -> str:
-    """The stage whose model was saved."""
-    best = best_epoch(result.history, result.best_epoch)
-    if best is None:
-        return ""
-    made, last = stage_of(result.stages, best), result.stages[-1]
-    return last.name if last.name == "refit" and last.refitted and made in FINE_TUNING else made
 
 
 def time_section(result: ResultRecord) -> Html:

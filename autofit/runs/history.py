@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 from autofit.config.multi_label_figures import MEAN_AVERAGE_PRECISION
-from autofit.protocol.messages import StageName, StageRecord
+from autofit.protocol.messages import FINE_TUNING, StageName, StageRecord
 
 History = dict[str, list[float]]
 
@@ -65,6 +65,23 @@ def place_of(stages: Sequence[StageRecord], epoch: int) -> EpochPlace:
 def stage_of(stages: Sequence[StageRecord], epoch: int) -> str:
     """The stage of an epoch, as in `place_of`."""
     return place_of(stages, epoch).stage
+
+
+def kept_stage(history: History, recorded: int | None, stages: Sequence[StageRecord]) -> StageRecord | None:
+    """The stage whose model was saved; None if it is not finished, or no epoch has a finite loss.
+
+    Args:
+        history: as in `best_epoch`.
+        recorded: as in `best_epoch`.
+        stages: the finished stages. Those before it may have been fitted on all images, and it may not.
+    """
+    best = best_epoch(history, recorded)
+    if best is None or not stages:
+        return None
+    made, last = stage_of(stages, best), stages[-1]
+    if last.name == "refit" and last.refitted and made in FINE_TUNING:
+        return last
+    return next((stage for stage in stages if stage.name == made), None)
 
 
 def accuracy_name(history: History) -> str | None:

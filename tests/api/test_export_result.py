@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import sys
+from array import array
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from autofit.api.export import export
 from autofit.api.export_result import ExportResult
-from autofit.runs.export import Parity
+from autofit.dataset import ImageIndex
+from autofit.protocol.messages import StageRecord
+from autofit.runs.export import ExportRequest, Parity
+from autofit.runs.result_record import ResultRecord
+from tests.api.test_result import finished
 from tests.support.records import make_export
 
 PARITY = Parity(images=88, same=86, largest_difference=0.27, accuracy_before=0.705, accuracy_after=0.693)
@@ -26,3 +34,29 @@ def test_it_says_where_it_is_and_how_it_compares(tmp_path: Path, monkeypatch: py
     assert "86 of 88 validation images" in card
     assert "Wrote &lt;i&gt;.tflite" in card
     assert "<i>" not in card
+
+
+@pytest.mark.parametrize(("best", "is_trained_on"), [(0, True), (1, False)])
+def test_images_that_only_the_head_was_fitted_on_are_not_those_of_the_fine_tuned_model(
+    best: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, is_trained_on: bool
+) -> None:
+    """The accuracy of a model on images that it has never seen would be put down to its having learned them."""
+
+    def exported(model: Path, request: ExportRequest, **_: Any) -> Parity:
+        del model
+        request.target.write_bytes(b"model")
+        return PARITY
+
+    finished(tmp_path)
+    stages = [
+        StageRecord(name="head", method="solved", epochs=1, refitted=True),
+        StageRecord(name="fine-tune", method="epochs", epochs=1),
+    ]
+    record = ResultRecord.load(tmp_path / "result.json")
+    record.model_copy(update={"stages": stages, "best_epoch": best}).save(tmp_path / "result.json")
+    (tmp_path / "model.keras").write_bytes(b"model")
+    index = ImageIndex("/photos", ["a.jpg", "b.jpg"], array("i", [0, 0]), ("cat", "dog", "owl"), 1)
+    module = sys.modules[export.__module__]  # its name in the package is that of the function
+    monkeypatch.setattr(module, "listed_images", lambda *_: index)
+    monkeypatch.setattr(module, "export_model", exported)
+    assert export(tmp_path).were_trained_on == is_trained_on

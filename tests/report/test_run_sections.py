@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from autofit.dataset import ImageIndex
@@ -24,6 +25,7 @@ from autofit.report.run_sections import (
     stages_table,
 )
 from autofit.runs.memory_history import MemoryHistory, MemoryPoint
+from autofit.runs.predicted_images import PredictedImages
 from autofit.runs.result_record import ResultRecord, RunTimeSpent
 
 MakeResult = Callable[..., ResultRecord]
@@ -87,6 +89,19 @@ def test_a_refit_is_kept_only_where_the_fine_tuned_model_was_the_best(
     refit = StageRecord(name="refit", method="epochs", epochs=2, refitted=refitted)
     rows = str(stages_table(staged(make_result, accuracies, stages=[*STAGES, refit]), None)).split("<tr>")[2:]
     assert ["kept" in row for row in rows] == [place == kept for place in range(3)]
+
+
+@pytest.mark.parametrize(("best", "is_before"), [(0, True), (2, False)])
+def test_only_the_model_that_was_fitted_once_more_is_said_to_be(
+    make_result: MakeResult, best: int, *, is_before: bool
+) -> None:
+    """Where the head was fitted on all images, the fine-tuned model, which was not, would be said to have been."""
+    predicted = PredictedImages(["a.jpg"], np.array([0]), np.array([[0.9, 0.1]], np.float32), ("cat", "dog"))
+    head = STAGES[0].model_copy(update={"refitted": True})
+    record = staged(make_result, [0.9, 0.7, 0.8], stages=[head, STAGES[1]], best_epoch=best)
+    page = run_page(record, labels=["cat", "dog"], model_path=Path("model.keras"), predicted=predicted)
+    assert "On 1 validation image, by the best model" in page
+    assert ("from before it was fitted once more on all images" in page) == is_before
 
 
 def test_a_training_of_one_stage_has_no_table_of_stages(make_result: MakeResult) -> None:
