@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from autofit.config.learning_rates import DEFAULT_LEARNING_RATE
+from autofit.config.options import Options, has_own_objective, head_options
+from autofit.config.training_options import DEFAULT_OPTIMIZER
+from autofit.protocol.messages import StageRecord
 from autofit.report.markup import Html, escaped, table
+from autofit.report.stage_words import how_solved
 from autofit.report.tables import day, shortened_text
 from autofit.report.words import count_of
 from autofit.runs.result_record import ResultRecord
@@ -14,7 +19,7 @@ TRAINS = {"head": "the head trains, the backbone is frozen", "all": "all layers 
 
 def what_was_run(run: RunRecord, result: ResultRecord) -> Html:
     """The data, the classes, the network, the training, the machine and the software, as a table."""
-    rows = [*_data(run), *_network(run), *((name, words) for name, words in result.environment.items())]
+    rows = [*_data(run), *_network(run, result), *((name, words) for name, words in result.environment.items())]
     return table((), [[escaped(name.replace("_", " ").capitalize()), escaped(words)] for name, words in rows])
 
 
@@ -34,32 +39,62 @@ def _data(run: RunRecord) -> list[tuple[str, str]]:
     ]
 
 
-def _network(run: RunRecord) -> list[tuple[str, str]]:
+def _network(run: RunRecord, result: ResultRecord) -> list[tuple[str, str]]:
     options = run.options
     height, width = options.image_size
     name = options.backbone or options.model or "your own model"
     weights = f", weights {options.weights}" if options.backbone else ""
-    plan = run.plan
-    batch = f"{plan.first_batch_size:,}"
-    if plan.last_batch_size != plan.first_batch_size:
-        batch += f" to {plan.last_batch_size:,}"
-    solved = plan.head == "solve"
-    rate = f"learning rate {options.learning_rate:g}{', falling to zero at the end' if plan.rate_falls else ''}"
-    how = "solved to its optimum" if solved else f"{options.optimizer}, {rate}"
-    training = f"{TRAINS[options.trainable]}; {how}"
-    if not solved:
-        training += f"; batch size {batch}"
-    if solved and options.trainable == "all" and plan.fine_tune is not None:
-        training = "the head is solved to its optimum, then all layers train"
-    elif plan.fine_tune is not None:
-        training += ", then fine-tuned"
     return [
         ("network", f"{name} at {height} x {width} pixels{weights}"),
-        ("training", training),
+        ("training", _training(run, result)),
         *_precision(run),
         *_devices(run),
         ("seed", f"{options.seed}"),
     ]
+
+
+def _training(run: RunRecord, result: ResultRecord) -> str:
+    """What trains and how, as it came to be: a time budget or the memory may have left out what was planned."""
+    options, is_tuned = run.options, _is_fine_tuned(run, result)
+    if options.backbone is None:
+        compiled = ", or as it is compiled" if _may_be_compiled(options) else ""
+        return f"the layers that the model lets train; {_by_epochs(run, options)}{compiled}"
+    if run.plan.head != "solve":
+        return f"{TRAINS[options.trainable]}; {_by_epochs(run, options)}{', then fine-tuned' if is_tuned else ''}"
+    head = next((stage for stage in result.stages if stage.name == "head"), None)
+    if options.trainable == "all" and is_tuned:
+        is_solved = head is None or head.method == "solved"
+        return f"the head {f'is {_solved(head)}' if is_solved else 'trains by epochs'}, then all layers train"
+    how = _solved(head) if head is None or head.method == "solved" else _by_epochs(run, head_options(options))
+    return f"{TRAINS['head']}; {how}{', then fine-tuned' if is_tuned else ''}"
+
+
+def _solved(head: StageRecord | None) -> str:
+    return "solved to its optimum" if head is None else how_solved(head)
+
+
+def _by_epochs(run: RunRecord, options: Options) -> str:
+    """The optimizer, its learning rate and the batch size."""
+    plan = run.plan
+    batch = f"{plan.first_batch_size:,}"
+    if plan.last_batch_size != plan.first_batch_size:
+        batch += f" to {plan.last_batch_size:,}"
+    falls = ", falling to zero at the end" if plan.rate_falls else ""
+    return f"{options.optimizer}, learning rate {options.learning_rate:g}{falls}; batch size {batch}"
+
+
+def _may_be_compiled(options: Options) -> bool:
+    """Whether the user's model may be compiled: that is refused beside options about what it is compiled with."""
+    is_usual = (options.optimizer, options.learning_rate) == (DEFAULT_OPTIMIZER, DEFAULT_LEARNING_RATE)
+    return is_usual and not options.multi_label and not has_own_objective(options)
+
+
+def _is_fine_tuned(run: RunRecord, result: ResultRecord) -> bool:
+    """Whether layers of the backbone train after the head: in a finished run, whether they have."""
+    if run.plan.fine_tune is None:
+        return False
+    is_known = result.status == "completed" and bool(result.stages)
+    return not is_known or any(stage.name == "fine-tune" and stage.epochs for stage in result.stages)
 
 
 def _devices(run: RunRecord) -> list[tuple[str, str]]:

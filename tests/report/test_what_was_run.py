@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from autofit.config.learning_rates import fall_at_the_end
+from autofit.config.options import make_options
 from autofit.protocol.job import FineTunePlan
+from autofit.protocol.messages import StageRecord
 from autofit.report.run_page import run_page
 from autofit.report.what_was_run import what_was_run
 from autofit.runs.result_record import ResultRecord
@@ -48,6 +52,60 @@ def test_the_data_the_network_and_the_machine_are_named(
     falls = run.model_copy(update={"plan": run.plan.model_copy(update={"rate_falls": (fall_at_the_end(10),)})})
     assert "learning rate 0.001, falling to zero at the end" in what_was_run(falls, result)
     assert "falling" not in html
+
+
+HEAD = StageRecord(name="head", method="solved", epochs=1)
+BY_EPOCHS = StageRecord(name="head", method="epochs", epochs=9)
+TUNED = StageRecord(name="fine-tune", method="epochs", epochs=2)
+
+
+@pytest.mark.parametrize(
+    ("trainable", "stages", "expected"),
+    [
+        ("all", [HEAD, TUNED], "the head is solved to its optimum, then all layers train"),
+        ("all", [BY_EPOCHS, TUNED], "the head trains by epochs, then all layers train"),
+        ("all", [HEAD], "the head trains, the backbone is frozen; solved to its optimum"),
+        ("head", [HEAD, TUNED], "the head trains, the backbone is frozen; solved to its optimum, then fine-tuned"),
+        ("head", [HEAD, TUNED.model_copy(update={"epochs": 0})], "backbone is frozen; solved to its optimum"),
+        ("head", [HEAD.model_copy(update={"cut_short": "9 of 10 images"})], "the backbone is frozen; solved"),
+        ("head", [BY_EPOCHS], "the backbone is frozen; adam, learning rate 0.001; batch size 8"),
+    ],
+)
+def test_what_trained_is_told_and_not_what_was_planned(
+    tmp_path: Path,
+    make_result: Callable[..., ResultRecord],
+    trainable: str,
+    stages: list[StageRecord],
+    expected: str,
+) -> None:
+    """Of a run for whose fine-tuning there was no time, the page would say that all layers train."""
+    finished(tmp_path)
+    run = RunRecord.load(tmp_path / "run.json")
+    tuned = FineTunePlan(epochs=2, batch_size=8, micro_batch_size=8, learning_rate=1e-4, cut="0")
+    is_left_out = TUNED not in stages
+    run = run.model_copy(
+        update={
+            "options": run.options.model_copy(update={"trainable": trainable}),
+            "plan": run.plan.model_copy(update={"fine_tune": None if is_left_out else tuned, "head": "solve"}),
+        }
+    )
+    assert f"{expected}</td>" in what_was_run(run, make_result(stages=stages))
+    planned = run.model_copy(update={"plan": run.plan.model_copy(update={"fine_tune": tuned})})
+    assert f"{expected}</td>" in what_was_run(planned, make_result(stages=stages))
+
+
+def test_a_model_of_the_users_may_be_compiled(tmp_path: Path, make_result: Callable[..., ResultRecord]) -> None:
+    """Of a frozen network that was compiled with SGD, the page would say that all layers train, with adam."""
+    finished(tmp_path)
+    run = RunRecord.load(tmp_path / "run.json")
+    network = "autofit.demo.network:digit_network"
+    may_be, cannot = make_options(model=network), make_options(model=network, optimizer="sgd")
+    expected = (
+        "the layers that the model lets train; adam, learning rate 0.001; batch size 8, or as it is compiled</td>"
+    )
+    assert expected in what_was_run(run.model_copy(update={"options": may_be}), make_result())
+    expected = "the layers that the model lets train; sgd, learning rate 0.001; batch size 8</td>"
+    assert expected in what_was_run(run.model_copy(update={"options": cannot}), make_result())
 
 
 def test_a_forged_date_is_no_crash(tmp_path: Path, make_result: Callable[..., ResultRecord]) -> None:
