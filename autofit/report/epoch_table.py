@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from autofit.protocol.messages import EpochEnd
+from autofit.protocol.messages import EpochEnd, StageName
 from autofit.report.markup import Html, element, escaped, join, table
 from autofit.report.progress_text import epoch_words
 from autofit.report.words import duration_words, metric_words
@@ -26,9 +26,18 @@ CURVES = (("loss", "var(--soft)"), ("val_loss", "var(--accent)"))
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A finished epoch: its title, its metrics, how many seconds it took, and whether it was the best when it ended."""
+    """A finished epoch.
+
+    Attributes:
+        name: its title.
+        stage: the stage that it is of.
+        metrics: its metrics.
+        seconds: how long it took.
+        is_best: whether it was the best when it ended.
+    """
 
     name: str
+    stage: StageName
     metrics: dict[str, float]
     seconds: float
     is_best: bool | None = None
@@ -44,13 +53,14 @@ class EpochTable:
     def add(self, end: EpochEnd, epochs: int, seconds: float) -> None:
         """Add a finished epoch; `epochs` is the number of planned ones."""
         name = "Head solved" if end.solved else epoch_words(end, epochs)
-        self._rows.append(Row(name, dict(end.metrics), seconds, end.is_best))
+        self._rows.append(Row(name, end.stage, dict(end.metrics), seconds, end.is_best))
         self._left = max(epochs - end.epoch - 1, 0)
 
     @property
     def seconds_left(self) -> float:
-        """The estimated time of the remaining epochs, from the median of the last ones; 0 if it is unknown."""
-        timed = [row.seconds for row in self._rows[-SHOWN_ROWS:] if row.name != "Head solved"]
+        """The estimated time of the stage's remaining epochs, from the median of its last ones; 0 if it is unknown."""
+        newest = self._rows[-SHOWN_ROWS:]
+        timed = [row.seconds for row in newest if row.stage == newest[-1].stage and row.name != "Head solved"]
         return statistics.median(timed) * self._left if timed else 0.0
 
     def best(self) -> int | None:

@@ -52,6 +52,15 @@ def test_the_time_that_is_left_follows_from_the_last_epochs() -> None:
     assert table_of([1.0] * 9).seconds_left == 0
 
 
+def test_the_epochs_of_a_head_say_nothing_about_those_of_fine_tuning() -> None:
+    """After an epoch of a minute, the nine that follow would be said to take a second."""
+    epoch_table = EpochTable()
+    for epoch in range(8):
+        epoch_table.add(EpochEnd(epoch=epoch, metrics={"loss": 1.0}, stage="head"), 8, seconds=0.1)
+    epoch_table.add(EpochEnd(epoch=8, metrics={"loss": 1.0}, stage="fine-tune", first_epoch=8), 18, seconds=60.0)
+    assert epoch_table.seconds_left == 9 * 60.0
+
+
 def test_values_that_are_no_numbers_are_no_points() -> None:
     """A curve through NaN is drawn by no browser."""
     html = table_of([math.nan, 1.0, math.inf, 0.5]).html()
