@@ -80,7 +80,8 @@ def time_words(result: ResultRecord) -> str:
 
 def _pace(result: ResultRecord, images_per_second: float | None) -> str:
     facts = [f"{images_per_second:,.0f} images/s"] if images_per_second else []
-    if result.seconds_to_first_step is not None and not _is_solved(result):  # a head is solved in no steps
+    is_solved_first = any(stage.method == "solved" for stage in result.stages)  # in no steps
+    if result.seconds_to_first_step is not None and not is_solved_first:
         facts.append(f"first step after {duration_words(result.seconds_to_first_step)}")
     return f" ({', '.join(facts)})" if facts else ""
 
