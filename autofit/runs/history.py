@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
@@ -30,6 +31,12 @@ def best_epoch(history: History, recorded: int | None = None) -> int | None:
         return recorded
     finite = [(loss, epoch) for epoch, loss in enumerate(losses) if math.isfinite(loss)]
     return min(finite)[1] if finite else None
+
+
+ACCURACIES = ("accuracy", "acc", "sparse_categorical_accuracy", "categorical_accuracy", "binary_accuracy")
+"""The names that Keras gives the accuracy."""
+
+OF_THE_TOP = re.compile(r"(^|_)top")
 
 
 class EpochPlace(NamedTuple):
@@ -85,9 +92,14 @@ def kept_stage(history: History, recorded: int | None, stages: Sequence[StageRec
 
 
 def accuracy_name(history: History) -> str | None:
-    """The training metric that measures accuracy; Keras may name it `acc` or `sparse_categorical_accuracy` too."""
+    """The training metric that measures accuracy, under whatever name; of several the one that Keras calls so.
+
+    The share of images whose class is among the five most probable ones is no accuracy, though Keras names it
+    `top_k_categorical_accuracy`.
+    """
     names = [name for name in history if not name.startswith("val_")]
-    return next((name for name in names if name == "acc" or "accuracy" in name), None)
+    others = (name for name in names if "accuracy" in name and not OF_THE_TOP.search(name))
+    return next((name for name in ACCURACIES if name in names), None) or next(others, None)
 
 
 def quality_metric(history: History) -> tuple[str, str] | None:

@@ -13,7 +13,7 @@ import pytest
 from autofit.protocol.messages import BadImage, OomEvent, Phase, StageName, StageRecord, Verdict
 from autofit.report.run_text import headline, incidents, run_summary, stage_lines, time_words
 from autofit.report.width import in_columns
-from autofit.runs.history import best_epoch, best_figures
+from autofit.runs.history import accuracy_name, best_epoch, best_figures
 from autofit.runs.result_record import AttemptRecord, ResultRecord, RunTimeSpent
 
 MODEL = Path("runs/my flowers/model.keras")
@@ -199,6 +199,14 @@ def test_accuracy_under_another_name() -> None:
     """A model compiled with sparse_categorical_accuracy would be reported without its accuracy."""
     history = {"loss": [0.5], "sparse_categorical_accuracy": [0.9]}
     assert best_figures(history, 0) == [("training accuracy", 0.9), ("training loss", 0.5)]
+
+
+@pytest.mark.parametrize(("other", "value"), [("top_5_accuracy", 0.99), ("mean_class_accuracy", 0.7)])
+def test_the_accuracy_is_told_from_what_is_measured_beside_it(other: str, value: float) -> None:
+    """Of a model compiled with a top-5 accuracy before the accuracy, 0.99 would be called its accuracy."""
+    history = {"loss": [0.5], other: [value], "accuracy": [0.9]}
+    assert best_figures(history, 0)[0] == ("training accuracy", 0.9)
+    assert accuracy_name({"loss": [0.5], "sparse_top_k_categorical_accuracy": [0.99]}) is None
 
 
 def test_losses_that_are_no_numbers_come_with_advice(make_result: MakeResult) -> None:
