@@ -25,7 +25,9 @@ from autofit.machine.hardware import Hardware
 from autofit.process.monitor import View
 from autofit.report.progress import is_notebook
 from autofit.report.run_text import best_line, resume_command
+from autofit.report.stage_words import reached_words
 from autofit.runs.collect_result import committed
+from autofit.runs.history import finished_epochs
 from autofit.runs.rerun import AnotherTrainingError, Rerun, has_other_epochs, with_conditions, with_epochs
 from autofit.runs.result_record import ResultRecord, is_finished, require_known_result
 from autofit.runs.run_record import WEIGHTS_FILE, RunRecord, listed_images, read_run
@@ -262,7 +264,9 @@ def already_trained(result: ResultRecord, files: RunDirectory, words: str) -> st
 def going_on(files: RunDirectory) -> str:
     """The message for a call that goes on with an unfinished run."""
     state = committed(CheckpointStore(files.checkpoints))
-    where = f", in epoch {state.epoch + 1}" if state else ""
+    where = ""
+    if state:
+        where = f", {reached_words(state.stage, state.stages, state.epoch, finished_epochs(state.history))}"
     return f"going on with the run in {shown_path(files.path)}{where} (another run_dir begins afresh)"
 
 

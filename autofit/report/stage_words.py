@@ -29,8 +29,25 @@ def step_in_stage(stages: Sequence[StageRecord], epoch: int, step: int) -> str:
     """A step of an epoch, both counted from zero, as `at epoch 3 of fine-tuning, step 7`; a solved head has none."""
     place = place_of(stages, epoch)
     if place.is_solved:
-        return f"in the stage of the {'head' if place.stage == 'head' else 'head on augmented views'}"
+        return f"in {_head_stage(place.stage)}"
     return f"at {epoch_in_stage(stages, epoch)}, step {step + 1:,}"
+
+
+def reached_words(stage: StageName, stages: Sequence[StageRecord], epoch: int, epochs: int) -> str:
+    """Where a checkpoint has come to, such as `in epoch 3 of fine-tuning`, or `after solving the head`.
+
+    Args:
+        stage: its stage.
+        stages: the finished stages, of which that may be one.
+        epoch: the epoch that it is in, counted from zero over all stages.
+        epochs: how many epochs its history has.
+    """
+    if stage in {one.name for one in stages}:
+        return f"after {done_words(stages, epochs)}"
+    number = epoch - sum(one.epochs for one in stages)
+    if stage in {"head", "views"} and not number:  # which may be solved, in no epochs
+        return f"in {_head_stage(stage)}"
+    return f"in epoch {number + 1:,}{_of_stage(EpochPlace(stage, number, 0))}"
 
 
 def best_words(stages: Sequence[StageRecord], epoch: int) -> str:
@@ -96,6 +113,10 @@ def _of_stage(place: EpochPlace) -> str:
     if not place.stage or place.stage == "training":
         return ""
     return f" of {'the head' if place.stage == 'head' else STAGE_WORDS[place.stage]}"
+
+
+def _head_stage(stage: str) -> str:
+    return f"the stage of the {'head' if stage == 'head' else 'head on augmented views'}"
 
 
 def _solved_words(place: EpochPlace) -> str:

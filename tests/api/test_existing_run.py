@@ -10,8 +10,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from autofit import api
+from autofit.api.existing_run import going_on
 from autofit.errors import InterruptedRunError, UserError
+from autofit.protocol.messages import StageRecord
+from autofit.runs.collect_result import Committed
 from autofit.runs.run_record import RunRecord
+from autofit.storage.run_directory import RunDirectory
 from tests.support.ids import steady
 
 if TYPE_CHECKING:
@@ -205,3 +209,11 @@ def test_resuming_what_is_no_run_is_refused(photos: Path, view: RecordingView, c
         api.resume("a", view=view)
     assert "\n" not in str(refused.value)
     assert photos.exists()
+
+
+def test_a_run_that_goes_on_says_in_which_epoch_of_its_stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first epoch of fine-tuning, after a solved head, would be called the second."""
+    head = StageRecord(name="head", method="solved", epochs=1)
+    state = Committed(epoch=1, stage="fine-tune", stages=[head])
+    monkeypatch.setattr("autofit.api.existing_run.committed", lambda _: state)
+    assert ", in epoch 1 of fine-tuning (another run_dir" in going_on(RunDirectory(tmp_path))

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from autofit.protocol.messages import StageRecord
+import pytest
+
+from autofit.protocol.messages import StageName, StageRecord
 from autofit.report.stage_words import (
     best_fact,
     best_words,
     done_words,
     epoch_in_stage,
+    reached_words,
     step_in_stage,
     trained_words,
 )
@@ -47,6 +50,27 @@ def test_an_epoch_after_the_finished_stages_is_of_the_next_one() -> None:
     assert epoch_in_stage([HEAD, TUNED], 9) == "epoch 1 of fine-tuning on all images"
     assert step_in_stage([HEAD, TUNED, REFIT], 10, 4) == "at epoch 2 of fine-tuning on all images, step 5"
     assert step_in_stage([], 1, 6) == "at epoch 2, step 7"
+
+
+@pytest.mark.parametrize(
+    ("stage", "stages", "epoch", "expected"),
+    [
+        ("training", [], 2, "in epoch 3"),
+        ("head", [], 0, "in the stage of the head"),
+        ("head", [], 1, "in epoch 2 of the head"),
+        ("head", [HEAD], 1, "after solving the head"),
+        ("views", [HEAD], 1, "in the stage of the head on augmented views"),
+        ("fine-tune", [HEAD], 1, "in epoch 1 of fine-tuning"),
+        ("fine-tune", [HEAD, TUNED], 9, "after solving the head and 8 epochs of fine-tuning"),
+        ("refit", [HEAD, TUNED], 11, "in epoch 3 of fine-tuning on all images"),
+        ("training", [StageRecord(name="training", method="epochs", epochs=3)], 3, "after 3 epochs"),
+    ],
+)
+def test_a_run_goes_on_in_the_epoch_of_its_stage(
+    stage: StageName, stages: list[StageRecord], epoch: int, expected: str
+) -> None:
+    """The first epoch of fine-tuning would be called the second, and a finished run of three go on in its fourth."""
+    assert reached_words(stage, stages, epoch, min(epoch, 9)) == expected
 
 
 def test_a_head_by_epochs_has_its_own() -> None:
