@@ -11,8 +11,8 @@ from autofit.printable import printable
 from autofit.report.classification_text import (
     class_lines,
     class_table,
+    confusion_html,
     confusion_lines,
-    confusion_table,
     image_line,
     pictures,
 )
@@ -87,7 +87,7 @@ class ConfusionMatrix:
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        return fragment([confusion_table(self.counts, self.class_names)])
+        return fragment([confusion_html(self.counts, self.class_names)])
 
 
 class ClassReport(tuple[ClassFigures, ...]):

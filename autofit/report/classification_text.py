@@ -22,6 +22,8 @@ CLASS_HEADERS = ("Class", "Images", "Precision", "Recall", "F1")
 CLASSES = Layout((COLUMNS - TABLE_EDGES - 4 * 11, 9, 9, 9, 9), numbers=range(1, 5))
 MOST_CLASSES = 30
 MOST_COLUMNS = 8
+MOST_CLASSES_IN_A_TABLE = 20
+"""With more classes a page lists those that are confused: the matrix of 1,000 classes has 25 MB."""
 NONE = "-"
 CORNER = "True \\ predicted"
 COUNT_WIDTH = 5
@@ -74,9 +76,12 @@ def _titles(class_names: Sequence[str]) -> tuple[list[str], list[str]]:
 
 def confused_lines(counts: NDArray[np.int64], class_names: Sequence[str]) -> list[str]:
     """The pairs of classes that are confused, the most frequent first, as lines within the width of text."""
+    return _confused(_confusions(counts), shortened_names(class_names, (columns() - WORDS_WIDTH) // 2))
+
+
+def _confusions(counts: NDArray[np.int64]) -> list[Confusion]:
     pairs = zip(*counts.nonzero(), strict=True)
-    confusions = [Confusion(int(counts[true, told]), true, told) for true, told in pairs if true != told]
-    return _confused(confusions, shortened_names(class_names, (columns() - WORDS_WIDTH) // 2))
+    return [Confusion(int(counts[true, told]), int(true), int(told)) for true, told in pairs if true != told]
 
 
 def _confused(confusions: Sequence[Confusion], names: Sequence[str]) -> list[str]:
@@ -93,6 +98,13 @@ def _confused(confusions: Sequence[Confusion], names: Sequence[str]) -> list[str
 def confused_list(confusions: Sequence[Confusion], class_names: Sequence[str]) -> Html:
     """The same for a page."""
     return bullets(_confused(confusions, class_names))
+
+
+def confusion_html(counts: NDArray[np.int64], class_names: Sequence[str]) -> Html:
+    """The counts for a page: a table, or the most frequent confusions of so many classes that it would be too large."""
+    if len(class_names) > MOST_CLASSES_IN_A_TABLE:
+        return confused_list(_confusions(counts), class_names)
+    return confusion_table(counts, class_names)
 
 
 def confusion_table(counts: NDArray[np.int64], class_names: Sequence[str]) -> Html:

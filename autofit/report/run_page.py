@@ -8,7 +8,14 @@ from pathlib import Path
 from autofit.protocol.messages import Verdict
 from autofit.protocol.model_jobs import OutputKind
 from autofit.report import plots
-from autofit.report.classification_text import Thumbnail, class_table, confused_list, confusion_table, pictures
+from autofit.report.classification_text import (
+    MOST_CLASSES_IN_A_TABLE,
+    Thumbnail,
+    class_table,
+    confused_list,
+    confusion_table,
+    pictures,
+)
 from autofit.report.data_page import data_findings_section
 from autofit.report.drawing import drawings_or_reason, svg
 from autofit.report.markup import Html, bullets, command_line, document, element, escaped, join, section, table
@@ -40,7 +47,6 @@ from autofit.runs.predicted_images import ClassFigures, PredictedImages
 from autofit.runs.result_record import ResultRecord
 from autofit.runs.run_record import RunRecord
 
-MOST_CLASSES_IN_A_TABLE = 20
 WORST_IMAGES = 12
 
 

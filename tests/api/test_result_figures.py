@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from autofit.api.display import Plot
+from autofit.api.display import ConfusionMatrix, Plot
 from autofit.api.result import Result
 from autofit.dataset import ImageIndex
 from autofit.errors import StorageError, UserError
@@ -49,6 +49,15 @@ def test_counts_figures_and_worst_are_those_of_the_validation(result: Result) ->
     for shown in (matrix, result.per_class(), result.worst()):
         assert "owl" in str(shown)
         assert shown._repr_html_().startswith('<div class="autofit">')
+
+
+def test_the_matrix_of_many_classes_is_a_list_in_a_notebook() -> None:
+    """That of 1,000 classes would be 25 MB in the cell, and in the notebook's file."""
+    counts = np.diag(np.full(300, 5)).astype(np.int64)
+    counts[7, 200] = 3
+    shown = ConfusionMatrix(counts, [f"class {number}" for number in range(300)], "x")._repr_html_()
+    assert "3 images of class 7 taken for class 200" in shown
+    assert len(shown) < 10_000
 
 
 def test_what_was_not_kept_is_said(result: Result) -> None:
