@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,8 +19,11 @@ from autofit.report.prediction_text import (
     prediction_table,
 )
 
-SORTED_AT_ONCE = 2**20
-"""So many probabilities are sorted at once: their order takes three times their memory."""
+ROWS_AT_ONCE = 4096
+"""So many rows are sorted at a time."""
+
+FEW = 8
+"""So many of a row's largest values are looked for one after another; for more of them the row is sorted."""
 
 
 class _Details(NamedTuple):
@@ -31,6 +33,27 @@ class _Details(NamedTuple):
     paths: tuple[str, ...]
     unreadable: tuple[BadImage, ...]
     multi_label: bool
+
+
+def best_columns(rows: NDArray[np.float32], k: int) -> NDArray[np.int64]:
+    """The places of the k largest values of each row, the largest first, and of equal ones the first; (n, k or fewer).
+
+    A few of a thousand columns are found many times faster than all are sorted.
+    """
+    if k > FEW:
+        return np.argsort(-rows, axis=1, kind="stable")[:, :k]
+    left, each = rows.copy(), np.arange(len(rows))
+    best = np.empty((len(rows), min(k, rows.shape[1])), np.int64)
+    for place in range(best.shape[1]):
+        best[:, place] = left.argmax(axis=1)
+        left[each, best[:, place]] = -np.inf
+    return best
+
+
+def _with_nan(rows: NDArray[np.float32]) -> list[bool]:
+    """Whether a row has NaN, by row."""
+    bad: NDArray[np.bool_] = np.logical_or.reduce(np.isnan(rows), axis=1)
+    return list(map(bool, bad))
 
 
 def joined(parts: Sequence[Predictions]) -> Predictions:
@@ -103,21 +126,16 @@ class Predictions(np.ndarray):
 
         For a multi-label model it is the tuple of the classes with a probability of at least 0.5.
         """
+        names = self._known.class_names
         if self._known.multi_label:
-            return [self._set_of(row) for row in self.probabilities]
-        names = self._known.class_names
-        best, missing = self.probabilities.argmax(axis=1), self._are_missing()
-        return [None if is_missing else names[place] for place, is_missing in zip(best.tolist(), missing, strict=True)]
+            return [None if told is None else tuple(names[place] for place in told) for told in self._predicted()]
+        best = self.probabilities.argmax(axis=1).tolist()
+        return [None if bad else names[place] for place, bad in zip(best, _with_nan(self.probabilities), strict=True)]
 
-    def _are_missing(self) -> list[bool]:
-        """Whether each image could not be read."""
-        return list(np.asarray(np.isnan(self.probabilities).any(axis=1)).tolist())
-
-    def _set_of(self, row: NDArray[np.float32]) -> tuple[str, ...] | None:
-        if np.isnan(row).any():
-            return None
-        names = self._known.class_names
-        return tuple(names[place] for place in np.flatnonzero(row >= THRESHOLD).tolist())
+    def _predicted(self) -> Iterator[list[int] | None]:
+        """The columns of a multi-label model whose probability is at least 0.5, by image; None if it has no answer."""
+        for row, bad in zip(self.probabilities, _with_nan(self.probabilities), strict=True):
+            yield None if bad else np.flatnonzero(row >= THRESHOLD).tolist()
 
     @property
     def confidence(self) -> NDArray[np.float32]:
@@ -128,35 +146,25 @@ class Predictions(np.ndarray):
         """The k most probable classes of each image with their probabilities; an empty list for an unreadable image."""
         k = whole_number("k", k, 1)
         rows, names = self.probabilities, self._known.class_names
-        step = max(1, SORTED_AT_ONCE // rows.shape[1])
-        orders = (
-            np.argsort(-rows[start : start + step], axis=1, kind="stable")[:, :k] for start in range(0, len(rows), step)
-        )
-        return [
-            [] if np.isnan(row).any() else [(names[place], float(row[place])) for place in best]
-            for row, best in zip(rows, itertools.chain.from_iterable(orders), strict=True)
-        ]
+        found: list[list[tuple[str, float]]] = []
+        for start in range(0, len(rows), ROWS_AT_ONCE):
+            block = rows[start : start + ROWS_AT_ONCE]
+            ordered = zip(best_columns(block, k), _with_nan(block), block, strict=True)
+            found += [[] if bad else [(names[one], float(row[one])) for one in best] for best, bad, row in ordered]
+        return found
 
     def told(self, k: int = 3) -> list[list[tuple[str, float]] | None]:
         """The classes to show for each image: its k most probable classes, or None if the image cannot be read.
 
         For a multi-label model they are all labels that it predicts, the most probable first.
         """
-        if self._known.multi_label:
-            rows = zip(self.probabilities, self._are_missing(), strict=True)
-            return [None if is_missing else self._told_of(row) for row, is_missing in rows]
-        return [best or None for best in self.top(k)]
-
-    def _told_of(self, row: NDArray[np.float32]) -> list[tuple[str, float]]:
-        """The labels that a row predicts, the most probable first."""
-        names, places = self._known.class_names, np.flatnonzero(row >= THRESHOLD)
-        ordered = places[np.argsort(-row[places], kind="stable")]
-        return [(names[place], float(row[place])) for place in ordered]
-
-    def _first(self) -> Predictions:
-        """The first images, as many as are shown."""
-        known, rows = self._known, self.probabilities[:MOST_IMAGES]
-        return Predictions.of(rows, known.class_names, known.paths[:MOST_IMAGES], (), known.multi_label)
+        names = self._known.class_names
+        if not self._known.multi_label:
+            return [best or None for best in self.top(k)]
+        return [
+            None if told is None else [(names[one], float(row[one])) for one in sorted(told, key=lambda one: -row[one])]
+            for told, row in zip(self._predicted(), self.probabilities, strict=True)
+        ]
 
     def to_dataframe(self) -> Any:
         """A pandas DataFrame with a row for each image: `path`, `label`, `confidence`, and a column for each class.
@@ -198,9 +206,14 @@ class Predictions(np.ndarray):
         return (Predictions.of, (self.probabilities, *self._known)) if self._details else super().__reduce__()
 
     def __repr__(self) -> str:
-        return "\n".join(prediction_lines(self.paths, self._first().told(2))) if self._details else super().__repr__()
+        return "\n".join(prediction_lines(self.paths, self._first_told())) if self._details else super().__repr__()
 
     def _repr_html_(self) -> str | None:
         if self._details is None:
             return None
-        return prediction_table(self.paths, self._first().told(2), multi_label=self._details.multi_label)
+        return prediction_table(self.paths, self._first_told(), multi_label=self._details.multi_label)
+
+    def _first_told(self) -> list[list[tuple[str, float]] | None]:
+        """What is shown of the first images: to sort the classes of a hundred thousand takes many seconds."""
+        known = self._known._replace(paths=self._known.paths[:MOST_IMAGES])
+        return Predictions.of(self.probabilities[:MOST_IMAGES], *known).told(2)
