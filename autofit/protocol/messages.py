@@ -101,6 +101,11 @@ class Progress(Record):
     phase_seconds: dict[Phase, Seconds] = Field(default_factory=dict)
     first_steps_seconds: Seconds = 0.0
 
+    @property
+    def epoch_step(self) -> int:
+        """The step of its epoch: none while an extraction before it counts images."""
+        return self.step if self.counts == "batches" else 0
+
 
 class MemorySample(Record):
     """Bytes in use now: by tensors in the allocator, and resident in the worker and its children.

@@ -119,6 +119,8 @@ def oom_position(event: OomEvent, stages: Sequence[StageRecord] = ()) -> str:
         return PHASE_WORDS[event.phase]
     if event.phase is Phase.VALIDATE:
         return f"while validating {epoch_in_stage(stages, event.epoch)}"
+    if event.phase is Phase.EXTRACT and not event.step:  # before the epoch's steps, or in the first of them
+        return f"while extracting features for {epoch_in_stage(stages, event.epoch)}"
     return step_in_stage(stages, event.epoch, event.step)
 
 

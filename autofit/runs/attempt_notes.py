@@ -22,7 +22,7 @@ def attempt_record(worker_exit: WorkerExit, sizes: Sizes, plan: TrainingPlan) ->
         batch_size=plan.schedule.batch_size(epoch),
         micro_batch_size=sizes_at_exit(worker_exit, sizes).micro_batch_size,
         epoch=epoch,
-        step=last.step if last else 0,
+        step=last.epoch_step if last else 0,
         wall_seconds=worker_exit.wall_seconds,
         segments=sizes.rung.segments,
     )
@@ -38,7 +38,7 @@ def note_oom(number: int, directory: AttemptDirectory, worker_exit: WorkerExit, 
     event = OomEvent(
         attempt=number,
         epoch=last.epoch if last else 0,
-        step=last.step if last else 0,
+        step=last.epoch_step if last else 0,
         phase=last.phase if last else Phase.START,
         micro_batch_size_before=before.micro_batch_size,
         micro_batch_size_after=after.micro_batch_size,

@@ -151,7 +151,7 @@ def _reconstructed(attempt: AttemptDirectory) -> AttemptRecord:
         batch_size=_batch_size(attempt, last.epoch),
         micro_batch_size=last.micro_batch_size,
         epoch=last.epoch,
-        step=last.step,
+        step=last.epoch_step,
         wall_seconds=max(last.monotonic_seconds - lines[0].monotonic_seconds, spent_seconds(last)) if lines else 0.0,
         segments=_segments(Job.load_or_none(attempt.job)),
     )
@@ -188,7 +188,7 @@ def _has_changed_rung(attempts: Sequence[AttemptDirectory]) -> bool:
 def _has_trained(attempt: AttemptDirectory) -> bool:
     """Whether an attempt may have made an update: its heartbeat advanced, or it did not end for lack of memory."""
     lines = _first_and_last(attempt.progress)
-    has_moved = bool(lines) and (lines[0].epoch, lines[0].step) != (lines[-1].epoch, lines[-1].step)
+    has_moved = bool(lines) and (lines[0].epoch, lines[0].epoch_step) != (lines[-1].epoch, lines[-1].epoch_step)
     return has_moved or _attempt_record(attempt).verdict not in OUT_OF_MEMORY
 
 

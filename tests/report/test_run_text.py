@@ -109,6 +109,15 @@ def test_validation_has_no_step_of_its_own(make_result: MakeResult, make_oom: Ma
     assert "Ran out of memory while validating epoch 1 with 64 images at once; continued\n  with 32" in text
 
 
+def test_an_extraction_before_the_steps_is_no_step(make_result: MakeResult, make_oom: MakeOom) -> None:
+    """The first step of a fine-tuning would be said to have run out of memory before it began."""
+    head = StageRecord(name="head", method="solved", epochs=1)
+    tuned = StageRecord(name="fine-tune", method="epochs", epochs=2)
+    event = make_oom(0, 64, Phase.EXTRACT).model_copy(update={"epoch": 1})
+    (line,) = incidents(make_result(oom_events=[event], stages=[head, tuned]))
+    assert line.startswith("Ran out of memory while extracting features for epoch 1 of fine-tuning with 64 images")
+
+
 def test_a_changed_result_is_said_plainly(make_result: MakeResult, make_oom: MakeOom) -> None:
     """A result that depends on this machine's memory would be taken for one that does not."""
     text = run_summary(make_result(oom_events=[make_oom(2, 64)], result_changed=True), labels=[], model_path=MODEL)

@@ -10,8 +10,10 @@ from autofit.process.exit_classifier import ExitDiagnosis
 from autofit.process.monitor import WorkerExit
 from autofit.protocol.job import Event, Outcome
 from autofit.protocol.messages import OomEvent, Phase, Progress, Verdict
+from autofit.runs.attempt_notes import attempt_record
 from autofit.runs.attempt_summary import sizes_at_exit, summarize
 from autofit.runs.retry_policy import Sizes
+from tests.support.records import make_plan
 
 SIZES = Sizes(micro_batch_size=8, buffer_bytes=1024, non_allocator_bytes=500)
 
@@ -122,3 +124,11 @@ def test_an_error_of_the_gpu_comes_again_or_passes_by_what_it_is(*, may_pass: bo
     outcome = Outcome(verdict=Verdict.CRASHED, cause="a GPU") if is_told else None
     found = summarize(worker_exit(diagnosis=diagnosis, outcome=outcome), SIZES, committed=False)
     assert found.reported is (is_told if may_pass is None else not may_pass)
+
+
+def test_the_images_of_an_extraction_are_no_steps() -> None:
+    """A worker killed after 4,096 images, before the first step, would be told to have ended at step 4,097."""
+    last = Progress(time=0.0, phase=Phase.EXTRACT, counts="images", epoch=1, step=4096, steps=9000)
+    assert attempt_record(worker_exit(last=last), SIZES, make_plan()).step == 0
+    trained = last.model_copy(update={"counts": "batches", "step": 7})
+    assert attempt_record(worker_exit(last=trained), SIZES, make_plan()).step == 7
