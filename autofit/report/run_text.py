@@ -307,6 +307,8 @@ def report_command(run_directory: Path) -> str:
 def before_resuming(result: ResultRecord) -> str:
     """What to fix before resuming, according to the last attempt's verdict; empty if there is nothing to fix."""
     verdict = result.attempts[-1].verdict if result.attempts and result.status == "failed" else None
+    if verdict in OUT_OF_MEMORY and "a higher memory_limit" in result.cause:  # other programs do not matter
+        return "Give a higher memory_limit with it, or start a new run with a smaller image_size. "
     if verdict in OUT_OF_MEMORY:
         return (
             "Close other programs that use the memory; if that does not help, start a new run with a smaller "

@@ -176,6 +176,22 @@ def test_a_failed_run_says_why_and_how_to_continue(make_result: MakeResult, make
     assert "load_model" not in text
 
 
+@pytest.mark.parametrize(
+    ("more", "advice"),
+    [
+        ("a higher memory_limit", "Give a higher memory_limit with it, or start"),
+        ("more memory", "Close other programs"),
+    ],
+)
+def test_what_did_not_fit_comes_with_advice_that_can_help(
+    make_result: MakeResult, make_attempt: MakeAttempt, more: str, advice: str
+) -> None:
+    """Under a limit that the user gave, programs would be closed for nothing, and the same command fail again."""
+    cause = f"not even one image at a time fits: take a smaller image size (image_size), a smaller backbone or {more}"
+    failed = make_result(status="failed", cause=cause, attempts=[make_attempt(Verdict.DEVICE_OOM)])
+    assert f"\n{advice}" in run_summary(failed, labels=["daisy"], model_path=MODEL)
+
+
 def test_an_interrupted_run_can_be_resumed(make_result: MakeResult) -> None:
     """A user who pressed Ctrl-C would think that the work is lost."""
     text = run_summary(make_result(status="interrupted"), labels=[], model_path=MODEL)
