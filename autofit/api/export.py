@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,7 @@ from autofit.runs.export import (
 from autofit.runs.history import kept_stage
 from autofit.runs.run_record import listed_images
 from autofit.storage.run_directory import RunDirectory
+from autofit.storage.safe_files import make_folder_of, remove_empty
 from autofit.storage.system_errors import explained, naming_system_errors
 
 
@@ -67,15 +70,11 @@ def export(
     usual = INT8_FILE_NAME if int8 else FILE_NAMES[export_format]
     target = absolute(path) if path is not None else files.path / usual
     require_suffix(target, export_format)
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StorageError(explained(error, f"{target.parent} cannot be made")) from None
     record = result.run_record
     index = listed_images(files, record.data)
     compared_with = "validation" if index.validation_count else "training"
     request = _request(index, target, export_format, int8=int8)
-    with naming_system_errors(), showing(view) as shown:
+    with naming_system_errors(), _in_folder(target), showing(view) as shown:
         parity = export_model(
             files.model,
             request,
@@ -95,6 +94,24 @@ def export(
         were_trained_on=compared_with == "training" or bool(kept and kept.refitted),
         parity=parity,
     )
+
+
+@contextmanager
+def _in_folder(target: Path) -> Iterator[None]:
+    """Make the folders that a target lacks; if the block ends in an error, remove them again.
+
+    Raises:
+        StorageError: they cannot be made.
+    """
+    try:
+        made = make_folder_of(target)
+    except OSError as error:
+        raise StorageError(explained(error, f"{target.parent} cannot be made")) from None
+    try:
+        yield
+    except BaseException:
+        remove_empty(made)
+        raise
 
 
 def _request(index: ImageIndex, target: Path, export_format: ExportFormat, *, int8: bool) -> ExportRequest:

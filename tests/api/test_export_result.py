@@ -12,6 +12,7 @@ import pytest
 from autofit.api.export import export
 from autofit.api.export_result import ExportResult
 from autofit.dataset import ImageIndex
+from autofit.errors import UserError
 from autofit.protocol.messages import StageRecord
 from autofit.runs.export import ExportRequest, Parity
 from autofit.runs.result_record import ResultRecord
@@ -60,3 +61,14 @@ def test_images_that_only_the_head_was_fitted_on_are_not_those_of_the_fine_tuned
     monkeypatch.setattr(module, "listed_images", lambda *_: index)
     monkeypatch.setattr(module, "export_model", exported)
     assert export(tmp_path).were_trained_on == is_trained_on
+
+
+def test_an_export_that_fails_leaves_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each try of a run without a model would leave the folders of what it was to write."""
+    (tmp_path / "run").mkdir()
+    finished(tmp_path / "run")
+    index = ImageIndex("/photos", ["a.jpg", "b.jpg"], array("i", [0, 0]), ("cat", "dog", "owl"), 1)
+    monkeypatch.setattr(sys.modules[export.__module__], "listed_images", lambda *_: index)
+    with pytest.raises(UserError, match=r"the model .* is gone"):
+        export(tmp_path / "run", path=tmp_path / "phones" / "new" / "model.tflite")
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
