@@ -39,6 +39,7 @@ from autofit.report.progress import progress_view, showing
 from autofit.report.views import ProgressView
 from autofit.report.words import count_of
 from autofit.runs.evaluation import NOT_FINITE, Evaluation
+from autofit.runs.model_worker import require_there
 from autofit.runs.multi_label_evaluation import evaluation_of
 from autofit.runs.prediction import BATCH_SIZE, PredictionWorker, SavedModel
 from autofit.runs.run_record import RunRecord
@@ -113,8 +114,9 @@ def prediction_key(model: Path, run: RunRecord, paths: Sequence[str], views: int
     """A hash of model, images and options: a prediction may go on where another with the same hash stopped.
 
     Raises:
-        UserError: the model cannot be read.
+        UserError: the model does not exist, or cannot be read.
     """
+    require_there(model)
     try:
         of_model = sha256_of_file(model)
     except OSError as error:

@@ -22,9 +22,10 @@ from autofit.protocol.job import Event, Job
 from autofit.protocol.messages import BUILDING, OUT_OF_MEMORY, MemoryBudget, Phase, Verdict
 from autofit.protocol.model_jobs import ExportJob, OutputKind, PredictJob
 from autofit.protocol.payload import NO_CODE, OwnCode
+from autofit.runs.result_record import is_finished
 from autofit.storage.json_bounds import MAX_RECORD_BYTES, parsed
 from autofit.storage.model_file import require_sound_model
-from autofit.storage.run_directory import AttemptDirectory
+from autofit.storage.run_directory import AttemptDirectory, RunDirectory
 from autofit.storage.safe_files import read_bounded
 
 
@@ -64,9 +65,21 @@ def require_model(path: Path) -> None:
     Raises:
         UserError: it does not exist, or its file is damaged or may be malicious.
     """
-    if not path.is_file():
-        raise UserError(f"the model {path} is gone: train again, or bring it back")
+    require_there(path)
     require_sound_model(path)
+
+
+def require_there(path: Path) -> None:
+    """Check that a saved model exists.
+
+    Raises:
+        UserError: it does not; the message says whether the run beside it has not come to one yet.
+    """
+    if path.is_file():
+        return
+    if is_finished(RunDirectory(path.parent)):
+        raise UserError(f"the model {path} is gone: train again, or bring it back")
+    raise UserError(f"the run in {path.parent} has no model yet: finish it first, with autofit resume")
 
 
 def write_paths(file: Path, paths: Iterable[str]) -> None:

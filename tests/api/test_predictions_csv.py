@@ -200,5 +200,5 @@ def test_the_key_tells_models_images_and_options_apart(tmp_path: Path) -> None:
     data.class_names = ["cat", "cow"]
     others.append(prediction_key(model, run, ["a.jpg", "b.jpg"], 1))
     assert len({key, *others}) == 7
-    with pytest.raises(UserError, match="cannot be read"):
+    with pytest.raises(UserError, match="has no model yet"):
         prediction_key(tmp_path / "gone.keras", run, [], 1)

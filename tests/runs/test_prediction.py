@@ -17,9 +17,11 @@ from autofit.protocol.job import Event
 from autofit.protocol.messages import BadImage, Phase, PredictRequest, Progress, Verdict
 from autofit.runs.model_worker import error_of_model_worker
 from autofit.runs.prediction import LEAVING_SECONDS, PredictionWorker, SavedModel
+from autofit.storage.run_directory import RunDirectory
 from tests.support.answering import ROWS, Answering, Silence, rows
 from tests.support.keras_files import keras_file
 from tests.support.machines import GB, make_hardware
+from tests.support.stub_runs import result_of
 
 
 @pytest.fixture
@@ -128,7 +130,17 @@ def test_a_worker_that_is_about_to_leave_is_asked_for_nothing_more(model: SavedM
 def test_no_model_is_refused_without_a_worker(model: SavedModel) -> None:
     """TensorFlow would be started to find out that there is nothing to open."""
     model.path.unlink()
+    result_of(RunDirectory(model.path.parent)).save(model.path.parent / "result.json")
     with pytest.raises(UserError, match="is gone: train again, or bring it back"):
+        PredictionWorker(model, ProcessLauncher(), Silence())
+
+
+def test_a_run_that_has_come_to_no_model_yet_is_not_said_to_have_lost_it(model: SavedModel) -> None:
+    """After Ctrl-C in the first stage a user would be told to train again, or to bring back what never was."""
+    model.path.unlink()
+    stopped = result_of(RunDirectory(model.path.parent)).model_copy(update={"status": "interrupted"})
+    stopped.save(model.path.parent / "result.json")
+    with pytest.raises(UserError, match="has no model yet: finish it first, with autofit resume"):
         PredictionWorker(model, ProcessLauncher(), Silence())
 
 
