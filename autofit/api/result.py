@@ -20,7 +20,7 @@ from autofit.protocol.messages import BadImage, OomEvent
 from autofit.report.progress import showing
 from autofit.report.run_text import resume_command, run_summary
 from autofit.report.views import ProgressView
-from autofit.runs.model_worker import output_kind
+from autofit.runs.model_worker import output_kind, require_there
 from autofit.runs.result_record import AttemptRecord, ResultRecord
 from autofit.runs.run_record import RunRecord
 from autofit.runs.warm_model import WARM
@@ -118,6 +118,7 @@ class Result(ResultFigures):
         """The best epoch's model, a `keras.Model` that takes raw 0..255 images; loads Keras into this process."""
         from autofit.worker.model.saved_model import load_saved_model  # noqa: PLC0415 - Keras is imported only on request
 
+        require_there(self.model_path)
         return load_saved_model(self.model_path)
 
     def summary(self) -> str:

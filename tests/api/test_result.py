@@ -455,6 +455,7 @@ def test_the_model_is_loaded_when_it_is_asked_for_and_once(tmp_path: Path, monke
         return "a model"
 
     result = finished(tmp_path)
+    result.model_path.touch()
     monkeypatch.setattr("autofit.worker.model.saved_model.load_saved_model", load_saved_model)
     assert loaded == []
     assert (result.model, result.model) == ("a model", "a model")
@@ -462,10 +463,16 @@ def test_the_model_is_loaded_when_it_is_asked_for_and_once(tmp_path: Path, monke
 
 
 def test_a_model_that_is_not_there_yet_is_refused_without_keras(tmp_path: Path) -> None:
-    """A user would wait for TensorFlow's import to read a message about a missing zip file."""
-    before = "keras" in sys.modules
-    with pytest.raises(UserError, match="there is no model at"):
-        _ = finished(tmp_path).model
+    """A user would wait for TensorFlow's import to read a message about a missing zip file.
+
+    And a finished run would be told to have no epoch yet.
+    """
+    before, finished_run = "keras" in sys.modules, finished(tmp_path)
+    with pytest.raises(UserError, match=r"the model .*model\.keras is gone: train again, or bring it back"):
+        _ = finished_run.model
+    finished_run.record.model_copy(update={"status": "interrupted"}).save(tmp_path / "result.json")
+    with pytest.raises(UserError, match="has no model yet: finish it first"):
+        _ = Result(tmp_path).model
     assert ("keras" in sys.modules) == before
 
 
