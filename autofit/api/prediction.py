@@ -76,7 +76,7 @@ def predicted_in_parts(
     launcher = _launcher_of(run)
     with _folder() as folder:
         images = _found(data, view, partial(images_to_predict, data, folder))
-        done = 0 if go_on is None else go_on(prediction_key(model, run, images.paths, views))
+        done = 0 if go_on is None else go_on(prediction_key(model, run, images.paths, views, folder))
         if done:
             view.message(f"going on after {done:,} of {len(images.paths):,} images that an earlier call has predicted")
         if done >= len(images.paths):
@@ -110,8 +110,11 @@ def _found(data: Any, view: ProgressView, find: Callable[[Callable[[str], None],
     return found
 
 
-def prediction_key(model: Path, run: RunRecord, paths: Sequence[str], views: int) -> str:
+def prediction_key(model: Path, run: RunRecord, paths: Sequence[str], views: int, in_memory: Path | None = None) -> str:
     """A hash of model, images and options: a prediction may go on where another with the same hash stopped.
+
+    Images are told by their paths. Those that were given in memory are files in the folder `in_memory`, which is
+    another one in each call; these are told by their content.
 
     Raises:
         UserError: the model does not exist, or cannot be read.
@@ -124,8 +127,10 @@ def prediction_key(model: Path, run: RunRecord, paths: Sequence[str], views: int
     options = run.options
     told = (run.data.class_names, options.multi_label, options.image_size, options.flip, views)
     digest = hashlib.sha256(repr((of_model, *told, sorted(run.plan.value_ranges.items()))).encode())
+    prefix = None if in_memory is None else f"{in_memory}{os.sep}"
     for path in paths:
-        digest.update(os.fsencode(_absolute(path)) + b"\0")
+        is_in_memory = prefix is not None and path.startswith(prefix)
+        digest.update((sha256_of_file(Path(path)).encode() if is_in_memory else os.fsencode(_absolute(path))) + b"\0")
     return digest.hexdigest()
 
 

@@ -111,7 +111,7 @@ def test_many_classes_take_little_more_memory_than_their_rows(
     names = [str(number) for number in range(5_000)]
     found = Predictions.of(rows, names, ["a.jpg"] * len(rows), [], multi_label)
     whole = found.top(3), found.told(3)
-    monkeypatch.setattr(predictions, "SORTED_AT_ONCE", 2**16)
+    monkeypatch.setattr(predictions, "ROWS_AT_ONCE", 16)
     assert (found.top(3), found.told(3)) == whole
     looks: list[Callable[[], object]] = [lambda: found.labels, lambda: found.told(1), found.__repr__, found._repr_html_]
     for look in looks:

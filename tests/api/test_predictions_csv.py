@@ -180,14 +180,35 @@ def test_two_processes_do_not_write_one_file(tmp_path: Path) -> None:
     assert len((tmp_path / "all.csv").read_text(encoding="utf-8").splitlines()) == 3
 
 
+def a_run() -> Any:
+    """What a key takes of a run."""
+    options = SimpleNamespace(multi_label=False, image_size=(32, 32), flip=True)
+    return SimpleNamespace(
+        options=options, data=SimpleNamespace(class_names=list(NAMES)), plan=SimpleNamespace(value_ranges={})
+    )
+
+
+def test_images_in_memory_are_the_same_in_the_next_call(tmp_path: Path) -> None:
+    """After Ctrl-C the message would say that the same call goes on after 4,096 arrays, and it would begin anew."""
+    model = tmp_path / "model.keras"
+    model.write_bytes(b"weights")
+
+    def key(folder: Path, *contents: bytes) -> str:
+        folder.mkdir()
+        for place, content in enumerate(contents):
+            (folder / f"{place}.png").write_bytes(content)
+        return prediction_key(model, a_run(), [f"{folder}/{place}.png" for place in range(len(contents))], 1, folder)
+
+    assert key(tmp_path / "one", b"x", b"y") == key(tmp_path / "two", b"x", b"y")
+    assert key(tmp_path / "three", b"y", b"x") != key(tmp_path / "four", b"x", b"y")
+
+
 def test_the_key_tells_models_images_and_options_apart(tmp_path: Path) -> None:
     """A table would go on with the answers of another model, or of other images."""
     model, other = tmp_path / "model.keras", tmp_path / "other.keras"
     model.write_bytes(b"weights")
     other.write_bytes(b"Weights")
-    options = SimpleNamespace(multi_label=False, image_size=(32, 32), flip=True)
-    data, plan = SimpleNamespace(class_names=list(NAMES)), SimpleNamespace(value_ranges={})
-    run: Any = SimpleNamespace(options=options, data=data, plan=plan)
+    run = a_run()
     key = prediction_key(model, run, ["a.jpg", "b.jpg"], 1)
     assert key == prediction_key(model, run, [str(Path("a.jpg").absolute()), "b.jpg"], 1)
     others = [
@@ -197,7 +218,7 @@ def test_the_key_tells_models_images_and_options_apart(tmp_path: Path) -> None:
         prediction_key(model, run, ["a.jpg"], 1),
         prediction_key(model, run, ["a.jpg", "b.jpg"], 2),
     ]
-    data.class_names = ["cat", "cow"]
+    run.data.class_names = ["cat", "cow"]
     others.append(prediction_key(model, run, ["a.jpg", "b.jpg"], 1))
     assert len({key, *others}) == 7
     with pytest.raises(UserError, match="has no model yet"):
