@@ -30,7 +30,7 @@ from autofit.report.run_sections import (
     time_section,
 )
 from autofit.report.run_text import (
-    attempt_lines,
+    attempt_line,
     before_resuming,
     incidents,
     page_headline,
@@ -113,8 +113,9 @@ def _curves(result: ResultRecord) -> Html:
 
 def _incidents(result: ResultRecord) -> list[str]:
     """The problems from which the run recovered; the one that ended it stands at the top of the page."""
-    ended = attempt_lines(result)[len(result.attempts) - 1 :] if result.status != "completed" else []
-    return [line for line in incidents(result) if line not in ended]
+    has_failed = result.status != "completed" and bool(result.attempts)
+    ended = attempt_line(result, len(result.attempts)) if has_failed else ""
+    return [line for line in incidents(result) if line != ended]
 
 
 def _judged(predicted: PredictedImages, result: ResultRecord, thumbnail: Thumbnail) -> list[Html]:

@@ -254,13 +254,19 @@ def _oom_words(event: OomEvent, result: ResultRecord) -> str:
 
 def attempt_lines(result: ResultRecord) -> list[str]:
     """The attempts that did not complete, and why; the first few if there are many."""
-    bad = [(n, a) for n, a in enumerate(result.attempts, 1) if a.verdict is not Verdict.COMPLETED]
-    resumed = "; the next continued from the last checkpoint"
-    lines = [
-        f"Attempt {number} {attempt_words(attempt, result.stages)}{resumed if number < len(result.attempts) else ''}."
-        for number, attempt in bad[:SHOWN_EVENTS]
-    ]
+    bad = [number for number, one in enumerate(result.attempts, 1) if one.verdict is not Verdict.COMPLETED]
+    lines = [attempt_line(result, number) for number in bad[:SHOWN_EVENTS]]
     return lines + _more(len(bad), "attempt", "ended early; result.json has them all")
+
+
+def attempt_line(result: ResultRecord, number: int) -> str:
+    """How an attempt ended that did not complete, and what the next one did; attempts are counted from one."""
+    attempt = result.attempts[number - 1]
+    then = ""
+    if number < len(result.attempts):
+        is_begun = (attempt.epoch, attempt.step) > (0, 0)
+        then = "; the next continued from the last checkpoint" if is_begun else "; another followed"
+    return f"Attempt {number} {attempt_words(attempt, result.stages)}{then}."
 
 
 def bad_image_lines(images: Sequence[BadImage]) -> list[str]:

@@ -179,6 +179,16 @@ def test_an_error_stands_in_one_place(make_result: MakeResult, make_attempt: Cal
     assert page.index("autofit resume x") < page.index("<dl")
 
 
+def test_an_error_stands_in_one_place_after_other_attempts(
+    make_result: MakeResult, make_attempt: Callable[..., Any]
+) -> None:
+    """Of a fine-tuning that failed after the head, the reason would be read twice."""
+    reason = "the disk is on fire"
+    attempts = [make_attempt(Verdict.COMPLETED), make_attempt(Verdict.CRASHED, reason)]
+    record = make_result(status="failed", cause=reason, attempts=attempts)
+    assert run_page(record, labels=["a"], model_path=Path("x/model.keras")).lower().count(reason) == 1
+
+
 def test_a_wanted_stop_is_no_error(make_result: MakeResult) -> None:
     """Someone who pressed Ctrl-C would be told in red that something had failed."""
     record = make_result(status="interrupted", cause="asked to stop")

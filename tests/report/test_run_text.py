@@ -142,6 +142,13 @@ def test_what_was_tried_again_as_it_was_is_not_called_smaller(make_result: MakeR
     assert "Ran out of memory while building the model with 1 image at once; tried again;" in " ".join(text.split())
 
 
+def test_an_attempt_that_began_nothing_left_no_checkpoint(make_result: MakeResult, make_attempt: MakeAttempt) -> None:
+    """After a worker that crashed while it imported TensorFlow, the next would continue from what was never there."""
+    crashed = make_attempt(Verdict.CRASHED, "SIGSEGV").model_copy(update={"epoch": 0, "step": 0})
+    (line,) = incidents(make_result(attempts=[crashed, make_attempt(Verdict.COMPLETED)]))
+    assert line.endswith("(SIGSEGV); another followed.")
+
+
 def test_bad_attempts_and_their_causes(make_result: MakeResult, make_attempt: MakeAttempt) -> None:
     """A worker that crashed and was started again would not be reported, or reported without its cause."""
     attempts = [make_attempt(Verdict.CRASHED, "SIGSEGV"), make_attempt(Verdict.COMPLETED)]
