@@ -63,28 +63,35 @@ def stages_table(result: ResultRecord, memory: MemoryHistory | None) -> Html:
     if len(result.stages) < 2:  # noqa: PLR2004 - then the head figures say it all
         return Html("")
     seconds = dict(memory.stage_seconds) if memory else {}
-    quality = quality_metric(result.history)
+    quality, figures = quality_metric(result.history), [_stage_quality(result, stage) for stage in result.stages]
     kept = kept_stage(result.history, result.best_epoch, result.stages)
+    has_figures = quality is not None and any(figures)  # without validation there are none
     rows = [
         [
             escaped(STAGE_WORDS[stage.name]),
             escaped(how_solved(stage) if stage.method == "solved" else count_of(stage.epochs, "epoch")),
             escaped(duration_words(seconds[stage.name]) if seconds.get(stage.name) else ""),
-            escaped(_stage_quality(result, stage)),
+            *([escaped(figure)] if has_figures else []),
             element("b", escaped("kept")) if stage is kept else escaped(stage.cut_short and "cut short"),
         ]
-        for stage in result.stages
+        for stage, figure in zip(result.stages, figures, strict=True)
     ]
-    named = f"Validation {quality[0]}" if quality else ""
-    return table(("Stage", "How", "Time", named, "Model"), rows)
+    named = [f"Validation {quality[0]}"] if quality and has_figures else []
+    return table(("Stage", "How", "Time", *named, "Model"), rows)
 
 
 def _stage_quality(result: ResultRecord, stage: StageRecord) -> str:
-    """The best figure of a stage on the validation images; empty for a refit, which trains on them."""
+    """A stage's figure on the validation images: that of the run's best epoch if it has that, else its own best one.
+
+    Empty for a refit, which trains on them.
+    """
     quality = quality_metric(result.history)
     column = result.history.get(f"val_{quality[1]}", []) if quality else []
-    reached = [value for epoch, value in enumerate(column) if stage_of(result.stages, epoch) == stage.name]
-    return "" if stage.name == "refit" or not reached else metric_words(max(reached))
+    reached = {epoch: value for epoch, value in enumerate(column) if stage_of(result.stages, epoch) == stage.name}
+    if stage.name == "refit" or not reached:
+        return ""
+    best = best_epoch(result.history, result.best_epoch)
+    return metric_words(reached[best] if best in reached else max(reached.values()))
 
 
 def time_section(result: ResultRecord) -> Html:

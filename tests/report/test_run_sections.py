@@ -91,6 +91,23 @@ def test_a_refit_is_kept_only_where_the_fine_tuned_model_was_the_best(
     assert ["kept" in row for row in rows] == [place == kept for place in range(3)]
 
 
+def test_the_stage_of_the_model_has_the_figure_of_the_model(make_result: MakeResult) -> None:
+    """Where the best epoch is chosen by another metric, the page would give one model two accuracies."""
+    record = staged(make_result, [0.75, 0.9, 0.8], best_epoch=2)
+    head, tuned = str(stages_table(record, None)).split("<tr>")[2:]
+    assert "0.750" in head
+    assert "0.800" in tuned
+    assert "0.900" not in tuned
+
+
+def test_stages_without_validation_have_no_column_for_it(make_result: MakeResult) -> None:
+    """An empty column would be taken for figures that are missing."""
+    record = make_result(history={"loss": [0.5, 0.4, 0.3], "accuracy": [0.7, 0.8, 0.9]}, stages=STAGES, best_epoch=2)
+    shown = str(stages_table(record, MEMORY))
+    assert "Validation" not in shown
+    assert shown.count("<th") == 4
+
+
 @pytest.mark.parametrize(("best", "is_before"), [(0, True), (2, False)])
 def test_only_the_model_that_was_fitted_once_more_is_said_to_be(
     make_result: MakeResult, best: int, *, is_before: bool
