@@ -183,4 +183,5 @@ class ResultFigures:
         )
 
     def _repr_html_(self) -> str:
-        return result_card(self.record, run_dir=self._files.path, model_path=self._files.model)
+        places = {"run_dir": self._files.path, "model_path": self._files.model}
+        return result_card(self.record, **places, has_worst=self._files.validation.is_file())

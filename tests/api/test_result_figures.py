@@ -60,6 +60,14 @@ def test_the_matrix_of_many_classes_is_a_list_in_a_notebook() -> None:
     assert len(shown) < 10_000
 
 
+def test_a_notebook_names_the_worst_images_where_there_are_any(result: Result, tmp_path: Path) -> None:
+    """The line that is shown under a run without validation images would end in an error."""
+    assert "result.worst()" in result._repr_html_()
+    (tmp_path / "validation.npy").unlink()
+    assert "result.worst()" not in result._repr_html_()
+    assert "result.predict(" in result._repr_html_()
+
+
 def test_what_was_not_kept_is_said(result: Result) -> None:
     """The figures of nothing would be shown, or a traceback."""
     with pytest.raises(UserError, match="no predictions of the test images: evaluate"):
