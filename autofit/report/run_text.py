@@ -8,7 +8,7 @@ from pathlib import Path
 
 from autofit.config.standard_error import standard_error
 from autofit.printable import printable
-from autofit.protocol.messages import OUT_OF_MEMORY, BadImage, OomEvent, StageRecord, Verdict
+from autofit.protocol.messages import LATER_STAGES, OUT_OF_MEMORY, BadImage, OomEvent, StageRecord, Verdict
 from autofit.protocol.model_jobs import OutputKind
 from autofit.report.model_usage import usage_code, usage_words
 from autofit.report.stage_words import best_words, done_words, how_solved, trained_words
@@ -264,7 +264,7 @@ def attempt_line(result: ResultRecord, number: int) -> str:
     attempt = result.attempts[number - 1]
     then = ""
     if number < len(result.attempts):
-        is_begun = (attempt.epoch, attempt.step) > (0, 0)
+        is_begun = (attempt.epoch, attempt.step) > (0, 0) or attempt.stage in LATER_STAGES
         then = "; the next continued from the last checkpoint" if is_begun else "; another followed"
     return f"Attempt {number} {attempt_words(attempt, result.stages)}{then}."
 

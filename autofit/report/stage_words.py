@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import takewhile
 
 from autofit.protocol.messages import StageName, StageRecord
 from autofit.runs.history import EpochPlace, place_of
@@ -31,6 +32,16 @@ def step_in_stage(stages: Sequence[StageRecord], epoch: int, step: int) -> str:
     if place.is_solved:
         return f"in {_head_stage(place.stage)}"
     return f"at {epoch_in_stage(stages, epoch)}, step {step + 1:,}"
+
+
+def step_of_stage(stage: StageName, stages: Sequence[StageRecord], epoch: int, step: int) -> str:
+    """The same of a step that is known to be of this stage, which may be unfinished, or may not have begun."""
+    number = max(epoch - sum(one.epochs for one in takewhile(lambda one: one.name != stage, stages)), 0)
+    record = next((one for one in stages if one.name == stage), None)
+    may_be_solved = stage in {"head", "views"} and not (number or step)  # in no epochs
+    if record.method == "solved" if record else may_be_solved:
+        return f"in {_head_stage(stage)}"
+    return f"at epoch {number + 1:,}{_of_stage(EpochPlace(stage, number, 0))}, step {step + 1:,}"
 
 
 def reached_words(stage: StageName, stages: Sequence[StageRecord], epoch: int, epochs: int) -> str:

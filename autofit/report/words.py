@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 
 from autofit.printable import printable
 from autofit.protocol.messages import OomEvent, Phase, StageRecord, Trial, Verdict
-from autofit.report.stage_words import epoch_in_stage, step_in_stage
+from autofit.report.stage_words import epoch_in_stage, step_in_stage, step_of_stage
 from autofit.report.width import NO_BREAK, columns, padded_text, wrapped, wrapped_lines
 from autofit.runs.result_record import AttemptRecord
 
@@ -36,6 +36,7 @@ ATTEMPT_WORDS = {
     Verdict.INTERRUPTED: "was interrupted",
 }
 PHASE_WORDS = {  # the phases without steps of an epoch
+    Phase.START: "while starting",
     Phase.WEIGHTS: "while loading the weights",
     Phase.BUILD: "while building the model",
     Phase.TRACE: "while tracing",
@@ -135,7 +136,12 @@ def attempt_words(attempt: AttemptRecord, stages: Sequence[StageRecord] = ()) ->
     cause = f" ({printable(attempt.cause)})" if attempt.cause else ""
     size = attempt.micro_batch_size  # 0 if it ended before a micro-batch was chosen
     images = f" with {count_of(size, 'image')} at once" if size else ""
-    return f"{how} {step_in_stage(stages, attempt.epoch, attempt.step)}{images}{cause}"
+    place = (
+        step_of_stage(attempt.stage, stages, attempt.epoch, attempt.step)
+        if attempt.stage
+        else step_in_stage(stages, attempt.epoch, attempt.step)
+    )
+    return f"{how} {place}{images}{cause}"
 
 
 def trial_words(trial: Trial) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from autofit.process.monitor import WorkerExit
 from autofit.protocol.job import Event, TrainingPlan
-from autofit.protocol.messages import OomEvent, Phase, at_once
+from autofit.protocol.messages import OomEvent, Phase, StageName, at_once
 from autofit.runs.attempt_summary import sizes_at_exit
 from autofit.runs.result_record import AttemptRecord
 from autofit.runs.retry_policy import AttemptSummary, Sizes
@@ -12,8 +12,8 @@ from autofit.runs.squeeze import Squeeze
 from autofit.storage.run_directory import AttemptDirectory, writing_in
 
 
-def attempt_record(worker_exit: WorkerExit, sizes: Sizes, plan: TrainingPlan) -> AttemptRecord:
-    """The record of an attempt, which was started with these sizes at a stage with this plan."""
+def attempt_record(worker_exit: WorkerExit, sizes: Sizes, stage: StageName, plan: TrainingPlan) -> AttemptRecord:
+    """The record of an attempt, which was started with these sizes at this stage with this plan."""
     last = worker_exit.last
     epoch = last.epoch if last else 0
     return AttemptRecord(
@@ -25,6 +25,7 @@ def attempt_record(worker_exit: WorkerExit, sizes: Sizes, plan: TrainingPlan) ->
         step=last.epoch_step if last else 0,
         wall_seconds=worker_exit.wall_seconds,
         segments=sizes.rung.segments,
+        stage=stage,
     )
 
 

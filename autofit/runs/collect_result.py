@@ -144,6 +144,7 @@ def _reconstructed(attempt: AttemptDirectory) -> AttemptRecord:
     outcome = Outcome.load_or_none(attempt.outcome)
     lines = _first_and_last(attempt.progress)
     last = lines[-1] if lines else Progress(time=0.0, phase=Phase.START)
+    job = Job.load_or_none(attempt.job)
     unknown = "the supervising process ended as well" if lines else "it ended before its first heartbeat"
     return AttemptRecord(
         verdict=outcome.verdict if outcome else Verdict.CRASHED,
@@ -153,7 +154,8 @@ def _reconstructed(attempt: AttemptDirectory) -> AttemptRecord:
         epoch=last.epoch,
         step=last.epoch_step,
         wall_seconds=max(last.monotonic_seconds - lines[0].monotonic_seconds, spent_seconds(last)) if lines else 0.0,
-        segments=_segments(Job.load_or_none(attempt.job)),
+        segments=_segments(job),
+        stage=job.work.stage if job and isinstance(job.work, TrainJob) else "",
     )
 
 

@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from autofit.protocol.messages import BadImage, OomEvent, StageRecord, Verdict
+from autofit.protocol.messages import BadImage, OomEvent, StageName, StageRecord, Verdict
 from autofit.runs.data_findings import DataFindings
 from autofit.storage.format_version import NewerFormatError
 from autofit.storage.json_bounds import LONG_RECORD, JsonLimits
@@ -18,8 +18,9 @@ from autofit.storage.run_directory import RunDirectory
 class AttemptRecord(Record):
     """One attempt of a run: one worker, from start to exit.
 
-    `epoch` and `step`, from zero, are the last that it reported. `segments` is the number of segments whose activations
-    were computed again; 0 if they were kept.
+    `epoch` and `step`, from zero, are the last that it reported; 0 if it ended before. `segments` is the number of
+    segments whose activations were computed again; 0 if they were kept. `stage` is the one that it worked at; empty in
+    records of earlier versions.
     """
 
     verdict: Verdict
@@ -30,6 +31,7 @@ class AttemptRecord(Record):
     step: int = Field(ge=0)
     wall_seconds: float
     segments: int = Field(0, ge=0)
+    stage: StageName | Literal[""] = ""
 
 
 class RunTimeSpent(Record):

@@ -280,7 +280,7 @@ class Supervisor:
             worker_exit = worker.run()
         self._remove_unfinished([directory])
         with writing_in(self._files.path):  # on a full disk the worker itself could not report the error
-            attempt_record(worker_exit, sizes, plan).save(directory.record)
+            attempt_record(worker_exit, sizes, stage, plan).save(directory.record)
         return worker_exit
 
     def _remove_unfinished(self, attempts: Sequence[AttemptDirectory]) -> None:

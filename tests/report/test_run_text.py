@@ -149,6 +149,19 @@ def test_an_attempt_that_began_nothing_left_no_checkpoint(make_result: MakeResul
     assert line.endswith("(SIGSEGV); another followed.")
 
 
+def test_an_attempt_that_ended_at_its_start_is_told_of_its_stage(
+    make_result: MakeResult, make_attempt: MakeAttempt
+) -> None:
+    """A fine-tuning that was killed while TensorFlow was imported would be told as an attempt at the head."""
+    head = StageRecord(name="head", method="solved", epochs=1)
+    tuned = StageRecord(name="fine-tune", method="epochs", epochs=2)
+    at_start = {"epoch": 0, "step": 0, "micro_batch_size": 0, "stage": "fine-tune"}
+    killed = make_attempt(Verdict.HOST_OOM, "SIGKILL").model_copy(update=at_start)
+    attempts = [make_attempt(Verdict.COMPLETED), killed, make_attempt(Verdict.COMPLETED)]
+    (line,) = incidents(make_result(attempts=attempts, stages=[head, tuned]))
+    assert line.startswith("Attempt 2 ran out of host memory at epoch 1 of fine-tuning, step 1 (SIGKILL); the next c")
+
+
 def test_bad_attempts_and_their_causes(make_result: MakeResult, make_attempt: MakeAttempt) -> None:
     """A worker that crashed and was started again would not be reported, or reported without its cause."""
     attempts = [make_attempt(Verdict.CRASHED, "SIGSEGV"), make_attempt(Verdict.COMPLETED)]

@@ -12,6 +12,7 @@ from autofit.report.stage_words import (
     epoch_in_stage,
     reached_words,
     step_in_stage,
+    step_of_stage,
     trained_words,
 )
 
@@ -50,6 +51,27 @@ def test_an_epoch_after_the_finished_stages_is_of_the_next_one() -> None:
     assert epoch_in_stage([HEAD, TUNED], 9) == "epoch 1 of fine-tuning on all images"
     assert step_in_stage([HEAD, TUNED, REFIT], 10, 4) == "at epoch 2 of fine-tuning on all images, step 5"
     assert step_in_stage([], 1, 6) == "at epoch 2, step 7"
+
+
+@pytest.mark.parametrize(
+    ("stage", "stages", "epoch", "step", "expected"),
+    [
+        ("fine-tune", [HEAD], 0, 0, "at epoch 1 of fine-tuning, step 1"),
+        ("fine-tune", [HEAD, TUNED], 0, 0, "at epoch 1 of fine-tuning, step 1"),
+        ("fine-tune", [HEAD, TUNED], 2, 4, "at epoch 2 of fine-tuning, step 5"),
+        ("views", [HEAD], 1, 0, "in the stage of the head on augmented views"),
+        ("head", [], 0, 0, "in the stage of the head"),
+        ("head", [], 1, 0, "at epoch 2 of the head, step 1"),
+        ("head", [BY_EPOCHS], 0, 0, "at epoch 1 of the head, step 1"),
+        ("refit", [HEAD, TUNED], 9, 1, "at epoch 1 of fine-tuning on all images, step 2"),
+        ("training", [], 1, 6, "at epoch 2, step 7"),
+    ],
+)
+def test_an_attempt_is_told_of_its_own_stage(
+    stage: StageName, stages: list[StageRecord], epoch: int, step: int, expected: str
+) -> None:
+    """A worker of the fine-tuning that ended before its first heartbeat would be told as one of the head."""
+    assert step_of_stage(stage, stages, epoch, step) == expected
 
 
 @pytest.mark.parametrize(

@@ -129,6 +129,6 @@ def test_an_error_of_the_gpu_comes_again_or_passes_by_what_it_is(*, may_pass: bo
 def test_the_images_of_an_extraction_are_no_steps() -> None:
     """A worker killed after 4,096 images, before the first step, would be told to have ended at step 4,097."""
     last = Progress(time=0.0, phase=Phase.EXTRACT, counts="images", epoch=1, step=4096, steps=9000)
-    assert attempt_record(worker_exit(last=last), SIZES, make_plan()).step == 0
+    assert attempt_record(worker_exit(last=last), SIZES, "fine-tune", make_plan()).step == 0
     trained = last.model_copy(update={"counts": "batches", "step": 7})
-    assert attempt_record(worker_exit(last=trained), SIZES, make_plan()).step == 7
+    assert attempt_record(worker_exit(last=trained), SIZES, "fine-tune", make_plan()).step == 7

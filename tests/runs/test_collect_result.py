@@ -86,11 +86,11 @@ def test_attempts_are_told_by_their_supervisor_or_by_what_they_left(files: RunDi
 
     told = [tuple(one.model_dump(mode="json").values()) for one in collect_result(files, "failed", "", 0.0).attempts]
     assert told == [
-        ("host_oom", "SIGKILL", 32, 4, 1, 2, 3.5, 0),
-        ("crashed", "the supervising process ended as well", 24, 2, 1, 4, 7.5, 0),
-        ("crashed", "it ended before its first heartbeat", 0, 0, 0, 0, 0.0, 0),
-        ("interrupted", "asked to stop", 32, 0, 0, 0, 0.0, 0),
-        ("crashed", "it ended before its first heartbeat", 32, 0, 0, 0, 0.0, 0),
+        ("host_oom", "SIGKILL", 32, 4, 1, 2, 3.5, 0, ""),
+        ("crashed", "the supervising process ended as well", 24, 2, 1, 4, 7.5, 0, "training"),
+        ("crashed", "it ended before its first heartbeat", 0, 0, 0, 0, 0.0, 0, ""),
+        ("interrupted", "asked to stop", 32, 0, 0, 0, 0.0, 0, "training"),
+        ("crashed", "it ended before its first heartbeat", 32, 0, 0, 0, 0.0, 0, "training"),
     ]
 
 
