@@ -122,7 +122,8 @@ def _judged(predicted: PredictedImages, result: ResultRecord, thumbnail: Thumbna
     """The validation images class by class, and those that the model is most wrong about."""
     kept = kept_stage(result.history, result.best_epoch, result.stages)
     before = " from before it was fitted once more on all images" if kept and kept.refitted else ""
-    whose = f"On {count_of(len(predicted), 'validation image')}, by the best model{before}."
+    model = "last model saved" if result.status == "failed" else "best model"
+    whose = f"On {count_of(len(predicted), 'validation image')}, by the {model}{before}."
     worst = [image for image in predicted.worst(WORST_IMAGES) if not image.is_right]
     return [
         section("Class by class", join([element("p", escaped(whose), "lead"), class_table(predicted.class_figures())])),
@@ -143,8 +144,10 @@ def _to_continue(result: ResultRecord, model_path: Path) -> Html:
     cause = [element("p", element("b", escaped(_sentence(result.cause))))] if result.cause else []
     advice = element("p", escaped(f"{before_resuming(result)}To continue:"))
     command = command_line(resume_command(model_path.parent))
-    best = [element("p", escaped(f"The best model so far is {model_path}."))] if model_path.is_file() else []
-    return element("div", join([*cause, advice, command, *best]), "error" if result.status == "failed" else "notice")
+    has_failed = result.status == "failed"  # so its best epoch may not have been saved
+    which = "last model saved" if has_failed else "best model so far"
+    model = [element("p", escaped(f"The {which} is {model_path}."))] if model_path.is_file() else []
+    return element("div", join([*cause, advice, command, *model]), "error" if has_failed else "notice")
 
 
 def _sentence(cause: str) -> str:

@@ -183,7 +183,7 @@ def test_a_run_that_fails_names_the_model_that_it_has_handed_over(stages: Stages
     with pytest.raises(TrainingFailedError, match=r"there was no checkpoint yet\)$"):
         train(photos)
     Path("a/model.keras").touch()
-    with pytest.raises(TrainingFailedError, match=r"no checkpoint yet and the best model so far is a/model\.keras\)$"):
+    with pytest.raises(TrainingFailedError, match=r"no checkpoint yet and the last model saved is a/model\.keras\)$"):
         train(photos)
 
 

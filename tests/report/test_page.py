@@ -7,6 +7,7 @@ from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from autofit.probing.records import ProbeReport, SweepFailure, SweepReport, TimeSpent
@@ -14,6 +15,7 @@ from autofit.protocol.messages import BadImage, OomEvent, Verdict
 from autofit.report import markup
 from autofit.report.page import probe_page, sweep_page
 from autofit.report.run_page import run_page
+from autofit.runs.predicted_images import PredictedImages
 from autofit.runs.result_record import AttemptRecord, ResultRecord
 
 HOSTILE = "<script>alert('1')</script><img src=x onerror=\"alert(2)\">&amp;"
@@ -215,6 +217,18 @@ def test_a_run_that_was_stopped_names_the_model_that_is_there(
     (tmp_path / "model.keras").touch()
     text = Page(run_page(make_result(status="interrupted"), labels=[], model_path=tmp_path / "model.keras")).text
     assert f"The best model so far is {tmp_path / 'model.keras'}." in text
+
+
+def test_a_failed_run_is_not_said_to_have_saved_its_best(
+    make_result: Callable[..., ResultRecord], tmp_path: Path
+) -> None:
+    """The model of the head, and its confusions, would be taken for those of the best epoch of fine-tuning."""
+    (tmp_path / "model.keras").touch()
+    predicted = PredictedImages(["a.jpg"], np.array([0]), np.array([[0.9, 0.1]], np.float32), ("cat", "dog"))
+    result = make_result(status="failed", cause="SIGSEGV")
+    text = Page(run_page(result, labels=[], model_path=tmp_path / "model.keras", predicted=predicted)).text
+    assert f"The last model saved is {tmp_path / 'model.keras'}." in text
+    assert "On 1 validation image, by the last model saved." in text
 
 
 @pytest.mark.slow
