@@ -129,6 +129,7 @@ class Result(ResultFigures):
             model_path=shown_path(self.model_path),
             outputs=output_kind(self.model_path),
             other_backend=other_backend(),
+            ranges=self._run.plan.value_ranges,
         )
 
     def predict(self, images: Any, *, views: int = 1, view: ProgressView | None = None) -> Predictions:

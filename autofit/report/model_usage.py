@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from autofit.config.multi_label_figures import MEAN_AVERAGE_PRECISION
@@ -13,26 +13,41 @@ from autofit.runs.result_record import ResultRecord
 
 SHOWN_LABELS = 6
 
+Ranges = Mapping[str, tuple[float, float]]
 
-def usage_code(model_path: Path, other_backend: str = "", width: int | None = None) -> list[str]:
+
+def usage_code(
+    model_path: Path, other_backend: str = "", width: int | None = None, ranges: Ranges | None = None
+) -> list[str]:
     """The lines of Python that open the model and use it on a photo, with TensorFlow where another backend is set.
 
     Args:
         model_path: the path of the saved model.
         other_backend: the setting that gives Keras another backend than TensorFlow, if any.
         width: in columns; a call that is longer has its arguments on a line of their own.
+        ranges: the numbers that are black and white in images of more than 8 bits, by Pillow's mode, as in the
+            training; without them each image would be read by its own.
     """
     asked = ["import os", f'os.environ["KERAS_BACKEND"] = "tensorflow"  # {other_backend}'] if other_backend else []
     return [
         *asked,
         "import autofit, keras",
         *_call("model = keras.models.load_model", repr(str(model_path)), width),
-        *_predicting(width),
+        *([f"ranges = {_plain(ranges)}"] if ranges else []),
+        *_predicting(width, ", ranges" if ranges else ""),
     ]
 
 
-def _predicting(width: int | None) -> list[str]:
-    photo = '"photo.jpg", model.input_shape[1:3]'
+def _plain(ranges: Ranges) -> dict[str, tuple[float, float]]:
+    """The ranges, with whole numbers as such."""
+    return {
+        kind: (int(black) if black == int(black) else black, int(white) if white == int(white) else white)
+        for kind, (black, white) in ranges.items()
+    }
+
+
+def _predicting(width: int | None, ranges: str) -> list[str]:
+    photo = f'"photo.jpg", model.input_shape[1:3]{ranges}'
     line = f"model.predict(autofit.load_images({photo}))"
     if width is None or len(line) <= width:
         return [line]

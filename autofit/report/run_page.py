@@ -88,7 +88,7 @@ def run_page(  # noqa: PLR0913 - what a page shows, by name
             *(_judged(predicted, result, thumbnail) if predicted else []),
             *([section("Label by label", class_table(by_label))] if by_label else []),
             section("What happened", bullets([*stage_lines(result), *_incidents(result)])),
-            *([_to_use(result, labels, model_path, outputs)] if completed else []),
+            *([_to_use(result, labels, model_path, outputs, run)] if completed else []),
             *([section("What was run", what_was_run(run, result))] if run else []),
             *([_to_run_again(run, model_path.parent, is_completed=completed)] if run else []),
             section("Some of the images", samples_section(samples, thumbnail)),
@@ -156,8 +156,11 @@ def _sentence(cause: str) -> str:
     return f"{cause[:1] if is_option else cause[:1].upper()}{cause[1:].removesuffix('.')}."
 
 
-def _to_use(result: ResultRecord, labels: Sequence[str], model_path: Path, outputs: OutputKind) -> Html:
-    code = element("pre", join(escaped(line) for line in usage_code(model_path)))
+def _to_use(
+    result: ResultRecord, labels: Sequence[str], model_path: Path, outputs: OutputKind, run: RunRecord | None
+) -> Html:
+    lines = usage_code(model_path, ranges=run.plan.value_ranges if run else None)
+    code = element("pre", join(escaped(line) for line in lines))
     return section("To use the model", join([code, element("p", escaped(usage_words(labels, result, outputs)))]))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import io
 import json
 import math
@@ -487,6 +488,11 @@ def test_a_prediction_uses_the_range_of_numbers_of_the_training(tmp_path: Path, 
     result_ = Result(tmp_path)
     result_.predict("a.jpg")
     assert asked.value_ranges == ranges
+    write_page(RunDirectory(tmp_path), result_)
+    page = html.unescape((tmp_path / "report.html").read_text(encoding="utf-8"))
+    for shown in (result_.summary(), page):
+        assert "ranges = {'I;16': (0, 4095)}" in shown
+        assert "model.input_shape[1:3], ranges)" in shown
 
 
 def test_an_image_in_memory_that_cannot_be_read_is_called_by_its_place(tmp_path: Path, asked: Predictions) -> None:
