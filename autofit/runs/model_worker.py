@@ -78,7 +78,7 @@ def require_there(path: Path) -> None:
     if path.is_file():
         return
     if is_finished(RunDirectory(path.parent)):
-        raise UserError(f"the model {path} is gone: train again, or bring it back")
+        raise UserError(f"the model {path} is gone: bring it back, or train again in another run_dir")
     raise UserError(f"the run in {path.parent} has no model yet: finish it first, with autofit resume")
 
 

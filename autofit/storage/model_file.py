@@ -70,7 +70,7 @@ def require_sound_model(path: Path) -> None:
     except (OSError, ValueError) as error:
         raise UserError(
             f"the model in {printable(str(path.parent))} is not opened: {one_line(error)}; "
-            "train again, or bring it back"
+            "bring it back, or train again in another run_dir"
         ) from None
 
 

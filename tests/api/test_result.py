@@ -469,7 +469,9 @@ def test_a_model_that_is_not_there_yet_is_refused_without_keras(tmp_path: Path) 
     And a finished run would be told to have no epoch yet.
     """
     before, finished_run = "keras" in sys.modules, finished(tmp_path)
-    with pytest.raises(UserError, match=r"the model .*model\.keras is gone: train again, or bring it back"):
+    with pytest.raises(
+        UserError, match=r"the model .*model\.keras is gone: bring it back, or train again in another run_dir"
+    ):
         _ = finished_run.model
     finished_run.record.model_copy(update={"status": "interrupted"}).save(tmp_path / "result.json")
     with pytest.raises(UserError, match="has no model yet: finish it first"):

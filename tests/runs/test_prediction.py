@@ -131,7 +131,7 @@ def test_no_model_is_refused_without_a_worker(model: SavedModel) -> None:
     """TensorFlow would be started to find out that there is nothing to open."""
     model.path.unlink()
     result_of(RunDirectory(model.path.parent)).save(model.path.parent / "result.json")
-    with pytest.raises(UserError, match="is gone: train again, or bring it back"):
+    with pytest.raises(UserError, match="is gone: bring it back, or train again in another run_dir"):
         PredictionWorker(model, ProcessLauncher(), Silence())
 
 

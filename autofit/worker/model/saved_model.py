@@ -45,5 +45,5 @@ def open_model(path: Path, *, compiled: bool) -> Any:
     except _BROKEN as error:
         raise not_registered(error) or UserError(
             f"the model {printable(str(path))} cannot be opened ({type(error).__name__}: {one_line(error)[:200]}): "
-            "train again, or bring it back"
+            "bring it back, or train again in another run_dir"
         ) from error
