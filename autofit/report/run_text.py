@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
@@ -325,5 +327,6 @@ def before_resuming(result: ResultRecord) -> str:
             "image_size. "
         )
     if verdict is Verdict.STORAGE:
-        return "Free disk space first. "
+        is_full = any(os.strerror(number) in result.cause for number in (errno.ENOSPC, errno.EDQUOT))
+        return "Free disk space first. " if is_full else "See to the drive first, as said above. "
     return "Fix the error named above first. " if verdict else ""

@@ -212,6 +212,14 @@ def test_what_did_not_fit_comes_with_advice_that_can_help(
     assert f"\n{advice}" in run_summary(failed, labels=["daisy"], model_path=MODEL)
 
 
+def test_a_drive_that_fails_is_not_said_to_be_full(make_result: MakeResult, make_attempt: MakeAttempt) -> None:
+    """A user would remove files for a drive that has become read-only."""
+    cause = "/mnt/runs cannot be written (Read-only file system): mount it for writing, or take another folder"
+    failed = make_result(status="failed", cause=cause, attempts=[make_attempt(Verdict.STORAGE)])
+    text = run_summary(failed, labels=["daisy"], model_path=MODEL)
+    assert "\nSee to the drive first, as said above. To continue:\n" in text
+
+
 def test_an_interrupted_run_can_be_resumed(make_result: MakeResult) -> None:
     """A user who pressed Ctrl-C would think that the work is lost."""
     text = run_summary(make_result(status="interrupted"), labels=[], model_path=MODEL)
