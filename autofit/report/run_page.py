@@ -18,7 +18,18 @@ from autofit.report.classification_text import (
 )
 from autofit.report.data_page import data_findings_section
 from autofit.report.drawing import drawings_or_reason, svg
-from autofit.report.markup import Html, bullets, command_line, document, element, escaped, join, section, table
+from autofit.report.markup import (
+    MAX_ROWS,
+    Html,
+    bullets,
+    command_line,
+    document,
+    element,
+    escaped,
+    join,
+    section,
+    table,
+)
 from autofit.report.model_usage import usage_code, usage_words
 from autofit.report.repeated_run import repeated_run
 from autofit.report.run_sections import (
@@ -169,8 +180,12 @@ def _to_run_again(run: RunRecord, run_dir: Path, *, is_completed: bool) -> Html:
 
 
 def _epochs(result: ResultRecord) -> Html:
+    """A row for each epoch; of very many the last ones, and the best."""
     names, best = list(result.history), best_epoch(result.history, result.best_epoch)
     is_staged = bool({stage.name for stage in result.stages} - {"training"})
+    count = finished_epochs(result.history)
+    last = range(max(count - MAX_ROWS + 1, 0) if count > MAX_ROWS else 0, count)
+    shown = [*([best] if best is not None and best not in last else []), *last]
     rows = [
         [
             element("b", escaped(f"{epoch + 1} (best)")) if epoch == best else escaped(f"{epoch + 1}"),
@@ -180,10 +195,12 @@ def _epochs(result: ResultRecord) -> Html:
                 for column in result.history.values()
             ),
         ]
-        for epoch in range(finished_epochs(result.history))
+        for epoch in shown
     ]
     stage = ["Stage"] if is_staged else []
-    return table(["Epoch", *stage, *names], rows, numbers=len(names))
+    more = f"Of {count:,} epochs the last ones, and the best; history.csv has all." if len(shown) < count else ""
+    lead = [element("p", escaped(more), "lead")] if more else []
+    return join([*lead, table(["Epoch", *stage, *names], rows, numbers=len(names))])
 
 
 def _attempts(result: ResultRecord) -> Html:

@@ -202,6 +202,16 @@ def test_a_single_epoch_has_no_curve(make_result: Callable[..., ResultRecord], e
     assert ("Curves" in Page(run_page(result, labels=[], model_path=MODEL)).text) is (epochs > 1)
 
 
+def test_of_a_thousand_epochs_the_last_ones_and_the_best_are_shown(make_result: Callable[..., ResultRecord]) -> None:
+    """The table would end half-way, before the epochs that count."""
+    losses = [1.0 / (epoch + 1) for epoch in range(1000)]
+    page = run_page(make_result(history={"loss": losses}, best_epoch=3), labels=[], model_path=MODEL)
+    table = page.partition("<h2>Epochs</h2>")[2].partition("<h2>Attempts</h2>")[0]
+    shown = [int(number) for number in re.findall(r"<tr><td>(?:<b>)?(\d+)", table)]
+    assert shown == [4, *range(502, 1001)]
+    assert "Of 1,000 epochs the last ones, and the best; history.csv has all." in page
+
+
 def test_a_page_without_any_epoch(make_result: Callable[..., ResultRecord]) -> None:
     """A run that failed at once would end in an error about its own report."""
     text = Page(run_page(make_result(status="failed", history={}), labels=[], model_path=MODEL)).text
