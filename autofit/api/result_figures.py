@@ -83,7 +83,7 @@ class ResultFigures:
         if not self.record.history:
             raise UserError("no epoch of this run was finished: there is nothing to plot")
         buffer = io.BytesIO()
-        history_plot(self.record.history, buffer, self.record.best_epoch)
+        history_plot(self.record.history, buffer, self.record.best_epoch, self.record.stages)
         return Plot(buffer.getvalue())
 
     def confusion_matrix(self, split: Split = "validation") -> ConfusionMatrix:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from autofit.errors import AutofitError
 from autofit.printable import one_line
 from autofit.probing.records import ProbeReport, SweepReport
-from autofit.protocol.messages import OUT_OF_MEMORY, Trial, Verdict
+from autofit.protocol.messages import OUT_OF_MEMORY, StageRecord, Trial, Verdict
 from autofit.report.drawing import BLUE, INK, MOST_TICKS, ORANGE, RED, canvas, png, scale_by_doubling
 from autofit.report.ladder_text import is_chosen, rung_words
 from autofit.report.probe_text import is_linear, limit_name, ordered_trials, workload_words
@@ -63,16 +63,22 @@ def sweep_plot(report: SweepReport, path: Path) -> None:
     write_for_user(path, _image(lambda: sweep_figure(report, sweep_title(report))))
 
 
-def history_plot(history: History, target: Path | BinaryIO, recorded_best: int | None = None) -> None:
+def history_plot(
+    history: History,
+    target: Path | BinaryIO,
+    recorded_best: int | None = None,
+    stages: Sequence[StageRecord] = (),
+) -> None:
     """Write a PNG of loss and accuracy over the epochs, to a path or an open binary file.
 
-    The best epoch is marked: the recorded one if it is given, else that which `best_epoch` finds in the history.
+    The best epoch is marked: the recorded one if it is given, else that which `best_epoch` finds in the history. So
+    are the epochs of the head where layers of the backbone were trained after it: the curves begin anew there.
 
     Raises:
         OSError: the file cannot be written.
         AutofitError: matplotlib fails.
     """
-    image = _image(lambda: history_figure(history, recorded_best))
+    image = _image(lambda: history_figure(history, recorded_best, stages))
     if isinstance(target, Path):
         write_for_user(target, image)
     else:
@@ -109,21 +115,25 @@ def probe_panels(report: ProbeReport) -> list[Figure]:
     return [memory_figure, speed_figure]
 
 
-def history_figure(history: History, recorded_best: int | None = None) -> Figure:
+def history_figure(history: History, recorded_best: int | None = None, stages: Sequence[StageRecord] = ()) -> Figure:
     """Loss and, if the history has it, accuracy or mean average precision over the epochs, counted from one."""
     names = _drawn_metrics(history)
     with canvas("", panels=len(names)) as (figure, panels):
         for axes, name in zip(panels, names, strict=True):
             _draw_metric(axes, name, history, recorded_best)
+            _draw_head(axes, history, stages)
     return figure
 
 
-def history_panels(history: History, recorded_best: int | None = None) -> list[Figure]:
+def history_panels(
+    history: History, recorded_best: int | None = None, stages: Sequence[StageRecord] = ()
+) -> list[Figure]:
     """The panels of `history_figure` as separate figures."""
     figures = []
     for name in _drawn_metrics(history):
         with canvas("", panels=1) as (figure, (axes,)):
             _draw_metric(axes, name, history, recorded_best)
+            _draw_head(axes, history, stages)
         figures.append(figure)
     return figures
 
@@ -278,3 +288,14 @@ def _draw_metric(axes: Axes, name: str, history: History, recorded_best: int | N
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     if axes.get_legend_handles_labels()[0]:
         axes.legend()
+
+
+def _draw_head(axes: Axes, history: History, stages: Sequence[StageRecord]) -> None:
+    """Shade the epochs of the head, if others follow; a solved head is the first of them."""
+    of_head = [stage for stage in stages if stage.name in {"head", "views"}]
+    epochs = sum(stage.epochs for stage in of_head)
+    if not 0 < epochs < finished_epochs(history):
+        return
+    label = "solved head" if {stage.method for stage in of_head} == {"solved"} else "head"
+    axes.axvspan(0.5, epochs + 0.5, color=INK, alpha=0.08, linewidth=0, label=label)
+    axes.legend()

@@ -116,7 +116,7 @@ def run_page(  # noqa: PLR0913 - what a page shows, by name
 
 def _curves(result: ResultRecord) -> Html:
     def draw() -> Iterator[str]:
-        panels = plots.history_panels(result.history, result.best_epoch)
+        panels = plots.history_panels(result.history, result.best_epoch, result.stages)
         return (svg(panel, f"{name}-") for panel, name in zip(panels, ("loss", "quality"), strict=False))
 
     return drawings_or_reason(draw) if finished_epochs(result.history) > 1 else Html("")

@@ -6,13 +6,14 @@ import io
 import subprocess
 import sys
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from PIL import Image
 
 from autofit.errors import AutofitError
 from autofit.probing.records import MemoryModelRecord, ProbeReport, SweepReport
-from autofit.protocol.messages import Trial, Verdict
+from autofit.protocol.messages import StageRecord, Trial, Verdict
 from autofit.report import plots
 from autofit.report.drawing import INK, svg
 
@@ -188,6 +189,21 @@ def test_the_curves_mark_the_epoch_that_was_handed_over() -> None:
         plots.history_plot({"loss": [0.5, 0.4, 0.3], "val_loss": [0.6, 0.5, 0.4]}, target, recorded)
         drawn.append(target.getvalue())
     assert drawn[0] != drawn[1]
+
+
+@pytest.mark.parametrize(("method", "label"), [("solved", "solved head"), ("epochs", "head")])
+def test_the_curves_tell_the_head_from_what_follows(method: Literal["solved", "epochs"], label: str) -> None:
+    """A loss of 0.02 that is 1.2 an epoch later, as fine-tuning begins, would be taken for a training gone wrong."""
+    stages = [
+        StageRecord(name="head", method=method, epochs=1),
+        StageRecord(name="fine-tune", method="epochs", epochs=2),
+    ]
+    history = {"loss": [0.02, 1.2, 0.9]}
+    for shown, is_marked in ((stages, True), (stages[:1], True), ((), False)):
+        (axes,) = plots.history_figure(history, None, shown).axes
+        assert (label in axes.get_legend_handles_labels()[1]) == is_marked
+    (alone,) = plots.history_figure({"loss": [0.02]}, None, stages[:1]).axes
+    assert label not in alone.get_legend_handles_labels()[1]
 
 
 def test_where_matplotlib_fails_the_plot_alone_is_missing(
