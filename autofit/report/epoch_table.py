@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from autofit.protocol.messages import EpochEnd, StageName
 from autofit.report.markup import Html, element, escaped, join, table
 from autofit.report.progress_text import epoch_words
-from autofit.report.words import duration_words, metric_words
+from autofit.report.words import duration_words, metric_words, named_metric
 from autofit.runs.history import best_epoch
 
 SHOWN_ROWS = 8
@@ -92,7 +92,7 @@ class EpochTable:
     def _cells(self, place: int, names: Sequence[str], best: int | None) -> list[Html]:
         row = self._rows[place]
         name = escaped(f"{row.name} (best)" if place == best and len(self._rows) > 1 else row.name)
-        values = [escaped(metric_words(row.metrics[one])) if one in row.metrics else Html("") for one in names]
+        values = [escaped(named_metric(one, row.metrics[one])) if one in row.metrics else Html("") for one in names]
         first = element("b" if place == best else "span", name, "flag")
         return [first, *values, escaped(duration_words(row.seconds))]
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from autofit.printable import printable
 from autofit.protocol.messages import EpochEnd, Phase, Progress, StageName
-from autofit.report.words import DOT, count_of, duration_words, metric_words
+from autofit.report.words import DOT, count_of, duration_words, named_metric
 
 MICRO_BATCH = "micro-batch"
 LEAST_SECONDS_LEFT = 2.0
@@ -94,7 +94,7 @@ def _pace_facts(progress: Progress) -> list[str]:
 def metric_facts(metrics: dict[str, float]) -> list[str]:
     """Metrics with their names, losses first and validation last: `loss 0.420`, `accuracy 0.910`, `val loss 0.510`."""
     ordered = sorted(metrics, key=lambda name: (name.startswith("val_"), not name.endswith("loss")))
-    return [f"{printable(name).replace('_', ' ')} {metric_words(metrics[name])}" for name in ordered]
+    return [f"{printable(name).replace('_', ' ')} {named_metric(name, metrics[name])}" for name in ordered]
 
 
 def shortened(status: Status, cells: int) -> Status:

@@ -51,7 +51,7 @@ from autofit.report.run_text import (
 from autofit.report.stage_words import epoch_in_stage
 from autofit.report.thumbnails import Thumbnails
 from autofit.report.what_was_run import what_was_run
-from autofit.report.words import attempt_words, count_of, duration_words, metric_words
+from autofit.report.words import attempt_words, count_of, duration_words, named_metric
 from autofit.runs.history import best_epoch, finished_epochs, kept_stage
 from autofit.runs.memory_history import MemoryHistory
 from autofit.runs.predicted_images import ClassFigures, PredictedImages
@@ -191,8 +191,8 @@ def _epochs(result: ResultRecord) -> Html:
             element("b", escaped(f"{epoch + 1} (best)")) if epoch == best else escaped(f"{epoch + 1}"),
             *([escaped(epoch_in_stage(result.stages, epoch))] if is_staged else []),
             *(
-                escaped(metric_words(column[epoch]) if epoch < len(column) else "")
-                for column in result.history.values()
+                escaped(named_metric(name, column[epoch]) if epoch < len(column) else "")
+                for name, column in result.history.items()
             ),
         ]
         for epoch in shown

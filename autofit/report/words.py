@@ -19,6 +19,9 @@ BAR_CELLS = 12
 BLOCKS, ASCII_MARKS = "█░", "#."
 DOT = " · "
 
+COUNTED = frozenset({"skipped_updates"})
+"""The columns of a history that are numbers of something."""
+
 TRIAL_WORDS = {
     Verdict.FITS: "fits",
     Verdict.DEVICE_OOM: "out of memory",
@@ -79,8 +82,14 @@ def duration_words(seconds: float) -> str:
 
 
 def metric_words(value: float) -> str:
-    """A metric's value with three decimals, or with two significant digits if it is smaller than 0.001."""
-    return f"{value:.1e}" if 0 < abs(value) < 0.001 else f"{value:.3f}"  # noqa: PLR2004
+    """A metric's value with three decimals, or as a power of ten if it is smaller than 0.001, or a million or more."""
+    is_usual = abs(value) < 1e6 or not math.isfinite(value)  # noqa: PLR2004
+    return f"{value:.1e}" if 0 < abs(value) < 0.001 or not is_usual else f"{value:.3f}"  # noqa: PLR2004
+
+
+def named_metric(name: str, value: float) -> str:
+    """The same of a metric by its name in a history, of which some count."""
+    return f"{value:,.0f}" if name in COUNTED and math.isfinite(value) else metric_words(value)
 
 
 def bar(share: float, cells: int = BAR_CELLS, marks: str = BLOCKS) -> str:

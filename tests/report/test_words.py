@@ -16,6 +16,7 @@ from autofit.report.words import (
     duration_words,
     fact_lines,
     metric_words,
+    named_metric,
     speed_words,
 )
 
@@ -78,6 +79,17 @@ def test_counts() -> None:
         "1,200 images",
         "2 classes",
     ]
+
+
+def test_metrics_are_as_short_as_they_can_be() -> None:
+    """A loss that explodes would be nineteen digits wide, and 3 skipped updates be 3.000."""
+    assert [metric_words(value) for value in (5.3e15, -2e6, 999_999.0, float("inf"))] == [
+        "5.3e+15",
+        "-2.0e+06",
+        "999999.000",
+        "inf",
+    ]
+    assert [named_metric("skipped_updates", 3.0), named_metric("loss", 3.0)] == ["3", "3.000"]
 
 
 def test_small_metrics_are_not_shown_as_nothing() -> None:
