@@ -33,6 +33,8 @@ SECONDS_BETWEEN_DISPLAYS = 0.5
 NOTEBOOK_LINES = 200
 BEFORE_AN_EPOCH = frozenset({Phase.START, Phase.WEIGHTS, Phase.BUILD, Phase.TRACE, Phase.PROBE})
 BAR_MIN_CELLS, BAR_MAX_CELLS = 10, 40
+LONGEST_HALF_LINE = 10_000
+"""So much is held of a line without end."""
 
 
 class ProgressView:
@@ -177,10 +179,14 @@ class LiveView(WatchingView):
         self._console.print(Text(wrapped_facts(text)), soft_wrap=True)  # a path is not torn apart
 
     def passthrough(self, text: str) -> None:
-        """Print complete lines above the bar, with their colours; hold a part of a line until it is complete."""
-        *lines, self._half_line = (self._half_line + text).split("\n")
+        """Print complete lines above the bar, with their colours; hold a part of a line until it is complete.
+
+        Of what is written over again and again, as a bar of the user's is, only the newest is held.
+        """
+        *lines, half = (self._half_line + text).split("\n")
         for line in lines:
             self._console.print(Text.from_ansi(line), soft_wrap=True)
+        self._half_line = "\r".join(half.split("\r")[-2:])[-LONGEST_HALF_LINE:]
 
     def close(self) -> None:
         """Remove the bar and show the cursor again."""

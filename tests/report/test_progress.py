@@ -321,6 +321,19 @@ def test_a_terminal_keeps_messages_and_prints_above_the_bar() -> None:
     assert text.count("\x1b[?25l") == text.count("\x1b[?25h") == 1  # the cursor is hidden, and shown again
 
 
+@pytest.mark.parametrize("step", ["\rstep {}", "step {}\r"])
+def test_a_bar_of_the_users_does_not_grow(step: str) -> None:
+    """All that it ever wrote would be held for the end of the line, and copied with each step of a long epoch."""
+    view, stream = live(80)
+    for number in range(1000):
+        view.passthrough(step.format(number))
+    assert len(view._half_line) < 30
+    view.passthrough("x" * 50_000)
+    assert len(view._half_line) <= 10_000
+    view.passthrough("\rdone\n")
+    assert "done" in stream.getvalue()
+
+
 class Notebook:
     """Stands in for IPython's `display`: what was displayed, and every update of it."""
 
