@@ -185,7 +185,7 @@ class LiveView(WatchingView):
         """
         *lines, half = (self._half_line + text).split("\n")
         for line in lines:
-            self._console.print(Text.from_ansi(line), soft_wrap=True)
+            self._console.print(Text.from_ansi(line.rstrip("\r")), soft_wrap=True)
         self._half_line = "\r".join(half.split("\r")[-2:])[-LONGEST_HALF_LINE:]
 
     def close(self) -> None:

@@ -321,6 +321,13 @@ def test_a_terminal_keeps_messages_and_prints_above_the_bar() -> None:
     assert text.count("\x1b[?25l") == text.count("\x1b[?25h") == 1  # the cursor is hidden, and shown again
 
 
+def test_a_line_that_ends_as_on_windows_is_shown() -> None:
+    """What a program that user code calls prints would be empty lines."""
+    view, stream = live(80)
+    view.passthrough("all of it\r\n10%\r20%\r\n")
+    assert stream.getvalue().split() == ["all", "of", "it", "20%"]
+
+
 @pytest.mark.parametrize("step", ["\rstep {}", "step {}\r"])
 def test_a_bar_of_the_users_does_not_grow(step: str) -> None:
     """All that it ever wrote would be held for the end of the line, and copied with each step of a long epoch."""
