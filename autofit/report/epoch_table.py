@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from autofit.protocol.messages import EpochEnd, StageName
@@ -81,8 +81,7 @@ class EpochTable:
         best = self.best()
         places = list(range(max(len(self._rows) - SHOWN_ROWS, 0), len(self._rows)))
         shown = places if best is None or best in places else [best, *places]
-        names = sorted(self._rows[-1].metrics, key=lambda name: (name.startswith("val_"), not name.endswith("loss")))
-        names = names[:SHOWN_METRICS]
+        names = _shown_names(self._rows[-1].metrics)
         headers = ["Epoch", *(name.replace("_", " ") for name in names), "Time"]
         rows = [self._cells(place, names, best) for place in shown]
         hidden = len(self._rows) - len(shown)
@@ -107,6 +106,16 @@ class EpochTable:
         words = element("p", escaped(f"loss {metric_words(low)} to {metric_words(high)}, validation in colour"), "lead")
         style = f"width:{WIDTH}px;max-width:100%"
         return join([Html(f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" style="{style}">{lines}</svg>'), words])
+
+
+def _shown_names(metrics: Iterable[str]) -> list[str]:
+    """The metrics that are shown, losses first and validation last; of very many half are those of the validation."""
+    ordered = sorted(metrics, key=lambda name: (name.startswith("val_"), not name.endswith("loss")))
+    if len(ordered) <= SHOWN_METRICS:
+        return ordered
+    of_validation = [name for name in ordered if name.startswith("val_")][: SHOWN_METRICS // 2]
+    others = [name for name in ordered if not name.startswith("val_")]
+    return others[: SHOWN_METRICS - len(of_validation)] + of_validation
 
 
 def _line(values: Sequence[float], low: float, high: float, colour: str) -> str:

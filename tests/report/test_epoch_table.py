@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 
 from autofit.protocol.messages import EpochEnd
 from autofit.report.epoch_table import SHOWN_ROWS, EpochTable
@@ -38,6 +39,15 @@ def test_the_best_epoch_is_the_one_that_the_run_monitors() -> None:
     for epoch, (loss, is_best) in enumerate([(0.5, True), (0.9, True), (0.8, False)]):
         epoch_table.add(EpochEnd(epoch=epoch, metrics={"val_loss": loss}, is_best=is_best), 3, seconds=1.0)
     assert epoch_table.best() == 1
+
+
+def test_of_many_metrics_those_of_the_validation_are_shown_too() -> None:
+    """With five metrics beside the loss, a notebook would show none of the validation."""
+    names = ["accuracy", "auc", "f1", "precision", "recall", "loss"]
+    epoch_table = EpochTable()
+    epoch_table.add(EpochEnd(epoch=0, metrics=dict.fromkeys([*names, *map("val_{}".format, names)], 0.5)), 3, 1.0)
+    headers = re.findall(r"<th[^>]*>([^<]*)</th>", epoch_table.html())
+    assert headers == ["Epoch", "loss", "accuracy", "auc", "val loss", "val accuracy", "val auc", "Time"]
 
 
 def test_a_thousand_epochs_are_no_longer_than_a_hundred() -> None:
