@@ -158,10 +158,10 @@ class Supervisor:
             note_oom(number, directory, worker_exit, summary.sizes, following)
         if self._stage()[0] != stage:  # it failed after its stage was committed: the next stage has its own sizes
             verdict = summary.diagnosis.verdict.value
-            self._view.message(f"attempt {len(self._past)} ended ({verdict}) after its stage was finished")
+            self._view.message(f"attempt {number} ended ({verdict}) after its stage was finished")
             return self._sizes_after(stage) or following  # if none follows, its model is still to be saved
         is_begun = self._cursor() != NOTHING_SAVED
-        self._view.message(failure_words(len(self._past), summary, following, squeeze, is_begun=is_begun))
+        self._view.message(failure_words(number, summary, following, squeeze, is_begun=is_begun))
         if squeeze is not None:
             self._memory = self._memory.model_copy(update={"limit_bytes": squeeze.limit_bytes})
         if following.rung != summary.sizes.rung:

@@ -514,6 +514,14 @@ def test_a_resumed_run_keeps_the_size_it_had_come_down_to(files: RunDirectory, r
     assert_every_image_once_an_epoch(files)
 
 
+def test_an_attempt_is_called_by_the_number_of_its_folder(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    """A user of a resumed run would look for the reason in the logs of another attempt."""
+    assert isinstance(run("device_oom@2,crashed@3"), TrainingFailedError)
+    assert "attempt 1 ended (device_oom: " in capsys.readouterr().out
+    assert run("x,x,device_oom@4,complete") is None
+    assert "attempt 3 ended (device_oom: " in capsys.readouterr().out
+
+
 def test_a_flood_on_stderr_stays_in_its_log(files: RunDirectory, run: Run, capfd: pytest.CaptureFixture[str]) -> None:
     """A pipe would fill and stop the worker; 50 MB read back would be the parent's; old words are no evidence."""
     assert run("flood@2,complete") is None
