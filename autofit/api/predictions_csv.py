@@ -22,7 +22,7 @@ from autofit.api.predictions import Predictions
 from autofit.dataset.table import csv_line
 from autofit.errors import InterruptedRunError, StorageError
 from autofit.printable import printable
-from autofit.report.prediction_text import csv_header, csv_rows
+from autofit.report.prediction_text import csv_header, csv_rows, file_words
 from autofit.storage.locks import Lock, try_lock
 from autofit.storage.records import Record
 from autofit.storage.safe_files import (
@@ -59,9 +59,9 @@ class CsvState(Record):
     by_class: dict[str, int]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class PredictedFile:
-    """A summary of a file of predictions.
+    """A summary of a file of predictions. It prints its figures as text.
 
     Attributes:
         path: the path of the file, as it was given.
@@ -75,6 +75,9 @@ class PredictedFile:
     images: int = 0
     unreadable: int = 0
     by_class: Mapping[str, int] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        return file_words(self.path, self.images, self.unreadable, self.by_class)
 
 
 class CsvWriter:

@@ -43,6 +43,7 @@ def test_the_file_grows_under_another_name_and_is_whole_under_its_own(tmp_path: 
     assert [row["label"] for row in rows] == ["", "dog", "dog", "", "dog"]
     assert [path.name for path in tmp_path.iterdir()] == ["all.csv"]
     assert (file.summary.images, file.summary.unreadable, file.summary.by_class) == (5, 2, {"dog": 3})
+    assert repr(file.summary) == f"{target}: 5 images, 2 of them cannot be read\ndog 3"
 
 
 @pytest.mark.parametrize("mark", ["\n", "\r", '"', ","])
