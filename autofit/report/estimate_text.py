@@ -12,6 +12,7 @@ from autofit.printable import printable
 from autofit.probing.estimate import Estimate, EstimateReport
 from autofit.protocol.messages import Verdict
 from autofit.report.markup import element, escaped, fragment, table
+from autofit.report.probe_text import network_name
 from autofit.report.sweep_text import TRAINS, probe_name, size_words
 from autofit.report.tables import Layout, natural_widths, titled_table
 from autofit.report.width import table_columns
@@ -109,7 +110,7 @@ def _off_line(report: EstimateReport) -> list[tuple[str, str]]:
 
 def _cells(one: Estimate) -> tuple[str, ...]:
     return (
-        printable(one.workload.backbone),
+        printable(network_name(one.workload.backbone)),
         size_words(one.workload),
         TRAINS[one.workload.trainable],
         one.device,

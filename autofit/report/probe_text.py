@@ -7,6 +7,7 @@ from typing import Literal
 from rich.table import Table
 from rich.text import Text
 
+from autofit.config.option_checks import GIVEN_FUNCTION
 from autofit.config.rungs import Rung
 from autofit.machine.memory_policy import SHARE_OF_MACHINE
 from autofit.printable import printable
@@ -31,7 +32,7 @@ from autofit.report.words import (
     trial_words,
 )
 from autofit.runs.memory_budget import GIVEN_LIMIT
-from autofit.runs.what_would_help import advice_after
+from autofit.runs.what_would_help import advice_after, is_own_network
 
 BATCH_CELLS, BYTES_CELLS, SPEED_CELLS = 6, 8, 6
 GAP_CELLS = 2
@@ -40,14 +41,23 @@ EXACT, SHOWN_ERROR = 1e-9, 0.0005
 
 
 def workload_words(workload: Workload) -> str:
-    """The probed workload, as `MobileNetV2 at 160 x 160, head trainable, imagenet weights`."""
+    """The probed workload, as `MobileNetV2 at 160 x 160, head trainable, imagenet weights`.
+
+    What trains in a network of the user's, and with which weights it begins, is the user's to say.
+    """
     height, width = workload.image_size
     part = "all layers" if workload.trainable == "all" else "head"
     weights = "random" if workload.weights == "none" else workload.weights
     saving = Rung(segments=workload.segments).words
     saved = f", {saving}" if saving else ""
     numbers = "" if workload.precision == "float32" else f", {workload.precision}"
-    return printable(f"{workload.backbone} at {height} x {width}, {part} trainable, {weights} weights{numbers}{saved}")
+    trains = "" if is_own_network(workload) else f", {part} trainable, {weights} weights"
+    return printable(f"{network_name(workload.backbone)} at {height} x {width}{trains}{numbers}{saved}")
+
+
+def network_name(name: str) -> str:
+    """The name of a network for people; a function that was given as an object has none."""
+    return "your own model" if name == GIVEN_FUNCTION else name
 
 
 def fastest_trial(report: ProbeReport) -> Trial | None:

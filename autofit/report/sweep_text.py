@@ -11,7 +11,7 @@ from rich.text import Text
 from autofit.printable import printable
 from autofit.probing.recommend import recommended_speed
 from autofit.probing.records import ProbeReport, SweepFailure, SweepReport, Workload
-from autofit.report.probe_text import is_linear, limit_name
+from autofit.report.probe_text import is_linear, limit_name, network_name
 from autofit.report.tables import Layout, natural_widths, titled_table
 from autofit.report.width import table_columns, wrapped
 from autofit.report.words import (
@@ -94,7 +94,7 @@ def sweep_facts(report: SweepReport, width: int | None = None) -> list[str]:
 
 def probe_name(workload: Workload) -> str:
     """The name of a row outside of the table, as `ResNet50 at 224`."""
-    return printable(f"{workload.backbone} at {size_words(workload)}")
+    return printable(f"{network_name(workload.backbone)} at {size_words(workload)}")
 
 
 def size_words(workload: Workload) -> str:

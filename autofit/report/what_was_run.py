@@ -7,6 +7,7 @@ from autofit.config.options import Options, has_own_objective, head_options
 from autofit.config.training_options import DEFAULT_OPTIMIZER
 from autofit.protocol.messages import StageRecord
 from autofit.report.markup import Html, escaped, table
+from autofit.report.probe_text import network_name
 from autofit.report.stage_words import how_solved
 from autofit.report.tables import day, shortened_text
 from autofit.report.words import count_of
@@ -42,7 +43,7 @@ def _data(run: RunRecord) -> list[tuple[str, str]]:
 def _network(run: RunRecord, result: ResultRecord) -> list[tuple[str, str]]:
     options = run.options
     height, width = options.image_size
-    name = options.backbone or options.model or "your own model"
+    name = network_name(options.backbone or options.model or "")
     weights = f", weights {options.weights}" if options.backbone else ""
     return [
         ("network", f"{name} at {height} x {width} pixels{weights}"),

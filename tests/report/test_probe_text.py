@@ -10,7 +10,7 @@ from rich.console import Console
 from autofit.probing.records import MemoryModelRecord, ProbeReport, TimeSpent
 from autofit.protocol.messages import Trial, Verdict
 from autofit.report.probe_text import found_words, noted_trial, probe_facts, probe_table, probe_text
-from tests.support.records import make_probe_report
+from tests.support.records import make_probe_report, make_workload
 
 
 def test_a_probe_as_plain_text(report: ProbeReport) -> None:
@@ -32,6 +32,18 @@ Memory:            0.12 GB + 10.6 MB an image, off by 2.1 % at most
 Time:              41 s, 5 trials"""
     assert probe_text(report) == expected
     assert expected.isascii()
+
+
+@pytest.mark.parametrize(
+    ("backbone", "title"),
+    [("my.networks:small", "my.networks:small at 160 x 160"), ("<function>", "your own model at 160 x 160")],
+)
+def test_a_network_of_the_users_is_not_said_to_have_random_weights(
+    report: ProbeReport, backbone: str, title: str
+) -> None:
+    """A pretrained network with frozen layers would be "all layers trainable, random weights", and have no name."""
+    workload = make_workload(backbone=backbone, weights="none", trainable="all")
+    assert probe_text(report.model_copy(update={"workload": workload})).startswith(f"{title}\n")
 
 
 def _printed(report: ProbeReport) -> list[str]:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from autofit.config.learning_rates import fall_at_the_end
+from autofit.config.option_checks import GIVEN_FUNCTION
 from autofit.config.options import make_options
 from autofit.protocol.job import FineTunePlan
 from autofit.protocol.messages import StageRecord
@@ -106,6 +107,17 @@ def test_a_model_of_the_users_may_be_compiled(tmp_path: Path, make_result: Calla
     assert expected in what_was_run(run.model_copy(update={"options": may_be}), make_result())
     expected = "the layers that the model lets train; sgd, learning rate 0.001; batch size 8</td>"
     assert expected in what_was_run(run.model_copy(update={"options": cannot}), make_result())
+
+
+def test_a_function_that_was_given_as_an_object_is_the_users_own_model(
+    tmp_path: Path, make_result: Callable[..., ResultRecord]
+) -> None:
+    """The page would call the network <function>."""
+    finished(tmp_path)
+    run = RunRecord.load(tmp_path / "run.json")
+    own = run.options.model_copy(update={"model": GIVEN_FUNCTION, "backbone": None})
+    shown = what_was_run(run.model_copy(update={"options": own}), make_result())
+    assert "your own model at 32 x 48 pixels</td>" in shown
 
 
 def test_a_forged_date_is_no_crash(tmp_path: Path, make_result: Callable[..., ResultRecord]) -> None:
