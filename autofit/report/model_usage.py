@@ -40,10 +40,11 @@ def usage_code(
 
 def _plain(ranges: Ranges) -> dict[str, tuple[float, float]]:
     """The ranges, with whole numbers as such."""
-    return {
-        kind: (int(black) if black == int(black) else black, int(white) if white == int(white) else white)
-        for kind, (black, white) in ranges.items()
-    }
+
+    def shown(value: float) -> float:
+        return int(value) if float(value).is_integer() else value
+
+    return {kind: (shown(black), shown(white)) for kind, (black, white) in ranges.items()}
 
 
 def _predicting(width: int | None, ranges: str) -> list[str]:

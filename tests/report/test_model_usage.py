@@ -27,6 +27,8 @@ def test_images_of_more_than_8_bits_are_read_by_the_ranges_of_the_training(
     assert "    ranges = {'I;16': (0, 4095), 'F': (-0.5, 1)}\n" in text
     assert 'load_images("photo.jpg", model.input_shape[1:3], ranges)' in text.replace("(\n        ", "(")
     assert max(map(len, text.splitlines())) <= width
+    forged = run_summary(make_result(), labels=[], model_path=MODEL, ranges={"F": (float("-inf"), float("nan"))})
+    assert "ranges = {'F': (-inf, nan)}" in forged
     assert "ranges" not in run_summary(make_result(), labels=["cat", "dog"], model_path=MODEL)
 
 
