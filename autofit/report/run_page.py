@@ -51,7 +51,7 @@ from autofit.report.run_text import (
 from autofit.report.stage_words import epoch_in_stage
 from autofit.report.thumbnails import Thumbnails
 from autofit.report.what_was_run import what_was_run
-from autofit.report.words import attempt_words, count_of, duration_words, named_metric
+from autofit.report.words import attempt_words, count_of, duration_words, named_metric, oom_position
 from autofit.runs.history import best_epoch, finished_epochs, kept_stage
 from autofit.runs.memory_history import MemoryHistory
 from autofit.runs.predicted_images import ClassFigures, PredictedImages
@@ -223,16 +223,14 @@ def _attempts(result: ResultRecord) -> Html:
 def _oom_events(result: ResultRecord) -> Html:
     rows = [
         [
-            escaped(event.phase.value),
+            escaped(oom_position(event, result.stages)),
             escaped(f"{event.attempt:,}"),
-            escaped(f"{event.epoch + 1:,}"),
-            escaped(f"{event.step + 1:,}"),
             escaped(f"{event.micro_batch_size_before:,} to {event.micro_batch_size_after:,}"),
             escaped(duration_words(event.seconds_lost)),
         ]
         for event in result.oom_events
     ]
-    return table(("Phase", "Attempt", "Epoch", "Step", "At once", "Lost"), rows, numbers=5)
+    return table(("Where", "Attempt", "At once", "Lost"), rows, numbers=3)
 
 
 def _bad_images(result: ResultRecord) -> Html:

@@ -206,6 +206,14 @@ def test_an_error_stands_in_one_place_after_other_attempts(
     assert run_page(record, labels=["a"], model_path=Path("x/model.keras")).lower().count(reason) == 1
 
 
+def test_an_out_of_memory_is_told_in_one_way(make_result: MakeResult, make_oom: Callable[..., Any]) -> None:
+    """One page would have it at epoch 1 of fine-tuning and, in its table, at epoch 2."""
+    event = make_oom(2, 64).model_copy(update={"epoch": 1})
+    page = run_page(staged(make_result, [0.7, 0.8, 0.9], oom_events=[event]), labels=[], model_path=Path("model.keras"))
+    assert page.count("at epoch 1 of fine-tuning, step 3") == 2
+    assert "<td>at epoch 1 of fine-tuning, step 3</td>" in page
+
+
 def test_a_wanted_stop_is_no_error(make_result: MakeResult) -> None:
     """Someone who pressed Ctrl-C would be told in red that something had failed."""
     record = make_result(status="interrupted", cause="asked to stop")
