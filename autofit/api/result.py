@@ -24,6 +24,7 @@ from autofit.runs.model_worker import output_kind, require_there
 from autofit.runs.result_record import AttemptRecord, ResultRecord
 from autofit.runs.run_record import RunRecord
 from autofit.runs.warm_model import WARM
+from autofit.storage.format_version import NewerFormatError
 from autofit.storage.run_directory import RunDirectory
 from autofit.storage.system_errors import naming_system_errors, said_of
 from autofit.storage.user_path import user_path
@@ -52,7 +53,8 @@ class Result(ResultFigures):
         files = RunDirectory(user_path(run_dir, "run_dir").absolute())
         self.run_dir = files.path
         try:
-            super().__init__(files, ResultRecord.load(files.result), RunRecord.load(files.run))
+            run = RunRecord.load(files.run)
+            super().__init__(files, _ended(files), run)
         except FileNotFoundError:
             if not files.run.is_file():
                 raise UserError(f"{self.run_dir} holds no run: give the run directory of one") from None
@@ -320,6 +322,23 @@ class Result(ResultFigures):
     def __repr__(self) -> str:
         epochs = len(self.history.get("loss", []))
         return printable(f"<autofit.Result {self.status}, {epochs} epochs, {self.run_dir}>")
+
+
+def _ended(files: RunDirectory) -> ResultRecord:
+    """The content of `result.json`.
+
+    Raises:
+        UserError: it is damaged, and can be made again.
+        OSError: it cannot be read, or is not there.
+        ValueError: a newer autofit wrote it.
+    """
+    try:
+        return ResultRecord.load(files.result)
+    except NewerFormatError:
+        raise
+    except ValueError as error:
+        again = resume_command(shown_path(files.path))
+        raise UserError(f"{files.result} is damaged ({printable(str(error))}): {again} makes it again") from None
 
 
 def shown_path(path: Path) -> Path:

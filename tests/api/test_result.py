@@ -218,6 +218,15 @@ def test_a_damaged_result_is_refused_in_one_line(tmp_path: Path) -> None:
     assert "\n" not in str(refused.value)
 
 
+def test_a_damaged_result_is_made_again_by_resuming(tmp_path: Path) -> None:
+    """The user of a run, whose model is whole, would be told to take another run."""
+    finished(tmp_path)
+    (tmp_path / "result.json").write_text('{"schema": "autofit/result/1", "stat', encoding="ascii")
+    with pytest.raises(UserError, match=r"json is damaged \(.*\): autofit resume .* makes it again$") as refused:
+        Result(tmp_path)
+    assert "\n" not in str(refused.value)
+
+
 @pytest.mark.parametrize("paths", ["a.jpg", Path("a.jpg"), ["a.jpg"], iter([Path("a.jpg")])], ids=steady)
 def test_one_path_or_several_can_be_predicted(tmp_path: Path, asked: Predictions, paths: Any) -> None:
     """A single path would be read letter by letter."""
