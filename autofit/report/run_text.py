@@ -177,17 +177,18 @@ def _budget_lines(result: ResultRecord) -> list[str]:
     done = {
         "head": "The head was trained with",
         "views": "On augmented views it was trained with",
-        "no views": "Solving the head on augmented views was left out after",
         "fine-tune": "Fine-tuning ended after",
         "refit": "Fine-tuning on all images was dropped after",
         "training": "It ended after",
     }
     lines = []
     for stage in (one for one in result.stages if one.cut_short):
+        if stage.name == "views" and not stage.epochs:
+            lines.append("Solving the head on augmented views was left out: no time, or no room for their features.")
+            continue
         by_callback = stage.name == "refit" and result.budget_seconds is None
         why = printable(stage.diverged) or ("" if by_callback else "the time budget")
-        opening = done["no views" if stage.name == "views" and not stage.epochs else stage.name]
-        lines.append(f"{opening} {printable(stage.cut_short)}{why and f': {why}'}.")
+        lines.append(f"{done[stage.name]} {printable(stage.cut_short)}{why and f': {why}'}.")
     return lines
 
 

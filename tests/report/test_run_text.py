@@ -305,6 +305,16 @@ def test_the_second_fit_is_that_of_the_head_that_is_saved(make_result: MakeResul
     ]
 
 
+def test_views_for_which_there_was_no_time_are_left_out_and_not_done_in_part(make_result: MakeResult) -> None:
+    """Nobody knows what 0 of 1 epochs of solving a head are; and perhaps it was not the time that was short."""
+    none = StageRecord(name="views", method="epochs", epochs=0, cut_short="0 of 1 epochs")
+    lines = stage_lines(make_result(stages=[solved("head"), none], best_epoch=0, budget_seconds=60.0))
+    assert lines == [
+        "The head was solved to its optimum in 1.0 s.",
+        "Solving the head on augmented views was left out: no time, or no room for their features.",
+    ]
+
+
 def test_a_head_that_a_time_budget_has_ended_is_not_at_its_optimum(make_result: MakeResult) -> None:
     """Two lines of the summary would contradict each other."""
     stages = [solved("head", cut_short="90 images, not to its optimum")]
