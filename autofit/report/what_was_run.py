@@ -59,7 +59,7 @@ def _training(run: RunRecord, result: ResultRecord) -> str:
     options, is_tuned = run.options, _is_fine_tuned(run, result)
     if options.backbone is None:
         compiled = ", or as it is compiled" if _may_be_compiled(options) else ""
-        return f"the layers that the model lets train; {_by_epochs(run, options)}{compiled}"
+        return f"the layers that the model lets train; {_by_epochs(run, options, compiled)}"
     if run.plan.head != "solve":
         return f"{TRAINS[options.trainable]}; {_by_epochs(run, options)}{', then fine-tuned' if is_tuned else ''}"
     head = next((stage for stage in result.stages if stage.name == "head"), None)
@@ -74,14 +74,14 @@ def _solved(head: StageRecord | None) -> str:
     return "solved to its optimum" if head is None else how_solved(head)
 
 
-def _by_epochs(run: RunRecord, options: Options) -> str:
-    """The optimizer, its learning rate and the batch size."""
+def _by_epochs(run: RunRecord, options: Options, compiled: str = "") -> str:
+    """The optimizer and its learning rate, what may be in their place, and the batch size."""
     plan = run.plan
     batch = f"{plan.first_batch_size:,}"
     if plan.last_batch_size != plan.first_batch_size:
         batch += f" to {plan.last_batch_size:,}"
     falls = ", falling to zero at the end" if plan.rate_falls else ""
-    return f"{options.optimizer}, learning rate {options.learning_rate:g}{falls}; batch size {batch}"
+    return f"{options.optimizer}, learning rate {options.learning_rate:g}{falls}{compiled}; batch size {batch}"
 
 
 def _may_be_compiled(options: Options) -> bool:

@@ -102,7 +102,7 @@ def test_a_model_of_the_users_may_be_compiled(tmp_path: Path, make_result: Calla
     network = "autofit.demo.network:digit_network"
     may_be, cannot = make_options(model=network), make_options(model=network, optimizer="sgd")
     expected = (
-        "the layers that the model lets train; adam, learning rate 0.001; batch size 8, or as it is compiled</td>"
+        "the layers that the model lets train; adam, learning rate 0.001, or as it is compiled; batch size 8</td>"
     )
     assert expected in what_was_run(run.model_copy(update={"options": may_be}), make_result())
     expected = "the layers that the model lets train; sgd, learning rate 0.001; batch size 8</td>"
