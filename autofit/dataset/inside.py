@@ -36,6 +36,17 @@ def look(folder: str, *, stops_at_image: bool = False) -> Inside:
     return Inside(has_images, frozenset(folders))
 
 
+def look_past_few(folder: str) -> Inside:
+    """The content of a folder that may hold classes, all of it: images fewer than its folders do not count."""
+    images, folders = 0, set[str]()
+    for entry in visible(folder):
+        if is_folder(entry):
+            folders.add(entry.name)
+        else:
+            images += is_image(entry)
+    return Inside(images > 0 and images >= len(folders), frozenset(folders))
+
+
 def peek(folder: str, name: str) -> Inside:
     """The direct content of a subfolder, listed only until its first image."""
     return look(os.path.join(folder, name), stops_at_image=True)  # noqa: PTH118 - paths are str in this package

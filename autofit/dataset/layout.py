@@ -15,7 +15,7 @@ from typing import NoReturn, get_args
 
 from autofit.dataset.class_level import require_classes
 from autofit.dataset.flat_images import remedy, tables_in
-from autofit.dataset.inside import Inside, look, peek, shown
+from autofit.dataset.inside import Inside, look, look_past_few, peek, shown
 from autofit.dataset.side_folders import IMAGE_NAMES, describes_images, holds_images
 from autofit.dataset.split_words import Role, roles_of, split_name
 from autofit.errors import UserError
@@ -82,7 +82,7 @@ def _wrapped(folder: str, inside: Inside) -> str | None:
     if inside.has_images or name is None:
         return None
     sides = inside.folders - {name}
-    deeper = peek(folder, name)
+    deeper = look_past_few(os.path.join(folder, name))
     is_named = name.lower() in IMAGE_NAMES
     if is_named and sides and deeper.has_images:
         places = [os.path.join(folder, each) for each in ("", *sorted(sides), name)]
@@ -129,12 +129,13 @@ def _of_splits(folder: str, inside: Inside, roles: Mapping[str, Role], notes: Se
     paths = {role: class_folders(os.path.join(folder, named[role])) for role in get_args(Role) if role in named}
     if len(set(map(os.path.realpath, paths.values()))) < len(paths):
         _refuse(folder, roles, "two of them are links to one folder")
-    looks = {role: look(path, stops_at_image=True) for role, path in paths.items()}
+    looks = {role: look_past_few(path) for role, path in paths.items()}
     train = looks["train"]
     if train.has_images or not train.folders:
         inside_train = os.path.join(folder, named["train"])
         what_to_do = remedy(folder, inside_train, paths["train"]) + _tables_of_held_out(paths)
-        _refuse(folder, roles, f"{named['train']} has no class folders", what_to_do)
+        beside = f"images lie in {named['train']} beside its {shown(train.folders)}" if train.folders else ""
+        _refuse(folder, roles, beside or f"{named['train']} has no class folders", what_to_do)
     said = list(notes[-1:])
     for role, held in looks.items():
         if role != "train" and _is_unlabelled(paths[role], held, role, train.folders):
@@ -174,9 +175,11 @@ def _tables_of_held_out(paths: Mapping[Role, str]) -> str:
 
 def _is_unlabelled(path: str, held: Inside, role: Role, classes: frozenset[str]) -> bool:
     """Whether a split has no class folders: its images lie in it, or in the only folder in it, which is no class."""
+    if held.folders & classes:
+        return False
     if held.has_images or not held.folders:
         return True
-    if len(held.folders) > 1 or held.folders & classes:
+    if len(held.folders) > 1:
         return False
     (name,) = held.folders
     meant = split_name(name)

@@ -230,6 +230,37 @@ def test_what_was_understood_is_said(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("stray", "expected"),
+    [
+        ("train/plot.png", (8, 8, 8)),
+        ("val/plot.png", (8, 8, 8)),
+        ("train/plot.png val/plot.png test/plot.png", (8, 8, 8)),
+        ("test/1.jpg test/2.jpg test/3.jpg", (8, 8, 8)),
+    ],
+)
+def test_an_image_beside_the_class_folders_of_a_split_is_skipped(tmp_path: Path, stray: str, expected: Counts) -> None:
+    """A picture of the classes in `test` would leave the test out, as if it had no class folders."""
+    touch(lay(tmp_path, *under("train val test")), *stray.split())
+    index = scan(tmp_path)
+    assert counts(index) == expected
+    assert index.notes == ("validation images are those of val/", "test images are those of test/")
+    assert sum(index.skipped_kinds.values()) == len(stray.split())
+
+
+def test_an_image_beside_the_class_folders_in_a_wrapper_is_skipped(tmp_path: Path) -> None:
+    """A picture of the classes would make the folder around them the only class."""
+    touch(lay(tmp_path, *under("flowers")), "flowers/overview.png")
+    assert (counts(scan(tmp_path)), scan(tmp_path).class_names) == ((6, 2, 0), ("cat", "dog"))
+
+
+def test_images_beside_folders_in_a_split_are_said_to_be_there(tmp_path: Path) -> None:
+    """A split whose images have masks in a folder would be said to have no folders."""
+    lay(tmp_path, "train", "train/masks", "train/edges", "test", "test/masks")
+    with pytest.raises(UserError, match=r"but images lie in train beside its edges and masks: give a CSV file"):
+        scan(tmp_path)
+
+
 def test_a_split_beside_the_classes_may_be_given(tmp_path: Path) -> None:
     """The way out that the refusal names would be none."""
     lay(tmp_path, "cat", "dog", *under("test"))
