@@ -8,7 +8,7 @@ from autofit.dataset.folder import HEIF_REMEDY, HEIF_SUFFIXES
 from autofit.dataset.found import Found, kinds_text
 from autofit.dataset.labels import look_alike_warning, unlabelled_warning
 from autofit.dataset.lower_folders import lower_level
-from autofit.dataset.mask_files import masks_among, versions_in_classes
+from autofit.dataset.mask_files import class_of_all, masks_among, versions_below, versions_in_classes
 from autofit.printable import first_of, printable
 
 SHOWN_CLASSES = 12
@@ -27,7 +27,8 @@ def notes_of(found: Found) -> tuple[str, ...]:
         skipped_photos(found.skipped),
         lower_level(found.classes, found.subfolders.keys()),
         masks_among(found.classes),
-        None if found.label_names else versions_in_classes(found.classes),
+        versions_below(found.classes),
+        *(() if found.label_names else (versions_in_classes(found.classes), class_of_all(found.classes))),
         f"one image only, which is for training: {named(single)}" if single else None,
     ]
     return tuple(line for line in lines if line)

@@ -23,6 +23,7 @@ _MASK_NAMES = frozenset(
 )
 _MASK_WORDS = frozenset({"mask", "masks", "gt", "trimaps", "label", "labels", "annotation", "annotations", "manual"})
 _MASK_PARTS = ("groundtruth", "segmentation")
+_VERSION_WORDS = frozenset({"thumb", "thumbs", "thumbnail", "thumbnails", "preview", "previews", "small", "resized"})
 
 _MASK_ENDING = re.compile(r"[ _-]?(masks?|segmentation|superpixels|gt|groundtruth|manual|label|annotated)[_ ]?\d*$")
 """What the name of a mask has after that of its image: `a_mask.png` beside `a.jpg`."""
@@ -38,8 +39,17 @@ def describes_images(name: str) -> bool:
 
 def may_hold_masks(name: str) -> bool:
     """Whether the name of a folder contains a word for masks; it may also be a class, such as faces with a mask."""
-    words = re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])", name)
-    return any(word.lower() in _MASK_WORDS for word in words) or any(part in _bare(name) for part in _MASK_PARTS)
+    return not _MASK_WORDS.isdisjoint(_words(name)) or any(part in _bare(name) for part in _MASK_PARTS)
+
+
+def may_hold_versions(name: str) -> bool:
+    """Whether the name of a folder contains a word for masks or for smaller versions of images."""
+    return may_hold_masks(name) or describes_images(name) or not _VERSION_WORDS.isdisjoint(_words(name))
+
+
+def holds_originals(name: str) -> bool:
+    """Whether a folder's name, which may be a path, is one of images as they were taken."""
+    return _bare(name.rpartition("/")[2]) in IMAGE_NAMES | _ORIGINAL_NAMES
 
 
 def image_of_mask(stem: str) -> str | None:
@@ -76,6 +86,10 @@ def holds_images(folder: str) -> bool:
 
 def _stems(folder: str) -> set[str]:
     return {entry.name.rpartition(".")[0].lower() for entry in visible(folder) if is_image(entry)}
+
+
+def _words(name: str) -> set[str]:
+    return {word.lower() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])", name)}
 
 
 def _bare(name: str) -> str:

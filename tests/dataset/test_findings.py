@@ -65,6 +65,49 @@ def test_masks_among_the_images_are_named(pets: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("images", "below", "is_said"),
+    [
+        ("cat/{}.jpg", "cat/masks/{}.png", True),
+        ("cat/{}.jpg", "cat/thumbs/{}.jpg", True),
+        ("cat/images/{}.jpg", "cat/GroundTruth/{}_mask.png", True),
+        ("cat/a7f{}.jpg", "cat/augmented/a7f{}.jpg", False),
+        ("cat/2024013112000{}123.jpg", "cat/augmented/2024013112000{}123.jpg", True),
+        ("cat/{}.jpg", "cat/indoor/{}.jpg", False),
+        ("cat/{}.jpg", "cat/masks/other{}.png", False),
+    ],
+)
+def test_masks_and_versions_in_a_folder_within_a_class_are_named(
+    tmp_path: Path, images: str, below: str, *, is_said: bool
+) -> None:
+    """Masks and thumbnails of a class would be trained on as its images, and validated on what they show in small."""
+    touch(tmp_path, *(name.format(number) for name in (images, below) for number in range(4)), "dog/x.jpg", "dog/y.jpg")
+    said = [note for note in scan(tmp_path).notes if "are named as those beside them" in note]
+    assert bool(said) == is_said
+    first = f"{below.format(0)} and {images.format(0)}"
+    assert not said or said[0].startswith(
+        f"warning: 4 images in folders within the classes are named as those beside them ({first})"
+    )
+
+
+@pytest.mark.parametrize(
+    ("files", "is_said"),
+    [
+        ("cat/a cat/b dog/c dog/d all/a all/b all/c all/d", True),
+        ("cat/a cat/b dog/c dog/d all/a all/b all/c all/d all/e", True),
+        ("cat/1 cat/2 dog/1 dog/2 owl/1 owl/2 owl/3 owl/4", False),
+        ("cat/a cat/b dog/c dog/d owl/a owl/b owl/e owl/f", False),
+        ("cat/a cat/b cat/c cat/d owl/a owl/b owl/c", False),
+    ],
+)
+def test_a_class_that_holds_all_images_is_named(tmp_path: Path, files: str, *, is_said: bool) -> None:
+    """All photos in one folder beside those that are sorted would be a class, of which each image has another, too."""
+    touch(tmp_path, *(f"{name}.jpg" for name in files.split()))
+    assert is_said == any(
+        note.startswith("warning: 'all' has files of the names that") for note in scan(tmp_path).notes
+    )
+
+
+@pytest.mark.parametrize(
     ("lower", "count"),
     [
         ("colon/aca colon/n lung/aca lung/scc", 4),
