@@ -10,6 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from typing import Final
 
+from autofit.dataset.split_words import split_name
 from autofit.errors import UserError
 from autofit.printable import first_of
 
@@ -139,7 +140,7 @@ def _is_shared(name: str, parts: list[str], uses: Mapping[str, int]) -> bool:
 
 
 def refuse_no_classes(names: Collection[str]) -> None:
-    """Refuse labels that are no classes: one label lists others, or all labels are paths of images, such as masks.
+    """Refuse labels that are no classes: one lists others, all are paths of images, such as masks, or end in a split.
 
     Raises:
         UserError: the labels are of this kind.
@@ -154,6 +155,25 @@ def refuse_no_classes(names: Collection[str]) -> None:
             f"the labels are paths of images, such as {min(names)!r:.60}, as of masks: name the column of the classes "
             "with label_column="
         )
+    if pair := _of_splits(names):
+        raise UserError(
+            f"the labels end in the names of splits, such as {pair[0]!r:.60} and {pair[1]!r:.60}: give a table "
+            "with the columns path,label,split"
+        )
+
+
+def _of_splits(names: Collection[str]) -> tuple[str, str] | None:
+    """Two labels that are one class in two splits, such as `cat train` and `cat test`, where all end so; else None."""
+    met: dict[str, str] = {}
+    pair = None
+    for name in sorted(names):
+        label, blank, last = name.rpartition(" ")
+        meant = split_name(last)
+        if not blank or meant is None or meant.others:
+            return None
+        if (other := met.setdefault(label, name)) != name:
+            pair = pair or (other, name)
+    return pair
 
 
 def _label_of_text(text: str) -> Label:

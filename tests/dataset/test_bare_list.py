@@ -10,7 +10,7 @@ from autofit.dataset import asked_of, scan
 from autofit.dataset.bare_list import mark_of_list
 from autofit.dataset.index import ImageIndex
 from autofit.errors import UserError
-from tests.support.datasets import csv_file, images, labelled
+from tests.support.datasets import csv_file, images, labelled, touch
 
 ROWS = [(f"{name}/{file}", name) for name in ("cat", "dog") for file in images(5)]
 MULTI_LABEL = asked_of(None, None, None, multi_label=True)
@@ -117,3 +117,24 @@ def test_a_long_line_costs_no_time() -> None:
     """A stranger's file would keep the parent busy for minutes."""
     assert mark_of_list(["a.jpg," + " " * 2**20 + "x,"], multi_label=False) is None
     assert mark_of_list(["a.jpg" * 2**18], multi_label=False) is None
+
+
+@pytest.mark.parametrize(
+    ("labels", "is_refused"),
+    [
+        ("cat train,cat test,dog train,dog test", True),
+        ("cat train,dog train,cat val,owl train", True),
+        ("bullet train,passenger train,old train,new train", False),
+        ("cat train,cat test,dog train,owl", False),
+    ],
+)
+def test_a_split_behind_the_label_is_no_part_of_it(tmp_path: Path, labels: str, *, is_refused: bool) -> None:
+    """A list with blanks between path, class and split would have the classes `cat train` and `cat test`."""
+    rows = [(f"{number}.jpg", label) for number, label in enumerate(2 * labels.split(","))]
+    touch(tmp_path, *(path for path, _ in rows))
+    table = csv_file(tmp_path, "".join(f"{path} {label}\n" for path, label in rows))
+    if is_refused:
+        with pytest.raises(UserError, match=r"the labels end in the names of splits, such as 'cat (test|train)' and"):
+            scan(table)
+    else:
+        assert len(scan(table).class_names) == len(rows) / 2
