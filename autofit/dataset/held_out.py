@@ -100,9 +100,27 @@ def _given_images(
     else:
         raise UserError(f"{split} must be a folder, a table or a pair (images, labels), not {described(given)}")
     found = gather(listing, root, progress, known)
-    held = (found.validation if split == "validation" else found.test) or found
+    held = _of_split(split, found, "the DataFrame" if isinstance(given, Frame) else printable(os.fspath(given)))
     held.notes, held.grouping = found.notes, found.grouping  # of the table as a whole
     return held
+
+
+def _of_split(split: Split, found: Found, name: str) -> Found:
+    """The images of a table that are for a split: those that it says are, or all if it has one split only.
+
+    Raises:
+        UserError: it has several splits, and this is none of them.
+    """
+    parts = {"train": found if found.classes else None, "validation": found.validation, "test": found.test}
+    held = {role: part for role, part in parts.items() if part is not None}
+    if split in held or not held:
+        return held.get(split, found)
+    if len(held) > 1:
+        raise UserError(
+            f"{name} is given for {split}, and has images of the splits {' and '.join(held)}: leave out the column of "
+            f"splits, or write {split} in it"
+        )
+    return held.popitem()[1]
 
 
 def _join_groups(split: Split, grouping: Grouping | None, held: Grouping | None) -> Iterator[str]:

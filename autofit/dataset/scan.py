@@ -195,6 +195,8 @@ def _listed(data: Data, labels: Iterable[object] | None, asked: Asked) -> Listin
 
 def _require_trainable(found: Found, source: str, root: str) -> None:
     skipped = f" ({found.skipped_files} other files were skipped)" if found.skipped_files else ""
+    if not found.classes and (found.validation or found.test):
+        raise UserError(f"{source} holds no images for training, only such that are held out: give others for training")
     if not found.classes:
         vanished = without_images(found)
         found_instead = f"; {vanished}" if vanished else ""

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from autofit.dataset import ImageIndex, scan
@@ -261,3 +262,35 @@ def test_test_images_that_are_something_else_are_refused_in_a_line(tmp_path: Pat
     touch(tmp_path / "dog", *images(4))
     with pytest.raises(UserError, match=rf"^test must be a folder, a table or a pair \(images, labels\), not {told}$"):
         scan(tmp_path, test=given)
+
+
+@pytest.mark.parametrize(
+    ("splits", "found"),
+    [
+        (("test", "test"), 2),
+        (("train", "train"), 2),
+        (("train", "val"), 1),
+        (("test", "val"), 1),
+        (("train", "test"), "the splits train and test: leave out the column of splits, or write validation in it"),
+    ],
+)
+def test_a_table_that_is_given_for_validation_may_name_another_split(
+    pets: Path, splits: tuple[str, str], found: int | str
+) -> None:
+    """The test's table, given to validate on, would hold no images, or half of one table be left out without a word."""
+    touch(pets, "held/0.jpg", "held/1.jpg")
+    table = csv_file(pets / "held", f"path,label,split\n0.jpg,cat,{splits[0]}\n1.jpg,cat,{splits[1]}\n")
+    frame = {"path": [str(pets / "cat" / file) for file in images(4)], "label": ["cat", "cat", "dog", "dog"]}
+    training = pd.DataFrame(frame)
+    if isinstance(found, int):
+        assert scan(training, validation=table).validation_count == found
+    else:
+        with pytest.raises(UserError, match=f"is given for validation, and has images of {found}"):
+            scan(training, validation=table)
+
+
+def test_a_table_of_held_out_images_alone_is_told_so(pets: Path) -> None:
+    """A table of 10,000 images for the test would be said to hold none."""
+    table = csv_file(pets, "path,label,split\n" + "".join(f"cat/{file},cat,test\n" for file in images(4)))
+    with pytest.raises(UserError, match="holds no images for training, only such that are held out: give others"):
+        scan(table)
