@@ -19,7 +19,7 @@ from autofit.api.workers import ModelFunction
 from autofit.config.option_checks import GIVEN_FUNCTION
 from autofit.config.options import Options, difference, shown_value
 from autofit.dataset import ImageIndex
-from autofit.dataset.labels import other_notation
+from autofit.dataset.labels import other_notations
 from autofit.errors import UserError
 from autofit.machine.hardware import Hardware
 from autofit.process.monitor import View
@@ -123,7 +123,8 @@ def is_only_read(files: RunDirectory, rerun: Rerun) -> bool:
 
 def _in_its_notation(index: ImageIndex, class_names: Sequence[str]) -> ImageIndex:
     """The images, whose classes are called as the run calls them where both are truths: True is 1."""
-    meant = tuple(other_notation(name, class_names) or name for name in index.class_names)
+    known = other_notations(index.class_names, class_names)
+    meant = tuple(known.get(name, name) for name in index.class_names)
     return replace(index, class_names=meant) if meant == tuple(class_names) else index
 
 

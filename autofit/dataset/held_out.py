@@ -19,7 +19,7 @@ from autofit.dataset.found import Found, Progress
 from autofit.dataset.gather import gather
 from autofit.dataset.groups import Grouping, same_column
 from autofit.dataset.label_sets import KnownLabels, names_of_set
-from autofit.dataset.labels import other_notation
+from autofit.dataset.labels import other_notations
 from autofit.dataset.layout import class_folders
 from autofit.dataset.listing import Frame, from_frame
 from autofit.dataset.side_folders import IMAGE_NAMES
@@ -142,10 +142,9 @@ def _by_class(source: Source, held: Found, name: str, folder: str = "") -> Class
     if source.found.label_names:
         return _by_label_set(source, held, name)
     known = source.found.classes
-    for class_name in held.classes.keys() - known.keys():
-        if other := other_notation(class_name, known):
-            images = held.classes.pop(class_name)
-            held.classes[other] = sorted([*held.classes.get(other, []), *images])
+    for class_name, other in other_notations(held.classes.keys() - known.keys(), known).items():
+        images = held.classes.pop(class_name)
+        held.classes[other] = sorted([*held.classes.get(other, []), *images])
     if unknown := held.classes.keys() - known.keys():
         if folder and {name.lower() for name in held.classes} <= IMAGE_NAMES:
             raise UserError(f"{name} has no class folders, but {min(unknown)}: {give_table(folder)}")

@@ -17,8 +17,11 @@ from autofit.dataset.dataset_objects import by_name, class_names_of
 from autofit.dataset.folder import find_images
 from autofit.dataset.found import Progress
 from autofit.dataset.groups import numbers_of_values
-from autofit.dataset.labels import label_of, other_notation
+from autofit.dataset.inside import shown
+from autofit.dataset.labels import label_of, other_notation, other_notations
+from autofit.dataset.layout import class_folders
 from autofit.dataset.listing import Frame, Listing, from_frame, require_lists
+from autofit.dataset.split_words import roles_of
 from autofit.dataset.table_files import from_file
 from autofit.errors import UserError
 from autofit.printable import printable
@@ -139,14 +142,17 @@ def _of_lists(paths: list[object], labels: Iterable[object], class_names: Sequen
 
 
 def _of_folder(folder: str, class_names: Sequence[str]) -> LabelledImages:
-    number_of = {name: number for number, name in enumerate(class_names)}
-    classes = find_images(folder, folder, Progress()).classes
-    if unknown := classes.keys() - number_of.keys():
+    classes = find_images(class_folders(folder), folder, Progress()).classes
+    names = {**other_notations(classes, class_names), **{name: name for name in class_names}}
+    if unknown := classes.keys() - names.keys():
+        if splits := roles_of(classes):
+            raise UserError(f"{printable(folder)} holds {shown(splits)}, which look like splits: give one of them")
         raise UserError(
             f"{printable(folder)} has the class {min(unknown)!r:.60} that this model does not know: remove it, or name "
             f"it as one of its classes: {_shown(class_names)}"
         )
-    images = [(path, number_of[name]) for name, paths in classes.items() for path in sorted(paths)]
+    number_of = {name: number for number, name in enumerate(class_names)}
+    images = [(path, number_of[names[name]]) for name, paths in classes.items() for path in sorted(paths)]
     return LabelledImages([os.path.join(folder, path) for path, _ in images], [number for _, number in images])
 
 

@@ -45,22 +45,39 @@ def label_of(value: object) -> Label:
 
 
 def other_notation(label: str, names: Collection[str]) -> str | None:
-    """The class that a label means where training has all classes in another notation; None if there is none.
+    """The class that a label means where training has all classes in another notation; None if there is none."""
+    return other_notations([label], names).get(label)
+
+
+def other_notations(labels: Iterable[str], names: Collection[str]) -> dict[str, str]:
+    """The classes that labels mean where training has all classes in another notation, of those labels that mean one.
 
     A DataFrame's True is the class 1, and in the CSV file that pandas writes of it the text `True`. Where all classes
-    are whole numbers, 7 is 00007, as a folder may be called of which a table has the number.
+    are whole numbers, 7 is 00007, as a folder may be called of which a table has the number. Letters may be composed in
+    another way, as those of folders from a Mac are.
     """
-    truths = {_TRUTHS.get(name.casefold()): name for name in names}
-    if len(names) == len(truths) and truths.keys() == {False, True}:
-        return truths.get(_TRUTHS.get(label.casefold()))
-    if not label.isdecimal() or not all(map(str.isdecimal, names)):
-        return None
-    numbers = {_without_zeros(name): name for name in names}
-    return numbers.get(_without_zeros(label)) if len(numbers) == len(names) else None
+    truths = {_TRUTHS.get(name.casefold()): name for name in names} if len(names) == len(_TRUTHS) / 2 else {}
+    if truths.keys() == {False, True}:
+        return {label: truths[_TRUTHS[label.casefold()]] for label in labels if label.casefold() in _TRUTHS}
+    are_numbers = all(map(str.isdecimal, names))
+    form = _without_zeros if are_numbers else composed
+    alike = defaultdict[str, list[str]](list)
+    for name in names:
+        alike[form(name)].append(name)
+    if are_numbers and len(alike) < len(names):
+        return {}
+    meant = {label: alike[form(label)] for label in labels if form(label) in alike}
+    return {label: names[0] for label, names in meant.items() if len(names) == 1}
 
 
-def _without_zeros(number: str) -> str:
-    return number.lstrip("0") or "0"
+def composed(name: str) -> str:
+    """A name with its letters composed, as tables mostly have them; archives of a Mac have them in parts."""
+    return name if name.isascii() else unicodedata.normalize("NFC", name)
+
+
+def _without_zeros(label: str) -> str:
+    """A whole number without zeros before it; any other label as it is."""
+    return label.lstrip("0") or "0" if label.isdecimal() else label
 
 
 def class_order(names: Iterable[str]) -> list[str]:
@@ -73,7 +90,7 @@ def look_alikes(names: Iterable[str]) -> list[tuple[str, ...]]:
     """Class names that differ only in case, blanks, leading zeros or Unicode normalization, as of files from a Mac."""
     alike = defaultdict[str, list[str]](list)
     for name in names:
-        bare = "".join(unicodedata.normalize("NFC", name).split()).casefold()
+        bare = "".join(composed(name).split()).casefold()
         alike[bare.lstrip("0") or "0" if bare.isdecimal() else bare].append(name)
     return [tuple(same) for same in alike.values() if len(same) > 1]
 

@@ -16,6 +16,7 @@ from typing import NoReturn, get_args
 from autofit.dataset.class_level import require_classes
 from autofit.dataset.flat_images import remedy, tables_in
 from autofit.dataset.inside import Inside, look, look_past_few, peek, shown
+from autofit.dataset.labels import composed
 from autofit.dataset.side_folders import IMAGE_NAMES, describes_images, holds_images
 from autofit.dataset.split_words import Role, roles_of, split_name
 from autofit.errors import UserError
@@ -141,7 +142,7 @@ def _of_splits(folder: str, inside: Inside, roles: Mapping[str, Role], notes: Se
         if role != "train" and _is_unlabelled(paths[role], held, role, train.folders):
             said.append(f"{named[role]}/ is left out: its images have no class folders")
             del paths[role]
-        elif not held.folders & train.folders:
+        elif not _share_a_name(held.folders, train.folders):
             _refuse(folder, roles, f"{named[role]} has none of the subfolders of {named['train']}")
     require_classes(paths["train"], train.folders)
     if left_out := inside.folders - roles.keys():
@@ -160,10 +161,16 @@ def _with_named_apart(folder: str, inside: Inside, roles: Mapping[str, Role]) ->
         return ""
     classes = look(class_folders(os.path.join(folder, training[0])), stops_at_image=True).folders
     held = {n: look(class_folders(os.path.join(folder, n)), stops_at_image=True).folders for n in sorted(roles)}
-    given = [f"{printable(name)} with {roles[name]}=" for name, folders in held.items() if folders & classes]
+    given = [
+        f"{printable(name)} with {roles[name]}=" for name, folders in held.items() if _share_a_name(folders, classes)
+    ]
     if not given:
         return ""
     return f"give {printable(training[0])} in it as the data, and {' and '.join(given)}, if those are its splits"
+
+
+def _share_a_name(some: frozenset[str], others: frozenset[str]) -> bool:
+    return not set(map(composed, some)).isdisjoint(map(composed, others))
 
 
 def _tables_of_held_out(paths: Mapping[Role, str]) -> str:
@@ -175,7 +182,7 @@ def _tables_of_held_out(paths: Mapping[Role, str]) -> str:
 
 def _is_unlabelled(path: str, held: Inside, role: Role, classes: frozenset[str]) -> bool:
     """Whether a split has no class folders: its images lie in it, or in the only folder in it, which is no class."""
-    if held.folders & classes:
+    if _share_a_name(held.folders, classes):
         return False
     if held.has_images or not held.folders:
         return True

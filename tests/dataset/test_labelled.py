@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -55,6 +56,30 @@ def test_a_folder_with_another_class_is_refused(tmp_path: Path) -> None:
     touch(tmp_path / "fox", "1.jpg")
     with pytest.raises(UserError, match=r"has the class 'fox' that this model does not know: .* cat, dog, owl$"):
         labelled(str(tmp_path), None, NAMES)
+
+
+@pytest.mark.parametrize(
+    ("folders", "names", "numbers"),
+    [
+        ("images/cat images/owl annotations", NAMES, [0, 2]),
+        ("set/dog", NAMES, [1]),
+        ("00007 00012", ("7", "12"), [0, 1]),
+        (unicodedata.normalize("NFD", "äpfel 梨"), ("äpfel", "梨"), [0, 1]),
+    ],
+)
+def test_a_folder_is_read_as_one_for_the_test_is(
+    tmp_path: Path, folders: str, names: Sequence[str], numbers: list[int]
+) -> None:
+    """A folder that `test=` takes would be said to have a class `images`, or another `äpfel` than the model has."""
+    touch(tmp_path, *(f"{folder}/1.{'xml' if folder == 'annotations' else 'jpg'}" for folder in folders.split()))
+    assert labelled(tmp_path, None, names).numbers == numbers
+
+
+def test_a_folder_of_splits_is_told_so(tmp_path: Path) -> None:
+    """A user would be told to remove the class `test` from the data that the model was trained on."""
+    touch(tmp_path, *(f"{split}/{name}/1.jpg" for split in ("train", "test") for name in NAMES))
+    with pytest.raises(UserError, match=r"holds test and train, which look like splits: give one of them$"):
+        labelled(tmp_path, None, NAMES)
 
 
 def test_tables_are_read_as_for_a_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import time
 import unicodedata
 from array import array
 from pathlib import Path
@@ -13,8 +14,9 @@ import pytest
 
 from autofit.dataset import scan
 from autofit.dataset.asked import Asked
+from autofit.dataset.labels import other_notations
 from autofit.errors import UserError
-from tests.support.datasets import csv_file, images, labelled, touch
+from tests.support.datasets import csv_file, images, labelled, photos, touch
 
 
 def test_a_csv_counts_paths_from_its_own_folder(pets: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -108,6 +110,27 @@ def test_held_out_numbers_are_the_classes_of_the_training(tmp_path: Path) -> Non
     assert index.class_names == ("00000", "00001")
     names = [Path(path).stem for path in index.test_paths]
     assert dict(zip(names, index.test_labels, strict=True)) == {"0": 0, "1": 1, "2": 0, "3": 0}
+
+
+def test_held_out_names_may_be_composed_in_another_way(tmp_path: Path) -> None:
+    """Folders that a Mac has packed would have a class that training has no images of, and is called like one."""
+    names = ("고양이", "äpfel")
+    photos(tmp_path / "train", **dict.fromkeys(names, 4))
+    photos(tmp_path / "val", **{unicodedata.normalize("NFD", name): 4 for name in names})
+    table = csv_file(tmp_path, "path,label\nmore/1.jpg,äpfel\n")
+    touch(tmp_path, "more/1.jpg")
+    index = scan(tmp_path, test=table)
+    assert index.class_names == ("äpfel", "고양이")
+    assert (index.train_count, index.validation_count, index.test_count) == (8, 8, 1)
+    assert scan(tmp_path / "val", test=table).test_count == 1
+
+
+def test_very_many_names_in_another_notation_cost_no_time() -> None:
+    """Ten thousand folders with zeros before their numbers would take a minute to be known again."""
+    begin = time.process_time()
+    known = other_notations(map(str, range(10_000)), [f"{number:06}" for number in range(10_000)])
+    assert len(known) == 10_000
+    assert time.process_time() - begin < 2
 
 
 def test_held_out_truths_are_the_classes_of_the_training(pets: Path) -> None:
