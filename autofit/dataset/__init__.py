@@ -17,6 +17,7 @@
     containers.py  files that hold images in another form: what to do with each, by its name (pure)
     found.py    Found: the images and other content of a folder or table
     asked.py    the options about a table: its columns and the folder of its images
+    split_columns.py  what the cells of a column of splits say (pure)
     columns.py  which columns hold paths, labels, splits and groups; table_form.py a table's encoding and separator
     bare_list.py  tables without column names: a path and a label in each line (pure)
     named_list.py  such tables whose paths are names without suffix

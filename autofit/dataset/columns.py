@@ -7,14 +7,14 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from functools import cache
 from typing import NamedTuple
 
 from autofit.dataset.asked import Asked, holds_other
 from autofit.dataset.groups import group_like
-from autofit.dataset.label_sets import NO_MARK, mark_of
+from autofit.dataset.label_sets import mark_of
 from autofit.dataset.mark_columns import are_signed, holds_marks, is_one_hot, marks_of
-from autofit.dataset.split_words import FLAGS, Role, split_name, split_role
+from autofit.dataset.split_columns import flag_role, holds_nothing_but_splits, holds_splits, plain_flags
+from autofit.dataset.split_words import FLAGS, bare_name, split_role
 from autofit.errors import UserError
 
 PATH_NAMES = (
@@ -37,8 +37,6 @@ SIDES_OF_BOX = 4
 _BOX = re.compile(r"(bbox|box|roi)?([xy](min|max|1|2)|[xywh])")
 
 SHOWN_HEADER_CHARACTERS = 80
-LOOKED_AT_ROWS = 1000
-"""The number of rows that decide which columns of 0 and 1 are labels; an error names a later row that contradicts."""
 
 
 class Columns(NamedTuple):
@@ -120,7 +118,9 @@ def choose_columns(
     named = {path, label, *marks}
     others = [name for name in header if name not in named]
     split = _split_column(others, examples, source)
-    unfollowed = None if split else _column(others, None, UNFOLLOWED_NAMES, source)
+    unfollowed = None if split else _unfollowed_column(others, examples, asked, source)
+    if label:
+        _refuse_denials(others, examples, source)
     if path and not label and not marks:
         least = 1 if asked.multi_label else 2
         marks = marks_of([name for name in others if name not in {split, unfollowed}], examples, least)
@@ -178,9 +178,9 @@ def _label_column(header: Sequence[str], path: str | None, asked: Asked, source:
     """
     if isinstance(asked.label_column, str):
         return _column(header, asked.label_column, (), source)
-    has_places = any(_bare(name) == "x" for name in header)
+    has_places = any(bare_name(name) == "x" for name in header)
     usual = [name for name in LABEL_NAMES if name != "y" or not has_places]
-    others = [name for name in header if name != path and (_bare(name) != "y" or name.strip().casefold() == "y")]
+    others = [name for name in header if name != path and (bare_name(name) != "y" or name.strip().casefold() == "y")]
     return _column(others, None, usual, source)
 
 
@@ -191,7 +191,7 @@ def _column(header: Sequence[str], asked: str | None, usual: Iterable[str], sour
         if asked in header or len(header) > 1:
             raise UserError(_not_one(asked, header, source))
         return None
-    forms = [(column, _bare(column)) for column in header]
+    forms = [(column, bare_name(column)) for column in header]
     for name in usual:
         meant = [column for column, form in forms if form == name]
         if len(meant) > 1 and meant.count(name) == 1:
@@ -208,8 +208,8 @@ def _column(header: Sequence[str], asked: str | None, usual: Iterable[str], sour
 
 def _not_one(asked: str, header: Sequence[str], source: str) -> str:
     """What is said of a column that is not there, or there twice: those with a name like it, and all."""
-    bare = {_bare(name): name for name in header if name != asked}
-    near = [bare[name] for name in difflib.get_close_matches(_bare(asked), bare, n=2)]
+    bare = {bare_name(name): name for name in header if name != asked}
+    near = [bare[name] for name in difflib.get_close_matches(bare_name(asked), bare, n=2)]
     hint = f"did you mean {' or '.join(map(repr, near))}? Its" if near else "its"
     return f"{source} has not one column {asked!r}: {hint} columns are {_shown(header)}"
 
@@ -217,12 +217,14 @@ def _not_one(asked: str, header: Sequence[str], source: str) -> str:
 def _split_column(others: Sequence[str], examples: Mapping[str, Sequence[object]], source: str) -> str | None:
     """The column with the split of each row: names of splits, or 0 and 1 for one of them."""
     found = _column(others, None, SPLIT_NAMES, source)
-    if found is not None and _bare(found) == "split":
+    if found is not None and bare_name(found) == "split":
         return found
-    if found is not None and flag_role(found) is None and _holds_splits(examples.get(found, ())):
+    if found is not None and flag_role(found) is None and holds_splits(examples.get(found, ())):
         return found
     held = [name for name in others if flag_role(name) and holds_marks(examples.get(name, ()))]
-    held = held or [name for name in others if _holds_nothing_but_splits(examples.get(name, ()))]
+    held = held or [name for name in others if holds_nothing_but_splits(examples.get(name, ()))]
+    plain = [] if held else plain_flags(others, examples)
+    held += plain if len(plain) > 1 and is_one_hot(plain, examples) else []
     if len(held) > 1:
         raise UserError(
             f"{source} has the columns {_shown(held)}: give one column split instead, of train, validation and test"
@@ -230,46 +232,35 @@ def _split_column(others: Sequence[str], examples: Mapping[str, Sequence[object]
     return held[0] if held else None
 
 
+def _refuse_denials(others: Sequence[str], examples: Mapping[str, Sequence[object]], source: str) -> None:
+    """Refuse a table in which some rows say that an image lacks a label, as those of Open Images do.
+
+    Raises:
+        UserError: it has a column of such a kind.
+    """
+    for name in others:
+        cells = examples.get(name, ()) if bare_name(name) == "confidence" else ()
+        if holds_marks(cells) and any(mark_of(cell) is False for cell in cells):
+            raise UserError(
+                f"{source} has 0 in its column {name!r}, in rows that say which label an image lacks: give the rows "
+                f"with 1 alone, which pandas' query({f'{name} == 1'!r}) selects"
+            )
+
+
+def _unfollowed_column(
+    others: Sequence[str], examples: Mapping[str, Sequence[object]], asked: Asked, source: str
+) -> str | None:
+    """The column that seems to say which images are held out, where it cannot be followed; None if there is none."""
+    plain = plain_flags(others, examples)
+    if asked.multi_label:  # a train may be a label, as in Pascal VOC
+        plain = [name for name in plain if split_role(name) != "train"]
+    return _column(others, None, UNFOLLOWED_NAMES, source) or next(iter(plain), None)
+
+
 def _not_followed(column: str, examples: Mapping[str, Sequence[object]]) -> str | None:
     """The line about a column with the name of a column of splits whose values are no names of splits."""
     value = next((text for value in examples.get(column, ()) if (text := str(value).strip())), None)
     return value and f"{column!r} is not followed: {value[:20]!r} is no name of a split (train, validation, test)"
-
-
-@cache
-def flag_role(column: str) -> Role | None:
-    """The split of the rows with 1 in a column of this name, such as `is_valid`; None for any other column."""
-    return FLAGS.get(_bare(column))
-
-
-def split_word(column: str, cell: object) -> str:
-    """The name of a row's split, as it stands there or as a flag means it.
-
-    Raises:
-        ValueError: a flag is neither 0 nor 1.
-    """
-    role = flag_role(column)
-    if role is None:
-        return str(cell)
-    marked = mark_of(cell)
-    if marked is None:
-        raise ValueError(f"{column} is {str(cell)[:40]!r}, neither 0 nor 1")
-    return role if marked else "train"
-
-
-def split_words_of(cells: Iterable[object], column: str) -> list[str]:
-    """The name of each row's split.
-
-    Raises:
-        UserError: a flag is neither 0 nor 1.
-    """
-    words = []
-    for number, cell in enumerate(cells):
-        try:
-            words.append(split_word(column, cell))
-        except ValueError as error:
-            raise UserError(f"item {number}: {error}") from None
-    return words
 
 
 def _marks_asked(header: Sequence[str], asked: Asked, source: str) -> tuple[str, ...]:
@@ -297,31 +288,9 @@ def _in_header(asked: str, header: Sequence[str]) -> str | None:
     return meant[0] if len(meant) == 1 else None
 
 
-def _holds_splits(values: Sequence[object]) -> bool:
-    """Whether the first value is the name of a split, or most of those that are there: an empty first one is named."""
-    texts = [text for value in values if (text := str(value).strip()).lower() not in NO_MARK]
-    named = sum(split_role(text) is not None for text in texts)
-    return named > len(texts) / 2 or (bool(values) and split_role(str(values[0])) is not None)
-
-
-def _holds_nothing_but_splits(values: Sequence[object]) -> bool:
-    """Whether each value is the plain name of a split, whatever the column's name; all of one only in a long table.
-
-    Long ones are mostly sorted by split, so that not all of them are among the first rows.
-    """
-    meant = [split_name(text) for text in set(map(str, values))]
-    roles = {said.role for said in meant if said is not None and not said.others}
-    least = 1 if len(values) >= LOOKED_AT_ROWS else 2
-    return len(roles) >= least and all(said is not None and not said.others for said in meant)
-
-
 def _is_of_box(column: str) -> bool:
     """Whether a column holds a side of a box in the image, such as `xmin` or `bbox_y2`."""
-    return _BOX.fullmatch(_bare(column)) is not None
-
-
-def _bare(name: object) -> str:
-    return re.sub(r"[^a-z0-9]", "", str(name).casefold())
+    return _BOX.fullmatch(bare_name(column)) is not None
 
 
 def _shown(names: Sequence[str]) -> str:

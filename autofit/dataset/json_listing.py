@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from autofit.dataset.asked import Asked
-from autofit.dataset.columns import LOOKED_AT_ROWS, SHOWN_HEADER_CHARACTERS, Columns, choose_columns, split_word
+from autofit.dataset.columns import SHOWN_HEADER_CHARACTERS, Columns, choose_columns
 from autofit.dataset.groups import value_of_cell
 from autofit.dataset.json_table import MAKE_TABLE, SHOWN_CHARACTERS, Row, read_objects
 from autofit.dataset.label_sets import Cell, cell_of, marked_names
 from autofit.dataset.labels import Label, is_missing, label_of
 from autofit.dataset.listed_places import ListedPlaces
 from autofit.dataset.listing import NO_UTF8, Listed, Listing, listed
+from autofit.dataset.split_columns import LOOKED_AT_ROWS, split_word
 from autofit.dataset.table import damaged, is_utf8, readable
 from autofit.errors import UserError
 from autofit.printable import printable

@@ -15,7 +15,7 @@ from typing import NamedTuple, Protocol, runtime_checkable
 from autofit.dataset.arrays import ImageTable
 from autofit.dataset.asked import Asked
 from autofit.dataset.bare_list import NO_NAMES, bare_line
-from autofit.dataset.columns import LOOKED_AT_ROWS, Columns, choose_columns, split_word, split_words_of
+from autofit.dataset.columns import Columns, choose_columns
 from autofit.dataset.groups import same_column, value_of_cell
 from autofit.dataset.index import COLUMNS, GROUP_COLUMN, MULTI_LABEL_COLUMNS
 from autofit.dataset.label_sets import Cell, cell_of, marked_names
@@ -23,6 +23,7 @@ from autofit.dataset.labels import Label, label_of
 from autofit.dataset.listed_places import ListedPlaces
 from autofit.dataset.missing_files import Missing
 from autofit.dataset.sources import path_instead_of
+from autofit.dataset.split_columns import LOOKED_AT_ROWS, split_word, split_words_of
 from autofit.dataset.split_words import Role, split_role
 from autofit.dataset.table import damaged, has_columns, read_lines, read_rows, readable
 from autofit.dataset.table_form import TableForm, table_form

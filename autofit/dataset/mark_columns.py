@@ -10,8 +10,8 @@ from autofit.dataset.label_sets import MARKS, NO_MARK, SIGNS, mark_of
 
 LEAST_SIGNED: Final = 2
 """One column of -1 and 1 may be anything."""
-_IS_NO_LABEL = re.compile(r"(unnamed:.*|is_(valid|train|test|val))$", re.IGNORECASE)
-"""Columns of 0 and 1 that are no labels: the index that pandas writes, and the split of fastai."""
+_IS_NO_LABEL = re.compile(r"(unnamed:.*|is_train|(is_)?(valid|test|val))$", re.IGNORECASE)
+"""Columns of 0 and 1 that are no labels: the index that pandas writes, and those of splits, as fastai's."""
 
 Examples = Mapping[str, Sequence[object]]
 """The first values of each column."""

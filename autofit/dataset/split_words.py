@@ -66,3 +66,8 @@ def _bare(word: str) -> str:
         if word.removesuffix(added) in _ROLES:
             return word.removesuffix(added)
     return word
+
+
+def bare_name(name: object) -> str:
+    """The name of a column in lower case, without blanks and punctuation."""
+    return re.sub(r"[^a-z0-9]", "", str(name).casefold())

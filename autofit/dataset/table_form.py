@@ -11,9 +11,10 @@ from typing import NamedTuple, TextIO
 
 from autofit.dataset.asked import Asked
 from autofit.dataset.bare_list import CELLS, mark_of_list
-from autofit.dataset.columns import LOOKED_AT_ROWS, SHOWN_HEADER_CHARACTERS, Columns, choose_columns, path_column
+from autofit.dataset.columns import SHOWN_HEADER_CHARACTERS, Columns, choose_columns, path_column
 from autofit.dataset.folder import ends_as_image
 from autofit.dataset.named_list import lacks_images, mark_of_named_list
+from autofit.dataset.split_columns import LOOKED_AT_ROWS
 from autofit.dataset.table import MOST_LINE_CHARACTERS, is_utf8, readable
 from autofit.errors import UserError
 from autofit.printable import printable

@@ -13,7 +13,8 @@ import pandas as pd
 import pytest
 
 from autofit.dataset import ImageIndex, asked_of, scan
-from autofit.dataset.columns import LOOKED_AT_ROWS, choose_columns
+from autofit.dataset.columns import choose_columns
+from autofit.dataset.split_columns import LOOKED_AT_ROWS
 from autofit.errors import UserError
 from tests.support.datasets import csv_file, images, labelled, photos, touch
 
@@ -78,6 +79,37 @@ def test_two_columns_of_splits_are_refused(pets: Path) -> None:
     rows = [(*row, split, split) for row, split in zip(ROWS, SPLITS, strict=True)]
     with pytest.raises(UserError, match="has the columns 'first', 'second': give one column split instead"):
         scan(csv_file(pets, written("path,label,first,second", rows=rows)))
+
+
+@pytest.mark.parametrize("options", [None, MULTI_LABEL])
+def test_columns_of_0_and_1_for_each_split_are_refused(pets: Path, options: Any) -> None:
+    """The images for the test would be trained on, and with several labels each split be one of them."""
+    rows = [(*row, *("1" if number % 3 == place else "0" for place in range(3))) for number, row in enumerate(ROWS)]
+    table = csv_file(pets, written("path,label,train,val,Test", rows=rows))
+    with pytest.raises(UserError, match="has the columns 'train', 'val', 'Test': give one column split instead, of"):
+        scan(table) if options is None else scan(table, asked=options)
+
+
+def test_a_column_of_0_and_1_for_one_split_is_named(pets: Path) -> None:
+    """Which images are held out would be lost without a word; a train may be a label."""
+    rows = [(*row, "01"[number % 2]) for number, row in enumerate(ROWS)]
+    (note,) = scan(csv_file(pets, written("path,label,test", rows=rows))).notes
+    assert note == "'test' is not followed: '0' is no name of a split (train, validation, test)"
+    marks = [(path, *("01"[number >> bit & 1] for bit in range(3))) for number, (path, _) in enumerate(ROWS)]
+    index = scan(csv_file(pets, written("path,train,cat,valid", rows=marks)), asked=MULTI_LABEL)
+    assert index.class_names == ("train", "cat")
+
+
+@pytest.mark.parametrize("options", [None, MULTI_LABEL])
+def test_rows_that_deny_a_label_are_refused(pets: Path, options: Any) -> None:
+    """What an image of Open Images does not show would be learnt as what it shows."""
+    header = "ImageID,LabelName,Confidence"
+    rows = [(*row, "10"[number % 2]) for number, row in enumerate(ROWS)]
+    asked: Any = {} if options is None else {"asked": options}
+    with pytest.raises(UserError, match=r"has 0 in its column 'Confidence', .*query\('Confidence == 1'\)"):
+        scan(csv_file(pets, written(header, rows=rows)), **asked)
+    sure = [(*row, "1") for row in ROWS]
+    assert scan(csv_file(pets, written(header, rows=sure)), **asked).class_names == ("cat", "dog")
 
 
 @pytest.mark.parametrize("name", ["partition", "Usage", "is_train"])
