@@ -4,6 +4,8 @@
     sources.py  refuses data that is neither a folder nor a table, by its name
     to_predict.py  the images to predict: paths, folders, patterns, images in memory
     picture_files.py  PIL images: upright, palettes and colour spaces resolved
+    given_lists.py  lists of paths and labels that a user gives, checked
+    array_kinds.py  which objects are arrays; array_labels.py  the labels of images in memory
     arrays.py   images in memory or in a dataset object, written to files; number_scale.py what their numbers mean
     dataset_objects.py  the images and labels of a tf.data.Dataset or a PyDataset
     layout.py   where a folder has its class folders: in itself, in splits, in a wrapper

@@ -8,12 +8,15 @@ One image at a time is converted. TensorFlow is never imported: a `tf.data.Datas
 from __future__ import annotations
 
 import hashlib
+import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from autofit.dataset.array_kinds import as_array, first_of, is_array, is_like_array
+from autofit.dataset.array_labels import class_numbers, label_rows
 from autofit.dataset.dataset_objects import (
     CHANNELS,
     IMAGE_SIDES,
@@ -25,7 +28,6 @@ from autofit.dataset.dataset_objects import (
 from autofit.dataset.number_scale import NumberScale
 from autofit.dataset.picture_files import is_picture, plain_picture
 from autofit.errors import UserError
-from autofit.printable import one_line
 
 if TYPE_CHECKING:
     import numpy as np
@@ -42,8 +44,7 @@ def are_images(data: object) -> bool:
     if is_dataset(data):
         return True
     sides = getattr(data, "ndim", 0) if is_like_array(data) else 0
-    is_list = isinstance(data, list | tuple) or (is_array(data) and sides == 1 and data.dtype.kind == "O")  # type: ignore[attr-defined]
-    first = data[0] if is_list and len(data) else None  # type: ignore[arg-type, index]
+    first = first_of(data)
     return sides >= IMAGE_SIDES or is_picture(first) or (is_like_array(first) and getattr(first, "ndim", 0) > 1)
 
 
@@ -82,7 +83,7 @@ def write_images(
             raise UserError("a dataset has its own labels: leave labels out")
         pairs: Iterable[tuple[Any, Any]] = images_of_dataset(data, meaning)
     else:
-        data = _as_array(data)
+        data = as_array(data, "the images")
         pairs = zip(data, _labels_for(data, labels, meaning) if meaning else repeat(None, len(data)), strict=True)
     folder.mkdir(parents=True, exist_ok=True)
     scale = NumberScale(data if is_array(data) else None)
@@ -94,71 +95,9 @@ def write_images(
         numbers.append(label)
         if (number + 1) % PROGRESS_EVERY_IMAGES == 0:
             on_progress(number + 1)
-    if scale.words:
-        say(scale.words)
+    for words in filter(None, (scale.words, scale.warning)):
+        say(words)
     return paths, numbers
-
-
-def class_numbers(labels: Any) -> list[Any]:
-    """Labels as a plain list; one-hot rows become the number of their class.
-
-    Raises:
-        UserError: a row has no class or several, or the labels have more than two dimensions.
-    """
-    import numpy as np  # noqa: PLC0415 - loaded only where it is used
-
-    try:
-        rows = np.asarray(_listed(labels))
-    except ValueError:  # lists of several lengths
-        raise UserError(_SEVERAL) from None
-    if rows.ndim == 2 and rows.shape[1] > 1:  # noqa: PLR2004 - rows and columns
-        if not _are_one_hot(rows):
-            raise UserError(_SEVERAL)
-        return [int(number) for number in rows.argmax(axis=1)]
-    if rows.ndim > 1 and rows.size != len(rows):
-        raise UserError(f"labels have the shape {rows.shape}: give one label for each image")
-    if rows.dtype.kind == "f" and (rows == rows.round()).all():
-        rows = rows.astype(np.int64)
-    plain: list[Any] = rows.reshape(-1).tolist()  # text in tensors of TensorFlow is bytes
-    return [label.decode(errors="backslashreplace") if isinstance(label, bytes) else label for label in plain]
-
-
-_SEVERAL = (
-    "labels have a row with several classes or none: one-hot rows have a single 1; give one each, or multi_label=True"
-)
-
-
-def _are_one_hot(rows: np.ndarray) -> bool:
-    """Whether each row has a single 1 and otherwise zeros; False for rows of names."""
-    is_number = rows.dtype.kind in "buif"
-    return is_number and bool((((rows == 0) | (rows == 1)).all(axis=1) & (rows.sum(axis=1) == 1)).all())
-
-
-def label_rows(labels: Any) -> list[Any]:
-    """The labels of images that may have any number of them: rows of 0 and 1, uint8 `(classes,)`, or as they are.
-
-    Raises:
-        UserError: rows of numbers are not of 0 and 1.
-    """
-    import numpy as np  # noqa: PLC0415
-
-    labels = _listed(labels)
-    try:
-        rows = np.asarray(labels)
-    except ValueError:  # lists of names, of several lengths
-        return list(labels)
-    if rows.ndim != 2 or rows.dtype.kind not in "buif":  # noqa: PLR2004 - rows and columns
-        return list(labels)
-    if not ((rows == 0) | (rows == 1)).all():
-        raise UserError("labels have rows of numbers other than 0 and 1: with multi_label give one column a class")
-    return list(rows.astype(np.uint8))
-
-
-def _listed(labels: Any) -> Any:
-    """Labels as a list, if they come from an iterator, such as a generator or the values of a dictionary."""
-    has_places = hasattr(labels, "__getitem__") or is_like_array(labels)
-    has_no_order = isinstance(labels, set | frozenset)
-    return labels if has_places or has_no_order or not isinstance(labels, Iterable) else list(labels)
 
 
 def _labels_for(data: Any, labels: Any, meaning: Callable[[Any], list[Any]]) -> list[Any]:
@@ -170,32 +109,6 @@ def _labels_for(data: Any, labels: Any, meaning: Callable[[Any], list[Any]]) -> 
     if len(plain) != len(data):
         raise UserError(f"there are {len(data):,} images and {len(plain):,} labels: give one label for each image")
     return plain
-
-
-def is_array(data: object) -> bool:
-    """Whether the data are a NumPy array, or an object with its interface."""
-    return hasattr(data, "__array_interface__")
-
-
-def is_like_array(data: object) -> bool:
-    """Whether the data are a NumPy array, or can be made one, as tensors of TensorFlow, PyTorch and JAX can."""
-    return is_array(data) or hasattr(data, "__array__")
-
-
-def _as_array(data: Any) -> Any:
-    """A tensor as a NumPy array; anything else as it is.
-
-    Raises:
-        UserError: the tensor is on a device, from which it has to be copied first.
-    """
-    import numpy as np  # noqa: PLC0415
-
-    if is_array(data) or not is_like_array(data):
-        return data
-    try:
-        return np.asarray(data)
-    except (TypeError, RuntimeError) as error:
-        raise UserError(f"the images cannot be made an array ({one_line(error)}): give NumPy's") from None
 
 
 class _Names:
@@ -228,16 +141,19 @@ def _levels(image: Any, number: int, scale: NumberScale) -> np.ndarray:
 
     if is_picture(image):
         image = plain_picture(image, f"image {number}")
-    values = _checked(np.asarray(image), number)
+    values = _checked(np.asarray(as_array(image, f"image {number}")), number)
     values = values.astype(values.dtype.newbyteorder("="), copy=False)  # TIFF and FITS may have the other order
-    if values.dtype.kind == "f":
+    kind = values.dtype.kind
+    if kind == "f":
         values = scale.levels(values, number)
-    elif values.dtype.kind == "b":
+    elif kind == "b":
         values = values.astype(np.uint8) * np.uint8(255)
     elif values.dtype not in {np.dtype(np.uint8), np.dtype(np.uint16)}:
         if values.size and not 0 <= int(values.min()) <= int(values.max()) <= 255:  # noqa: PLR2004 - a byte
             raise UserError(f"image {number} is {values.dtype} beyond 0 to 255: give uint8, or numbers from 0 to 1")
         values = values.astype(np.uint8)
+    if kind in "ui":
+        scale.note_whole_numbers(values)
     if values.dtype == np.uint16 and values.ndim == IMAGE_SIDES:
         raise UserError(f"image {number} has 16 bits and colours: give uint8")
     return values
@@ -307,6 +223,20 @@ def stand_in(held_out: Any) -> Any:
     return ImageTable([], []) if is_pair or is_dataset(held_out) else held_out
 
 
+def _refuse_paths(split: str, data: Any) -> None:
+    """Refuse a pair of paths and labels.
+
+    Raises:
+        UserError: it is one.
+    """
+    images = data[0] if isinstance(data, tuple) else None
+    if isinstance(images, str | os.PathLike) or isinstance(first_of(images), str | os.PathLike):
+        raise UserError(
+            f"{split} is a pair of paths and labels: give a DataFrame or a CSV file with the columns path,label, or a "
+            "pair of images in memory and labels"
+        )
+
+
 def images_in_files(
     split: str,
     data: Any,
@@ -330,6 +260,7 @@ def images_in_files(
             these have numbers alone.
     """
     if isinstance(stand_in(data), ImageTable):
+        _refuse_paths(split, data)
         images, labels = data if isinstance(data, tuple) else (data, None)
         paths, numbers = write_images(images, labels, folder / split, say, on_progress, multi_label=multi_label)
         names = () if class_names is None or multi_label else class_names_of(data) or class_names

@@ -16,11 +16,12 @@ from autofit.dataset.asked import Asked
 from autofit.dataset.dataset_objects import by_name, class_names_of
 from autofit.dataset.folder import find_images
 from autofit.dataset.found import Progress
+from autofit.dataset.given_lists import refuse_pairs, require_lists
 from autofit.dataset.groups import numbers_of_values
 from autofit.dataset.inside import shown
 from autofit.dataset.labels import label_of, other_notation, other_notations
 from autofit.dataset.layout import class_folders
-from autofit.dataset.listing import Frame, Listing, from_frame, require_lists
+from autofit.dataset.listing import Frame, Listing, from_frame
 from autofit.dataset.split_words import roles_of
 from autofit.dataset.table_files import from_file
 from autofit.errors import UserError
@@ -128,6 +129,7 @@ def _found(data: Any, labels: Iterable[object] | None, class_names: Sequence[str
         return _of_table(from_file(path, asked), class_names, asked)
     if isinstance(data, Frame):
         return _of_table(from_frame(data, asked), class_names, asked)
+    refuse_pairs(data)
     raise UserError("the labels of the listed paths are missing: give labels= with one label for each path")
 
 

@@ -8,13 +8,15 @@ import os
 from collections.abc import Iterable, Sequence, Sized
 from typing import Any, NamedTuple
 
-from autofit.dataset.arrays import are_images, label_rows, write_images
+from autofit.dataset.array_labels import label_rows
+from autofit.dataset.arrays import are_images, write_images
 from autofit.dataset.asked import Asked
+from autofit.dataset.given_lists import refuse_bytes, require_lists
 from autofit.dataset.groups import numbers_of_values
 from autofit.dataset.held_out import TABLE_NEEDED
 from autofit.dataset.label_sets import KnownLabels, names_of_set, sort_into_sets
 from autofit.dataset.labelled import InMemory, labelled_images, rows_of_files, say_of_several
-from autofit.dataset.listing import Frame, Listing, from_frame, from_lists, refuse_bytes, require_lists, with_own_groups
+from autofit.dataset.listing import Frame, Listing, from_frame, from_lists, with_own_groups
 from autofit.dataset.table_files import from_file
 from autofit.errors import UserError
 from autofit.printable import printable

@@ -16,13 +16,13 @@ from autofit.dataset.arrays import ImageTable
 from autofit.dataset.asked import Asked
 from autofit.dataset.bare_list import NO_NAMES, bare_line
 from autofit.dataset.columns import Columns, choose_columns
+from autofit.dataset.given_lists import path_of_item, plain_list, require_lists
 from autofit.dataset.groups import same_column, value_of_cell
 from autofit.dataset.index import COLUMNS, GROUP_COLUMN, MULTI_LABEL_COLUMNS
 from autofit.dataset.label_sets import Cell, cell_of, marked_names
 from autofit.dataset.labels import Label, label_of
 from autofit.dataset.listed_places import ListedPlaces
 from autofit.dataset.missing_files import Missing
-from autofit.dataset.sources import path_instead_of
 from autofit.dataset.split_columns import LOOKED_AT_ROWS, split_word, split_words_of
 from autofit.dataset.split_words import Role, split_role
 from autofit.dataset.table import damaged, has_columns, read_lines, read_rows, readable
@@ -129,7 +129,7 @@ def from_frame(frame: Frame, asked: Asked = Asked()) -> Listing:  # noqa: B008 -
     marked = partial(_marked, called=columns.mark_names, signed=columns.signed)
     labels = marked(frame, columns.marks) if columns.marks else frame[columns.label]
     root = frame.root if isinstance(frame, ImageTable) else os.getcwd()
-    groups = None if columns.group is None else map(value_of_cell, _plain_list(frame[columns.group]))
+    groups = None if columns.group is None else map(value_of_cell, plain_list(frame[columns.group]))
     listing = _from_lists(frame[columns.path], labels, splits, asked, root, groups)
     notes = (columns.note,) if columns.note else ()
     return listing._replace(
@@ -226,7 +226,7 @@ def _marked(
         UserError: a value is neither 0 nor 1.
     """
     names: list[object] = []
-    for number, values in enumerate(zip(*(_plain_list(columns[name]) for name in marks), strict=True)):
+    for number, values in enumerate(zip(*(plain_list(columns[name]) for name in marks), strict=True)):
         try:
             names.append(marked_names(called or marks, values, signed=signed))
         except ValueError as error:
@@ -243,40 +243,14 @@ def _from_lists(
     groups: Iterable[str] | None = None,
 ) -> Listing:
     require_lists(paths, labels)
-    paths, labels = _plain_list(paths), _plain_list(labels)
+    paths, labels = plain_list(paths), plain_list(labels)
     if len(paths) != len(labels):
         raise UserError(f"there are {len(paths)} paths and {len(labels)} labels: give one label for each path")
     places = ListedPlaces(root, asked.images_in)
     meaning = cell_of if asked.multi_label else label_of
-    of_rows = _plain_list(splits) if splits is not None else None
+    of_rows = plain_list(splits) if splits is not None else None
     rows = _rows_of_lists(paths, labels, of_rows, repeat("") if groups is None else groups, places, meaning)
     return Listing(rows, root, places, multi_label=asked.multi_label)
-
-
-def refuse_bytes(data: object) -> None:
-    """Refuse bytes as the data: each of them would be a path.
-
-    Raises:
-        UserError: it is bytes.
-    """
-    if isinstance(data, bytes | bytearray | memoryview):
-        shown = printable(repr(bytes(data[:40])))
-        raise UserError(f"the data is bytes ({shown}): give a path as text, which os.fsdecode makes of bytes")
-
-
-def require_lists(paths: object, labels: object) -> None:
-    """Check that paths and labels are lists, or the like.
-
-    Raises:
-        UserError: one of them is a single thing, or has no order.
-    """
-    if isinstance(labels, str):  # each letter would be a label
-        raise UserError(f"the labels are the text {labels[:40]!r}: give a list with one label for each path")
-    if any(isinstance(given, set | frozenset) for given in (paths, labels)):
-        raise UserError("the paths or labels are a set, which has no order: give lists")
-    for name, given in {"paths": paths, "labels": labels}.items():
-        if not isinstance(given, Iterable):
-            raise UserError(f"the {name} are {printable(repr(given)[:40])}: give a list with one label for each path")
 
 
 def _rows_of_lists(
@@ -290,7 +264,7 @@ def _rows_of_lists(
     for number, (path, label, group) in enumerate(zip(paths, labels, groups, strict=False)):
         split = [] if splits is None else [str(splits[number])]
         try:
-            yield listed(f"item {number}", _path(path, number), meaning(label), split, places, group)
+            yield listed(f"item {number}", path_of_item(path, number), meaning(label), split, places, group)
         except ValueError as error:
             raise UserError(f"item {number} of the labels: {error}") from None
 
@@ -327,19 +301,3 @@ def _own_root(path: Path, columns: Columns) -> str | None:
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return root if isinstance(root, str) and os.path.isabs(root) else None
-
-
-def _plain_list(values: Iterable[object]) -> list[object]:
-    """A list of Python's own values: `tolist` of arrays and DataFrame columns turns theirs into these."""
-    tolist = getattr(values, "tolist", None)
-    return list(tolist() if tolist else values)
-
-
-def _path(value: object, number: int) -> str:
-    try:
-        path = os.fsdecode(value)  # type: ignore[arg-type]  # raises TypeError if it is not a path
-    except TypeError:
-        path = ""
-    if not path or (isinstance(value, bytes) and b"\0" in value):
-        raise UserError(f"item {number} of the paths {path_instead_of(value)}")
-    return path

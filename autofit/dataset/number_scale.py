@@ -1,4 +1,4 @@
-"""Whether the pixel values of floating point images in memory go from 0 to 1 or from 0 to 255."""
+"""Whether the pixel values of images in memory go from 0 to 1 or from 0 to 255."""
 
 from __future__ import annotations
 
@@ -24,9 +24,21 @@ class NumberScale:
     def __init__(self, whole: Any | None) -> None:
         self.words = ""
         self._factor: float | None = None
+        self._most: int | None = None
         if whole is not None and whole.dtype.kind == "f" and len(whole):
             chunks = range(0, len(whole), _CHUNK)
             self._decide(max(float(whole[start : start + _CHUNK].max()) for start in chunks))
+
+    def note_whole_numbers(self, values: np.ndarray) -> None:
+        """Take note of an image of whole numbers, which go to 255, or to what 16 bits hold."""
+        self._most = max(self._most or 0, int(values.max(initial=0)))
+
+    @property
+    def warning(self) -> str:
+        """A line on whole numbers that are all 0 or 1, as of a mask, and would be all but black; else empty."""
+        if self._most != 1 or self._factor is not None:
+            return ""
+        return "warning: the images' numbers are 0 and 1 of 255, all but black: give floats if 1 is white"
 
     def levels(self, values: np.ndarray, number: int) -> np.ndarray:
         """Floating point numbers as uint8."""

@@ -14,6 +14,7 @@ from autofit.dataset.flat_images import contained, tables_in
 from autofit.dataset.folder import find_images
 from autofit.dataset.found import Found, Progress
 from autofit.dataset.gather import gather
+from autofit.dataset.given_lists import refuse_bytes, refuse_pairs
 from autofit.dataset.group_findings import groups_note, shared_groups, shared_note, split_notes
 from autofit.dataset.group_split import split_groups
 from autofit.dataset.groups import Grouping
@@ -23,7 +24,7 @@ from autofit.dataset.joined_lists import PATHS, have_split
 from autofit.dataset.label_set_split import split_label_sets
 from autofit.dataset.label_sets import names_of_set, notes_on_sets, numbers_of_sets, require_learnable
 from autofit.dataset.layout import find_layout
-from autofit.dataset.listing import Frame, Listing, from_frame, from_lists, refuse_bytes
+from autofit.dataset.listing import Frame, Listing, from_frame, from_lists
 from autofit.dataset.lower_folders import refuse_copies, refuse_splits_inside
 from autofit.dataset.sources import existing_source, leads_to_folder
 from autofit.dataset.split import Classes, in_order, stratified_split
@@ -189,6 +190,7 @@ def _listed(data: Data, labels: Iterable[object] | None, asked: Asked) -> Listin
             raise UserError("labels belong to a list of paths, and a DataFrame has its own: give one of the two")
         return from_frame(data, asked)
     if labels is None:
+        refuse_pairs(data)
         raise UserError("the labels of the listed paths are missing: give labels= with one label for each path")
     return from_lists(data, labels, asked)
 

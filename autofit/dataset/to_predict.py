@@ -16,7 +16,8 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from autofit.dataset.arrays import is_array, may_have_channels_first, write_images
+from autofit.dataset.array_kinds import as_array, is_array
+from autofit.dataset.arrays import may_have_channels_first, write_images
 from autofit.dataset.dataset_objects import CHANNELS, IMAGE_SIDES, is_dataset
 from autofit.dataset.folder import ends_as_image, is_folder, is_image, kind_of, visible
 from autofit.dataset.found import kinds_text
@@ -76,11 +77,7 @@ def _in_memory(paths: list[str]) -> ImagesToPredict:
 
 def _as_array(data: Any) -> Any:
     """A tensor of TensorFlow or PyTorch, or a column of pandas, as an array; anything else as it is."""
-    if is_array(data) or is_picture(data) or isinstance(data, Frame) or not hasattr(data, "__array__"):
-        return data
-    import numpy as np  # noqa: PLC0415 - loaded only where it is used
-
-    return np.asarray(data)
+    return data if is_picture(data) or isinstance(data, Frame) else as_array(data, "the images")
 
 
 def _holds_numbers(data: Any) -> bool:

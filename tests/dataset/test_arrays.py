@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
 from autofit.dataset import are_images, images_in_files, scan, stand_in
-from autofit.dataset.arrays import ImageTable, class_numbers, write_images
+from autofit.dataset.array_labels import class_numbers
+from autofit.dataset.arrays import ImageTable, write_images
 from autofit.errors import MOST_CHARACTERS, UserError
-from tests.support.datasets import DatasetV2
+from tests.support.datasets import DatasetV2, OnDevice
 
 RANDOM = np.random.default_rng(0)
 BYTES = RANDOM.integers(0, 256, (6, 5, 4, 3)).astype(np.uint8)
@@ -320,3 +323,93 @@ def test_a_pil_image_that_cannot_be_read_is_named(tmp_path: Path) -> None:
         pytest.raises(UserError, match=r"^image 1 cannot be read \(.+\): leave it out"),
     ):
         written(tmp_path / "files", [Image.fromarray(BYTES[0]), damaged], [0, 1])
+
+
+class Column(Sequence[Any]):
+    """Stands for a column of Hugging Face's datasets, which is a sequence of its own."""
+
+    def __init__(self, values: Sequence[Any]) -> None:
+        self._values = values
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __getitem__(self, number: Any) -> Any:
+        return self._values[number]
+
+
+PICTURES = [Image.fromarray(image) for image in BYTES]
+
+
+@pytest.mark.parametrize("column", [Column, pd.Series], ids=["sequence", "pandas"])
+@pytest.mark.parametrize("images", [PICTURES, list(BYTES)], ids=["PIL", "arrays"])
+def test_a_column_of_images_is_images(tmp_path: Path, column: Callable[[Any], Any], images: list[Any]) -> None:
+    """The images of a table of another library would be refused as paths, and a list of the same be taken."""
+    assert are_images(column(images))
+    pixels, labels, _ = written(tmp_path, column(images), column(LABELS))
+    assert np.array_equal(pixels, BYTES)
+    assert labels == LABELS
+
+
+@pytest.mark.parametrize(
+    ("data", "labels", "name"),
+    [([OnDevice()] * 6, LABELS, "image 0"), (BYTES, OnDevice(), "the labels"), (BYTES, [OnDevice()] * 6, "the labels")],
+    ids=["images", "labels", "a list of labels"],
+)
+def test_tensors_on_a_device_are_refused_in_a_line(tmp_path: Path, data: Any, labels: Any, name: str) -> None:
+    """A list of tensors on a GPU, or labels there, would end in a traceback."""
+    for multi_label in (False, True):
+        with pytest.raises(UserError, match=f"{name} cannot be made an array .can't convert cuda:0.*: give NumPy's"):
+            write_images(data, labels, tmp_path, print, lambda _: None, multi_label=multi_label)
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        ((BYTES > 127).astype(np.uint8), True),
+        ((BYTES > 127).astype(int), True),
+        (list((BYTES > 127).astype(np.uint8)), True),
+        (np.zeros_like(BYTES), False),
+        (BYTES > 127, False),
+        (BYTES, False),
+    ],
+    ids=["uint8", "int64", "list", "black", "bool", "to 255"],
+)
+def test_numbers_that_are_all_but_black_are_named(tmp_path: Path, data: Any, *, said: bool) -> None:
+    """Drawings of 0 and 1 would be learnt as black on black, without a word."""
+    _, _, lines = written(tmp_path, data)
+    assert said == any(line.startswith("warning: the images' numbers are 0 and 1 of 255, all but") for line in lines)
+    floats = written(tmp_path / "floats", data.astype(float) if isinstance(data, np.ndarray) else data)[2]
+    assert not isinstance(data, np.ndarray) or not any("warning" in line for line in floats)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ([(image, 0) for image in BYTES], "the items of the data are pairs: give a list of the images or their paths"),
+        ([{"image": BYTES[0], "label": 0}], "the items of the data are records of 'image', 'label': give a list of"),
+        (Column([{"image": BYTES[0], "label": 0}]), "the items of the data are records of 'image', 'label': give a"),
+    ],
+    ids=["pairs", "records", "a dataset"],
+)
+def test_images_with_their_labels_are_answered_with_two_lists(data: Any, message: str) -> None:
+    """A dataset of another library would be said to be a list of paths whose labels are missing."""
+    with pytest.raises(UserError, match=message):
+        scan(data)
+
+
+@pytest.mark.parametrize(
+    "images",
+    [iter(PICTURES), iter(BYTES), BYTES.reshape(6, -1), BYTES.reshape(6, -1).tolist()],
+    ids=["pictures", "arrays", "rows", "lists"],
+)
+def test_what_is_no_path_is_answered_with_how_images_are_given(images: Any) -> None:
+    """A user who gives digits of 64 numbers each would be asked for a file's path."""
+    with pytest.raises(UserError, match=r"item 0 of the paths holds pixels .*: give images as an array \(n, height, w"):
+        scan(images, LABELS)
+
+
+def test_a_pair_of_paths_and_labels_is_answered_with_a_table(tmp_path: Path) -> None:
+    """The paths would be said to be images of no size."""
+    with pytest.raises(UserError, match="validation is a pair of paths and labels: give a DataFrame or a CSV file"):
+        images_in_files("validation", (["a.jpg", "b.jpg"], [0, 1]), tmp_path, print, lambda _: None)

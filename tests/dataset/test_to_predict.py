@@ -14,7 +14,7 @@ from PIL import Image
 from autofit.dataset.to_predict import ImagesToPredict, images_to_predict
 from autofit.errors import UserError
 from autofit.input.decode import decode_image
-from tests.support.datasets import DatasetV2, touch
+from tests.support.datasets import DatasetV2, OnDevice, touch
 from tests.support.ids import steady
 
 GREEN = Image.new("RGB", (6, 4), (0, 200, 0))
@@ -97,6 +97,8 @@ def test_a_link_to_a_folder_above_is_followed_once(here: Path) -> None:
         (np.zeros((3, 28, 28)), r"is one image with its channels first, or 3 grey ones: give numpy\.moveaxis"),
         (np.zeros((2, 3, 28, 28)), r"image 0 has the shape \(3, 28, 28\), channels first"),
         (np.zeros((1, 2, 2, 5), np.uint8), r"image 0 has the shape \(2, 2, 5\)"),
+        (OnDevice(), "the images cannot be made an array .can't convert cuda:0"),
+        ([OnDevice()], "the images cannot be made an array .can't convert cuda:0"),
         (np.full((2, 2, 3), np.nan), "numbers that are not finite"),
         (io.StringIO("text"), "image 0 is a file that is open for text: open it with 'rb'"),
     ],

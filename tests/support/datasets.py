@@ -142,3 +142,13 @@ def deep_png(values: NDArray[np.uint16]) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + b"".join(
         struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data)) for name, data in chunks
     )
+
+
+class OnDevice:
+    """Stands for a tensor of PyTorch on a GPU."""
+
+    ndim = 3
+
+    def __array__(self, *_: Any, **__: Any) -> Any:
+        """As PyTorch's."""
+        raise TypeError("can't convert cuda:0 device type tensor to numpy")
