@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from autofit.dataset.side_folders import holds_originals, image_of_mask, may_hold_versions
 from autofit.printable import printable
 
-_PARTS = ("mask", "segmentation", "superpixels", "groundtruth")
+_PARTS = ("mask", "segmentation", "superpixels", "groundtruth", "_gt", "-gt", "gt_", "gt-")
 """The name of each mask that is found contains one of these words, so that other names can be skipped quickly."""
 
 BLOCK_PATHS = 1000
@@ -111,16 +111,20 @@ def _are_counters(names: Collection[str]) -> bool:
 
 
 def _name(path: str) -> str:
-    return _stem(path.rpartition("/")[2])
+    return _stem(_file(path))
+
+
+def _file(path: str) -> str:
+    return path.rpartition("/")[2]
 
 
 def _masks_of(paths: Sequence[str]) -> list[tuple[str, str]]:
     """Each path of a mask with that of its image."""
-    named = [path for path in _perhaps(paths) if any(part in path.rpartition("/")[2].lower() for part in _PARTS)]
+    named = [path for path in _perhaps(paths) if any(part in _file(path).lower() for part in _PARTS)]
     if not named:
         return []
     by_stem = {_stem(path): path for path in paths}
-    stems = {path: image_of_mask(_stem(path)) for path in named}
+    stems = {path: f"{path[: -len(_file(path))].lower()}{image_of_mask(_name(path)) or ''}" for path in named}
     return [(path, by_stem[stem]) for path, stem in stems.items() if stem in by_stem]
 
 

@@ -25,8 +25,11 @@ _MASK_WORDS = frozenset({"mask", "masks", "gt", "trimaps", "label", "labels", "a
 _MASK_PARTS = ("groundtruth", "segmentation")
 _VERSION_WORDS = frozenset({"thumb", "thumbs", "thumbnail", "thumbnails", "preview", "previews", "small", "resized"})
 
-_MASK_ENDING = re.compile(r"[ _-]?(masks?|segmentation|superpixels|gt|groundtruth|manual|label|annotated)[_ ]?\d*$")
+_MASK_ENDING = re.compile(r"[ ._-]?(masks?|segmentation|superpixels|gt|groundtruth|manual|label|annotated)[_ ]?\d*$")
 """What the name of a mask has after that of its image: `a_mask.png` beside `a.jpg`."""
+
+_MASK_BEGINNING = re.compile(r"^(masks?|segmentation|gt|groundtruth)[ ._-]")
+"""What it has before it: `mask_a.png`."""
 
 MOST_LOOKED_IN = 64
 SAME_SHARE = 0.8
@@ -54,7 +57,7 @@ def holds_originals(name: str) -> bool:
 
 def image_of_mask(stem: str) -> str | None:
     """The name of the image to which a mask belongs, both without suffix; None if the name is not that of a mask."""
-    image = _MASK_ENDING.sub("", stem.lower())
+    image = _MASK_ENDING.sub("", _MASK_BEGINNING.sub("", stem.lower()))
     return image if image and image != stem.lower() else None
 
 

@@ -64,6 +64,15 @@ def test_masks_among_the_images_are_named(pets: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("mask", ["{}.mask", "{}_GT", "mask_{}", "gt-{}", "{}-mask"])
+def test_masks_are_known_by_what_is_before_or_behind_the_name(pets: Path, mask: str) -> None:
+    """Half of the tools that draw masks put the word before the name, or behind a dot."""
+    touch(pets, *(f"cat/{name}.png" for number in "12" for name in (f"eye{number}", mask.format(f"eye{number}"))))
+    touch(pets, "dog/gt_sport.jpg", "dog/mask_man.jpg", "dog/bright_1.jpg")
+    (note,) = scan(pets).notes
+    assert note.startswith(f"warning: 2 images are named as masks of others (cat/{mask.format('eye1')}.png beside")
+
+
 @pytest.mark.parametrize(
     ("images", "below", "is_said"),
     [
