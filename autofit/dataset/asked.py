@@ -81,6 +81,25 @@ def refuse_groups(asked: Asked, data: str) -> None:
         )
 
 
+def refuse_columns(asked: Asked, folder: str) -> None:
+    """Refuse options about a table beside a folder and no table: its classes are those of its subfolders.
+
+    Args:
+        asked: the options.
+        folder: as it is named.
+
+    Raises:
+        UserError: there are such options.
+    """
+    given = {"path_column": asked.path_column, "label_column": asked.label_column, "images_in": asked.images_in}
+    if named := [name for name, value in given.items() if value is not None]:
+        verb = "says" if len(named) == 1 else "say"
+        raise UserError(
+            f"{' and '.join(named)} {verb} what is in a table, and the data is the folder {folder}: give the table as "
+            "the data, or leave them out where the classes are its subfolders"
+        )
+
+
 def _require_other(group_column: str | None, path_column: str | None, label_column: str | Sequence[str] | None) -> None:
     labels = [label_column] if isinstance(label_column, str) else [*(label_column or ())]
     if group_column is not None and group_column in {path_column, *labels}:

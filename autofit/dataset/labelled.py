@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from autofit.dataset.arrays import are_images, write_images
-from autofit.dataset.asked import Asked
+from autofit.dataset.asked import Asked, refuse_columns
 from autofit.dataset.dataset_objects import by_name, class_names_of
 from autofit.dataset.folder import find_images
 from autofit.dataset.found import Progress
@@ -121,6 +121,7 @@ def _found(data: Any, labels: Iterable[object] | None, class_names: Sequence[str
     if isinstance(data, str | os.PathLike):
         path = user_path(data).absolute()
         if path.is_dir():
+            refuse_columns(asked, printable(os.fspath(data)))
             return _of_folder(str(path), class_names)
         if not path.is_file():
             raise UserError(

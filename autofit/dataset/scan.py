@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from autofit.dataset.asked import Asked, refuse_groups
+from autofit.dataset.asked import Asked, refuse_columns, refuse_groups
 from autofit.dataset.findings import notes_of, without_images
 from autofit.dataset.flat_images import contained, tables_in
 from autofit.dataset.folder import find_images
@@ -160,7 +160,10 @@ def _read(
     refuse_groups(asked, "a folder")
     if asked.multi_label:
         raise UserError(f"{name} is a folder, and an image in a class's folder has one label: {TABLE_NEEDED}")
+    held_out = list(held_out)
     apart = [existing_source(held) for held in held_out if isinstance(held, str | os.PathLike)]
+    if len(apart) == len(held_out) and all(map(leads_to_folder, apart)):
+        refuse_columns(asked, name)
     return Source(name, path, _found_in_folder(path, apart, progress), is_folder=True)
 
 

@@ -12,7 +12,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from autofit.dataset import ImageIndex, scan
+from autofit.dataset import ImageIndex, asked_of, scan
+from autofit.dataset.labelled import labelled_images
 from autofit.errors import UserError
 from tests.support.datasets import camera_roll, csv_file, images, photos, touch, traced, validating
 
@@ -294,3 +295,16 @@ def test_a_table_of_held_out_images_alone_is_told_so(pets: Path) -> None:
     table = csv_file(pets, "path,label,split\n" + "".join(f"cat/{file},cat,test\n" for file in images(4)))
     with pytest.raises(UserError, match="holds no images for training, only such that are held out: give others"):
         scan(table)
+
+
+def test_columns_of_a_folder_are_refused(pets: Path, tmp_path: Path) -> None:
+    """A user who names the column of the breeds would get a network for the folders, without a word."""
+    asked = asked_of(None, "breed", str(pets))
+    with pytest.raises(UserError, match=r"label_column and images_in say what is in a table, and the data is the fold"):
+        scan(pets, asked=asked)
+    table = csv_file(tmp_path, "path,breed\ncat/more.jpg,cat\n")
+    touch(pets / "cat", "more.jpg")
+    touch(tmp_path / "pets2", "cat/1.jpg", "cat/2.jpg", "dog/1.jpg", "dog/2.jpg")
+    assert scan(tmp_path / "pets2", test=table, asked=asked).test_count == 1
+    with pytest.raises(UserError, match="label_column and images_in say what is in a table"):
+        labelled_images(pets, None, ("cat", "dog"), asked, (tmp_path, print, print))
