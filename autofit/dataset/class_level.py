@@ -7,9 +7,10 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
+from collections.abc import Iterable, Mapping
 
 from autofit.dataset.flat_images import TEXT_NAMES, give_table
-from autofit.dataset.inside import NUMBERS, Inside, peek, shown
+from autofit.dataset.inside import NUMBERS, Inside, look_past_few, peek, shown
 from autofit.dataset.side_folders import IMAGE_NAMES, are_masks_of, describes_images, may_hold_masks
 from autofit.dataset.split_words import roles_of, split_name
 from autofit.errors import UserError
@@ -42,13 +43,37 @@ def require_classes(folder: str, names: frozenset[str]) -> None:
     _refuse_lone_split(folder, names)
     _refuse_masks(folder, names)
     shared = _shared_subfolders(folder, names)
+    _require_other_inside(folder, names, shared)
     if len(shared) < 2:  # noqa: PLR2004 - two classes
         _refuse_parts(folder, names)
+
+
+def refuse_same_inside(folder: str, names: frozenset[str], subfolders: Mapping[str, frozenset[str]]) -> None:
+    """Refuse classes that turn out to hold the same subfolders, though a few images lie beside these.
+
+    Args:
+        folder: the folder of the classes.
+        names: of all classes that have images.
+        subfolders: for each class that has folders and fewer images beside them, the names of these folders.
+
+    Raises:
+        UserError: there are two readings; the message names both.
+    """
+    if names <= subfolders.keys():
+        _require_other_inside(folder, names, _shared_of(names, ((name, subfolders[name]) for name in sorted(names))))
+
+
+def _require_other_inside(folder: str, names: frozenset[str], shared: frozenset[str]) -> None:
+    """Refuse folders that share two subfolders or more, unless these only divide a class.
+
+    Raises:
+        UserError: they do.
+    """
+    if len(shared) < 2:  # noqa: PLR2004 - two classes
         return
     is_split = any((said := split_name(name)) and not said.others for name in names)
-    if not is_split and not _numbered_alike(names) and all(map(NUMBERS.fullmatch, shared)):
-        return
-    raise _same_inside(folder, names, shared)
+    if is_split or _numbered_alike(names) or not all(map(NUMBERS.fullmatch, shared)):
+        raise _same_inside(folder, names, shared)
 
 
 def _same_inside(folder: str, names: frozenset[str], shared: frozenset[str]) -> UserError:
@@ -105,8 +130,8 @@ def _given_apart(folder: str, names: frozenset[str]) -> str:
     training = [name for name, role in role_of.items() if role == "train"]
     if len(training) != 1:
         return ""
-    classes = _inside(folder, training[0]).folders
-    held_out = [name for name in role_of if name != training[0] and classes & _inside(folder, name).folders]
+    classes = _past_few(folder, training[0]).folders
+    held_out = [name for name in role_of if name != training[0] and classes & _past_few(folder, name).folders]
     if len(held_out) != 1:
         return ""
     train, held = printable(training[0]), printable(held_out[0])
@@ -119,17 +144,15 @@ def _refuse_lone_set(folder: str, names: frozenset[str]) -> None:
     Raises:
         UserError: there is such a folder.
     """
-    called = {name for name in names if _is_called_as_set(name)}
-    deep = [
-        name for name in sorted(called) if not (inside := _inside(folder, name)).has_images and len(inside.folders) > 1
-    ]
+    held = {name: _past_few(folder, name) for name in sorted(names) if _is_called_as_set(name)}
+    deep = {name: inside.folders for name, inside in held.items() if not inside.has_images and len(inside.folders) > 1}
     if len(deep) != 1 or len(names) == 1:
         return
-    (name,) = deep
+    ((name, classes),) = deep.items()
     others = names - {name}
     if all(_is_flat(folder, other) for other in others):
         raise UserError(
-            f"{printable(folder)} holds {printable(name)}, in which are {shown(_inside(folder, name).folders)}, beside "
+            f"{printable(folder)} holds {printable(name)}, in which are {shown(classes)}, beside "
             f"{shown(others)}, in which are images: if those are the classes, give "
             f"{printable(os.path.join(folder, name))}; if {printable(name)} is one, rename it"
         )
@@ -142,7 +165,7 @@ def _is_called_as_set(name: str) -> bool:
 
 def _is_flat(folder: str, name: str) -> bool:
     """Whether images lie in a folder, or in the only folder in it."""
-    inside = peek(folder, name)
+    inside = _past_few(folder, name)
     if inside.has_images or len(inside.folders) != 1:
         return inside.has_images
     return peek(os.path.join(folder, name), *inside.folders).has_images
@@ -192,15 +215,26 @@ def _shared_subfolders(folder: str, names: frozenset[str]) -> frozenset[str]:
     For folders that differ in a number only, such as those of patients, it is enough that two of them have a subfolder:
     not every patient has all classes.
     """
+    insides = ((name, _inside(folder, name)) for name in sorted(names) if len(names) > 1)
+    return _shared_of(names, ((name, None if inside.has_images else inside.folders) for name, inside in insides))
+
+
+def _shared_of(names: frozenset[str], insides: Iterable[tuple[str, frozenset[str] | None]]) -> frozenset[str]:
+    """The same of the names of subfolders; None for a folder with images."""
     is_numbered, counts = _numbered_alike(names), Counter[str]()
     shared = frozenset[str]()
-    for seen, name in enumerate(sorted(names) if len(names) > 1 else (), start=1):
-        inside = _inside(folder, name)
-        counts.update(inner for inner in inside.folders if inner.lower() not in TEXT_NAMES)
+    for seen, (_, folders) in enumerate(insides, start=1):
+        counts.update(inner for inner in folders or () if inner.lower() not in TEXT_NAMES)
         shared = frozenset(inner for inner, count in counts.items() if count >= (2 if is_numbered else seen))
-        if inside.has_images or (2 * len(shared) < len(counts) and not is_numbered):
+        if folders is None or (2 * len(shared) < len(counts) and not is_numbered):
             return frozenset()
     return shared if 2 * len(shared) >= len(counts) else frozenset()
+
+
+def _past_few(folder: str, name: str) -> Inside:
+    """The content as of `_inside`, listed whole, where images that are fewer than the folders do not count."""
+    inside = _inside(folder, name)
+    return look_past_few(os.path.join(folder, name)) if inside.has_images else inside
 
 
 def _inside(folder: str, name: str) -> Inside:

@@ -75,7 +75,7 @@ def find_images(folder: str, root: str, progress: Progress, *, leave_out: Collec
         empty_classes=tuple(name for name in in_order if not walk.classes[name]),
         skipped=walk.skipped,
         empty_kinds={name: dict(walk.skipped_in[name]) for name in walk.skipped_in if not walk.classes[name]},
-        subfolders={name: frozenset(inner) for name, inner in walk.inside.items() if name not in walk.with_images},
+        subfolders={name: frozenset(inner) for name, inner in walk.inside.items() if walk.direct[name] < len(inner)},
     )
 
 
@@ -97,7 +97,7 @@ class _Walk:
         self.skipped = Counter[str]()
         self.skipped_in: dict[str, Counter[str]] = {}
         self.inside = defaultdict[str, set[str]](set)
-        self.with_images = set[str]()
+        self.direct = Counter[str]()
         self._pending: list[_Folder] = []
         self._links: list[_Folder] = []  # a heap, ordered by path
         self._left_out = frozenset(map(os.path.realpath, leave_out))
@@ -131,8 +131,7 @@ class _Walk:
             heapq.heappush(self._links, _Folder(entry.path, real_path, class_name, not here.class_name))
         elif here.class_name and is_image(entry):
             self.classes[here.class_name].append(below(self.root, entry.path))
-            if here.is_top:
-                self.with_images.add(here.class_name)
+            self.direct[here.class_name] += here.is_top
             self.progress.count_one()
         else:
             self._skip(entry, here)

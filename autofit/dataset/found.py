@@ -25,7 +25,7 @@ class Found:
         empty_kinds: for class folders without an image, the number of their other files by kind.
         validation: the images that the data itself holds out for validation.
         test: the images that the data itself holds out for the test.
-        subfolders: names of the folders in a class's folder, for classes that have folders but no image beside them.
+        subfolders: names of the folders in a class's folder, for classes with folders and fewer images beside them.
         notes: lines that say how the data was understood.
         label_names: all labels in order, if an image may have several; `classes` are then sets of labels
             (`label_sets.py`).

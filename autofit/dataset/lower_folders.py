@@ -21,13 +21,14 @@ def refuse_copies(folder: str, names: Collection[str], subfolders: Mapping[str, 
     Args:
         folder: the folder of the classes, for the message.
         names: the names of all classes.
-        subfolders: for each class that has folders but no images beside them, the names of these folders.
+        subfolders: for each class that has folders and fewer images beside them, the names of these folders.
 
     Raises:
         UserError: there is such a class folder; as a class it would have images of all others.
     """
     least = max(2, (len(names) - 1) / 2)
-    copies = {name: both for name, held in subfolders.items() if len(both := {*names} & {*held} - {name}) >= least}
+    known = frozenset(names)
+    copies = {name: both for name, held in subfolders.items() if len(both := (known & {*held}) - {name}) >= least}
     if not copies or 2 * len(copies) > len(names):  # of numbered classes, each divided into parts of the same numbers
         return
     name, both = min(copies.items())
@@ -43,7 +44,7 @@ def refuse_splits_inside(folder: str, subfolders: Mapping[str, Collection[str]])
 
     Args:
         folder: the folder of the classes, for the message.
-        subfolders: for each class that has folders but no images beside them, the names of these folders.
+        subfolders: for each class that has folders and fewer images beside them, the names of these folders.
 
     Raises:
         UserError: there is one.
@@ -62,7 +63,7 @@ def lower_level(classes: Mapping[str, Collection[str]], subfolders: Collection[s
 
     Args:
         classes: paths by class name.
-        subfolders: the names of the classes that have folders but no images beside them.
+        subfolders: the names of the classes that have folders and fewer images beside them.
     """
     if not classes or not {*subfolders} >= {*classes}:
         return None
@@ -70,10 +71,15 @@ def lower_level(classes: Mapping[str, Collection[str]], subfolders: Collection[s
     lower = set(map(_above_dates, holding))
     if len(lower) <= len(classes):
         return None
+    example = printable(min(lower, key=_deepest))
     return (
-        f"the images lie in {len(lower):,} folders within the classes, such as {printable(min(lower))}, and are of the "
-        "class above: if these folders are the classes, give a CSV file with the columns path,label"
+        f"the images lie in {len(lower):,} folders within the classes, such as {example}, and are of the class "
+        "above: if these folders are the classes, give a CSV file with the columns path,label"
     )
+
+
+def _deepest(folder: str) -> tuple[int, str]:
+    return -folder.count("/"), folder
 
 
 def _above_dates(folder: str) -> str:

@@ -131,6 +131,8 @@ def _masks_of(paths: Sequence[str]) -> list[tuple[str, str]]:
 def _versions_of(paths: Sequence[str]) -> Iterator[tuple[str, str]]:
     """Each path in a folder of versions, with that of its image in the folder above or in one of originals beside."""
     folders = {path.rpartition("/")[0] for path in paths}
+    if len(folders) == 1:
+        return
     lower = {folder: base for folder in folders if (base := _base_of(folder, folders)) is not None}
     if not lower:
         return

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from autofit.dataset.asked import Asked, refuse_columns, refuse_groups
+from autofit.dataset.class_level import refuse_same_inside
 from autofit.dataset.findings import notes_of, without_images
 from autofit.dataset.flat_images import contained, tables_in
 from autofit.dataset.folder import find_images
@@ -171,6 +172,7 @@ def _found_in_folder(folder: str, leave_out: list[str], progress: Progress) -> F
     layout = find_layout(folder, leave_out)
     found = find_images(layout.train, folder, progress, leave_out=leave_out)
     refuse_splits_inside(layout.train, found.subfolders)
+    refuse_same_inside(layout.train, frozenset(found.classes), found.subfolders)
     refuse_copies(layout.train, [*found.classes, *found.empty_classes], found.subfolders)
     found.notes += layout.notes
     if have_split(Path(folder, PATHS)) and not (layout.validation or layout.test):

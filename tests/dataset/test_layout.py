@@ -254,6 +254,26 @@ def test_an_image_beside_the_class_folders_in_a_wrapper_is_skipped(tmp_path: Pat
     assert (counts(scan(tmp_path)), scan(tmp_path).class_names) == ((6, 2, 0), ("cat", "dog"))
 
 
+STRAY: list[tuple[list[str], str, str]] = [
+    (under("entrenamiento prueba"), "prueba/plot.png", "entrenamiento and prueba hold the same subfolders cat and dog"),
+    (under("f_1 f_2"), "f_1/plot.png f_2/plot.png", "f_1 and f_2 hold the same subfolders cat and dog"),
+    ([*under("train"), "unlabelled"], "train/plot.png", "holds train, in which are cat and dog, beside unlabelled"),
+    (under("train_mini val"), "train_mini/plot.png val/plot.png", "give train_mini in it as the data, and val wit"),
+    (under("cat dog", "train test"), "cat/plot.png", "cat holds test and train, which look like splits inside a class"),
+    (["no", "yes", *under("brain", "no yes")], "brain/plot.png", "brain, in which are no and yes as beside it"),
+]
+
+
+@pytest.mark.parametrize(("folders", "stray", "message"), STRAY)
+def test_an_image_beside_them_does_not_hide_what_folders_are(
+    tmp_path: Path, folders: list[str], stray: str, message: str
+) -> None:
+    """A picture of the classes in one of two splits would make both of them classes, without a word."""
+    touch(lay(tmp_path, *folders), *stray.split())
+    with pytest.raises(UserError, match=message):
+        scan(tmp_path)
+
+
 def test_images_beside_folders_in_a_split_are_said_to_be_there(tmp_path: Path) -> None:
     """A split whose images have masks in a folder would be said to have no folders."""
     lay(tmp_path, "train", "train/masks", "train/edges", "test", "test/masks")
