@@ -189,7 +189,7 @@ def _refuse_masks(folder: str, names: frozenset[str]) -> None:
 
 
 def _refuse_parts(folder: str, names: frozenset[str]) -> None:
-    """Refuse folders whose names differ in a number only and are those of parts of a data set, or of a camera.
+    """Refuse folders whose names differ in a number only and are those of parts of a data set, a camera, or data sets.
 
     Raises:
         UserError: the folders have such names.
@@ -202,11 +202,18 @@ def _refuse_parts(folder: str, names: frozenset[str]) -> None:
             f"{printable(folder)} holds {shown(names)}, which are dates and not like classes: {give_table(folder)}, or "
             "put the images of each class in a folder of its own"
         )
-    if words & PART_WORDS or all(map(_CAMERA_FOLDER.fullmatch, names)):
+    is_part = words & PART_WORDS or all(map(_CAMERA_FOLDER.fullmatch, names))
+    if is_part or all(_is_described(peek(folder, name)) for name in names):
         raise UserError(
             f"{printable(folder)} holds {shown(names)}, which differ in a number only: if they are parts or patients "
             f"of one data set, {give_table(folder)}; if they are classes, rename them"
         )
+
+
+def _is_described(inside: Inside) -> bool:
+    """Whether a folder has one of images and one of what describes them, such as each year of Pascal VOC."""
+    held = {name.lower() for name in inside.folders}
+    return not held.isdisjoint(IMAGE_NAMES) and any(map(describes_images, held))
 
 
 def _shared_subfolders(folder: str, names: frozenset[str]) -> frozenset[str]:

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from autofit.dataset.folder import HEIF_REMEDY, HEIF_SUFFIXES
 from autofit.dataset.found import Found, kinds_text
 from autofit.dataset.labels import look_alike_warning, unlabelled_warning
-from autofit.dataset.lower_folders import lower_level
+from autofit.dataset.lower_folders import lower_level, numbered_parts
 from autofit.dataset.mask_files import class_of_all, masks_among, versions_below, versions_in_classes
 from autofit.printable import first_of, printable
 
@@ -26,6 +26,7 @@ def notes_of(found: Found) -> tuple[str, ...]:
         without_images(found),
         skipped_photos(found.skipped),
         lower_level(found.classes, found.subfolders.keys()),
+        None if found.label_names else numbered_parts(found.classes),
         masks_among(found.classes),
         versions_below(found.classes),
         *(() if found.label_names else (versions_in_classes(found.classes), class_of_all(found.classes))),

@@ -31,8 +31,12 @@ HEIF_SUFFIXES = frozenset({"heic", "heif"})
 
 HEIF_REMEDY = "pip install pillow-heif, or convert HEIC photos to JPEG"
 
-ADDED_BY_PROGRAMS = frozenset({"__macosx", "@eadir", "#recycle", "$recycle.bin", "system volume information"})
-"""Folders that macOS, network drives and Windows add to data; those that notebooks add begin with a dot."""
+ADDED_BY_PROGRAMS = frozenset(
+    {"__macosx", "@eadir", "#recycle", "$recycle.bin", "system volume information", "lost+found"}
+    | {"venv", "__pycache__", "node_modules", "wandb", "mlruns"}
+)
+"""Folders that systems, network drives, Python and trackers of runs add to data, some with pictures in them; those that
+notebooks add begin with a dot."""
 
 NO_SUFFIX = "without suffix"
 MOST_SUFFIX_CHARACTERS = 5

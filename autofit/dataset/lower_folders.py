@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 from autofit.dataset.inside import shown
 from autofit.dataset.side_folders import IMAGE_NAMES
@@ -12,6 +12,9 @@ from autofit.dataset.split_words import roles_of
 from autofit.errors import UserError
 from autofit.printable import printable
 
+LEAST_PARTS = 3
+LEAST_HASHES = 16
+_HEX = re.compile("[0-9a-f]{2,}")
 _DATE = re.compile(r"(19|20)[0-9]{2}|[0-9]+([-_. ][0-9]+)+")
 
 
@@ -75,6 +78,42 @@ def lower_level(classes: Mapping[str, Collection[str]], subfolders: Collection[s
     return (
         f"the images lie in {len(lower):,} folders within the classes, such as {example}, and are of the class "
         "above: if these folders are the classes, give a CSV file with the columns path,label"
+    )
+
+
+def numbered_parts(classes: Mapping[str, Sequence[str]]) -> str | None:
+    """One line of warning if the folders look like parts by the number or the hash of their images; else None.
+
+    Args:
+        classes: paths by class name.
+    """
+    names = sorted(classes)
+    if len(names) < LEAST_PARTS or len(set(map(len, names))) > 1 or not all(map(_HEX.fullmatch, names)):
+        return None
+    if not all(name in classes[name][0].split("/") for name in names):  # labels of a table
+        return None
+    is_hash = len(names) >= LEAST_HASHES and any(not name.isdecimal() and any(map(str.isdigit, name)) for name in names)
+    if not is_hash and not (names[0].isdecimal() and _are_in_order(classes, names)):
+        return None
+    return (
+        f"warning: {shown(names)} look like parts of one data set, by the number or the hash of an image: if they are "
+        "no classes, give a CSV file with the columns path,label"
+    )
+
+
+def _are_in_order(classes: Mapping[str, Sequence[str]], names: Sequence[str]) -> bool:
+    """Whether numbers of images go on from folder to folder: each begins with its folder's, or reaches to the next."""
+    stems = {name: [path.rpartition("/")[2].partition(".")[0] for path in classes[name]] for name in names}
+    if not all(stem.isdecimal() for held in stems.values() for stem in held):
+        return False
+    if all(len(stem) > len(name) and stem.startswith(name) for name, held in stems.items() for stem in held):
+        return True
+    ends = [*map(int, names[1:]), None]
+    numbers = (map(int, stems[name]) for name in names)
+    return all(
+        int(name) <= number and (end is None or number < end)
+        for name, end, held in zip(names, ends, numbers, strict=True)
+        for number in held
     )
 
 

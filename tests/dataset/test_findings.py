@@ -117,6 +117,29 @@ def test_a_class_that_holds_all_images_is_named(tmp_path: Path, files: str, *, i
 
 
 @pytest.mark.parametrize(
+    ("folders", "file", "is_said"),
+    [
+        ([f"{number:05}" for number in range(3)], "{folder}{number:04}", True),
+        (["00000", "01000", "02000"], "0{folder[1]}{number:03}", True),
+        ([f"{number:02x}" for number in range(0, 256, 8)], "{number}", True),
+        ([f"{number:02x}" for number in range(10, 20)], "{number}", False),
+        (["001", "002", "003"], "{number:04}", False),
+        (["001", "002", "003"], "{folder}_{number}", False),
+        (["02691156", "02773838", "02933112"], "{number}", False),
+        (["0", "1", "2", "10"], "{number}", False),
+    ],
+)
+def test_folders_that_look_like_parts_of_numbered_images_are_named(
+    tmp_path: Path, folders: list[str], file: str, *, is_said: bool
+) -> None:
+    """The parts in which a download of a million images lies would be classes, without a word."""
+    for folder in folders:
+        touch(tmp_path / folder, *(f"{file.format(folder=folder, number=number)}.jpg" for number in range(4)))
+    said = [note for note in scan(tmp_path).notes if "look like parts of one data set, by the number or the" in note]
+    assert bool(said) == is_said
+
+
+@pytest.mark.parametrize(
     ("lower", "count"),
     [
         ("colon/aca colon/n lung/aca lung/scc", 4),

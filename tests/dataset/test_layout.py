@@ -77,6 +77,8 @@ UNDERSTOOD: list[tuple[str, list[str], Counts]] = [
     ("with masks on faces", ["masks", "no_masks"], (6, 2, 0)),
     ("a part to predict", [*under("seg_train seg_test"), "seg_pred"], (6, 2, 8)),
     ("what systems add", ["cat", "dog", "@eaDir/cat", "__MACOSX/cat", ".ipynb_checkpoints"], (6, 2, 0)),
+    ("what programs add", ["cat", "dog", "venv/lib/mpl-data/images", "__pycache__!", "wandb/media"], (6, 2, 0)),
+    ("classes with boxes", [*under("set_a set_b", "images annotations!")], (6, 2, 0)),
 ]
 
 
@@ -176,6 +178,7 @@ REFUSED: list[tuple[str, list[str], str]] = [
         under("cat dog", "images masks"),
         "each of cat and dog holds images and masks: what is in masks",
     ),
+    ("years of a benchmark", under("kit/VOC2007 kit/VOC2012", "JPEGImages Annotations!"), "differ in a number only"),
     ("flat images", ["images", "annotations!"], "images without class folders, and what describes them"),
 ]
 
