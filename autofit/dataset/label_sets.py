@@ -13,15 +13,16 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from autofit.dataset.labels import class_order, is_missing, label_of
+from autofit.dataset.labels import class_order, is_missing, is_text_of_names, label_of, names_of_others
 from autofit.errors import UserError
 from autofit.printable import first_of, printable
 
 Cell = str | tuple[str, ...]
 """What a table says about an image: text that may list several labels, or the labels' names one by one."""
 
-SEPARATORS = (";", "|", ",")
+SEPARATORS = (";", "|", ",", "；", "，", "、")  # noqa: RUF001 - those of Chinese and Japanese
 """The separators in the order in which they are tried: a name may contain one that comes later."""
+JOINING = frozenset({"&", "+", "/", "-"})
 SHOWN_CLASSES = 5
 MARKS = {"0": False, "1": True, "0.0": False, "1.0": True, "false": False, "true": True}
 NO_MARK = frozenset({"", "nan", "none", "<na>"})
@@ -70,7 +71,11 @@ def cell_of(value: object) -> Cell:
         text = value.strip()
         if text.casefold() in {"", "nan"}:
             return ()
-        return _of_list_text(text) if text.startswith("[") and text.endswith("]") else text
+        if text.startswith("[") and text.endswith("]"):
+            return _of_list_text(text)
+        return _of_python_text(text) if is_text_of_names(text) else text
+    if isinstance(value, dict):
+        raise ValueError(f"the labels {value!r:.60} are no list: give a list of names, or one column a label")  # noqa: TRY004 - as for a cell
     if hasattr(value, "tolist"):
         value = value.tolist()
     if isinstance(value, list | tuple | set | frozenset):
@@ -188,6 +193,9 @@ def sort_into_sets(
     names = tuple(columns) or tuple(class_order({name for text in text_of.values() for name in names_of_set(text)}))
     set_of = {path: text_of[cells] for path, cells in cells_of.items()}
     notes = [_separator_words(separator)] if separator else []
+    if joined := () if columns else names_of_others(names):
+        shown = first_of([repr(name) for name in joined], SHOWN_CLASSES)
+        notes.append(f"warning: these labels are made of others: {shown}; write ; between the labels of an image")
     if merged := sum(len(cells) > 1 for cells in cells_of.values()):
         notes.append(f"{merged:,} images are listed in several rows: each has the labels of all of them")
     return SortedSets(set_of, names, tuple(notes), separator or "")
@@ -261,8 +269,13 @@ def _names(cells: tuple[Cell, ...], separator: str | None, known: Collection[str
         elif separator is None or cell in known:
             names.append(str(label_of(cell)))
         else:
-            names += [str(label_of(part)) for part in cell.split(separator) if part.strip()]
+            names += [str(label_of(part)) for part in _parts(cell, separator) if part.strip()]
     return names
+
+
+def _parts(cell: str, separator: str) -> list[str]:
+    """The labels in a text; with blanks between, a mark that stands alone is none, as in `cat & dog`."""
+    return [part for part in cell.split() if part not in JOINING] if separator == " " else cell.split(separator)
 
 
 def _of_list_text(text: str) -> tuple[str, ...]:
@@ -277,6 +290,16 @@ def _of_list_text(text: str) -> tuple[str, ...]:
         values = [part.strip().strip("'\"") for part in inner.split(",") if part.strip()]
     _refuse_marks(values)
     return tuple(str(label_of(value)) for value in values)
+
+
+def _of_python_text(text: str) -> Cell:
+    """The names in the text of a set or a tuple; the text itself if it only looks like one."""
+    bare = text.removeprefix("frozenset(").removesuffix(")") if text.startswith("frozenset(") else text
+    try:
+        names = ast.literal_eval("()" if bare in {"set()", ""} else bare)
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+        return text
+    return cell_of(names) if isinstance(names, tuple | set) else text
 
 
 def _separator_words(separator: str) -> str:

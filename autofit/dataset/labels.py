@@ -21,6 +21,9 @@ _DECIMAL: Final = re.compile(r"(-?[0-9]+)\.([0-9]+)")
 _UNLABELLED: Final = frozenset({"unlabeled", "unlabelled", "nolabel", "notlabeled", "notlabelled", "unannotated"})
 _MISSING: Final = frozenset({"na", "n/a", "#n/a", "<na>", "null", "?", "-"})
 _IMAGE_PATH: Final = re.compile(r".*\.(jpe?g|png|tiff?|bmp|gif|webp)", re.IGNORECASE | re.DOTALL)
+_LISTED: Final = re.compile("[|;,；，、]")  # noqa: RUF001 - as `label_sets.SEPARATORS`
+_MARKED: Final = re.compile("[|;,；，、+/&]")  # noqa: RUF001 - the same and others
+_NO_NAMES: Final = frozenset({"set()", "frozenset()", "()"})
 _TRUTHS: Final[Mapping[str, bool]] = {"0": False, "1": True, "false": False, "true": True}
 SHOWN_PAIRS = 5
 
@@ -119,10 +122,27 @@ def several_labels(names: Collection[str]) -> str | None:
     """A class name that lists others, such as `cat|dog` beside `cat` and `dog`; None if there is none."""
     known = set(names)
     for name in names:
-        parts = [part.strip() for part in re.split(r"[|;,]", name)]
+        parts = [part.strip() for part in _LISTED.split(name)]
         if len(parts) > 1 and known.issuperset(parts):
             return name
     return None
+
+
+def names_of_others(names: Collection[str]) -> list[str]:
+    """The names that consist of other names with a mark between, such as `cat+dog` beside `cat` and `dog`."""
+    known = frozenset(names)
+    parts = {name: [part.strip() for part in _MARKED.split(name)] for name in names}
+    return [name for name, each in parts.items() if len(each) > 1 and known.issuperset(each)]
+
+
+def is_text_of_names(text: str) -> bool:
+    """Whether a text is a set or a tuple of names, as Python writes it into a table."""
+    bare = text.removeprefix("frozenset(")
+    if bare.startswith(("('", '("')):
+        has_several = "', " in bare or '", ' in bare
+        return bare.endswith(("',)", '",)')) or (has_several and bare.endswith(("')", '")')))
+    is_set = bare.startswith(("{'", '{"')) and bare.endswith(("'}", '"}', "'})", '"})')) and ":" not in bare
+    return is_set or text in _NO_NAMES
 
 
 def joined_labels_warning(names: Collection[str]) -> str | None:
@@ -138,6 +158,7 @@ def joined_labels_warning(names: Collection[str]) -> str | None:
         for name, each in parts.items()
         if len(each) > 1 and (all(part in parts or part.isdecimal() for part in each) or _is_shared(name, each, uses))
     ]
+    joined += [name for name in names_of_others(names) if name not in joined]
     if not joined:
         return None
     shown = first_of([repr(name) for name in joined], SHOWN_PAIRS)
@@ -198,7 +219,7 @@ def _label_of_text(text: str) -> Label:
         raise ValueError("the label is empty")
     if text.casefold() == "nan":
         raise ValueError(_problem(text))
-    if text.startswith("[") and text.endswith("]"):
+    if (text.startswith("[") and text.endswith("]")) or is_text_of_names(text):
         raise ValueError(_list_problem(text))
     if number := _DECIMAL.fullmatch(text):
         if number[2].strip("0"):

@@ -373,6 +373,7 @@ def test_labels_that_are_others_with_blanks_between_are_named(pets: Path) -> Non
             "warning: these labels are made of others: 'bird|dog', 'cat|bird', 'fish|dog'",
         ),
         ("1,5 1,7 2,7,5 1", "warning: these labels are made of others: '1 5', '1 7', '2 7 5'"),
+        ("cat+dog cat dog owl", "warning: these labels are made of others: 'cat+dog'; each is a class of"),
         ("cat dog NA ?", "warning: '?', 'NA' is trained on as a class"),
         ("1 01 2 3", "warning: these classes differ only in zeros before a number: '01' and '1'"),
     ],

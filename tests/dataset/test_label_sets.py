@@ -39,6 +39,13 @@ from autofit.errors import UserError
         ('["cat"]', ("cat",)),
         ("[cat, dog]", ("cat", "dog")),
         ("[{[]}]", ("{[]}",)),
+        ("('cat', 'dog')", ("cat", "dog")),
+        ("('cat',)", ("cat",)),
+        ("{'dog', 'cat'}", ("cat", "dog")),
+        ("frozenset({'cat'})", ("cat",)),
+        ("set()", ()),
+        ("(cat) or dog", "(cat) or dog"),
+        ("('cat') or ('dog')", "('cat') or ('dog')"),
         (7, ("7",)),
     ],
 )
@@ -47,7 +54,7 @@ def test_a_value_says_which_labels_an_image_has(value: object, cell: object) -> 
     assert cell_of(value) == cell
 
 
-@pytest.mark.parametrize("value", [1.5, ["cat", None], ["cat", ["dog"]], "['cat', None]"])
+@pytest.mark.parametrize("value", [1.5, ["cat", None], ["cat", ["dog"]], "['cat', None]", {"cat": 1}])
 def test_a_value_that_is_no_label_is_refused(value: object) -> None:
     """It would become a class."""
     with pytest.raises(ValueError, match="label"):
@@ -149,3 +156,27 @@ def test_blanks_separate_where_all_words_stand_elsewhere_too() -> None:
     assert find_separator({"haze primary", "clear primary", "haze primary water", "clear water", "cloudy"}) == " "
     assert find_separator({"New York", "Los Angeles", "Paris"}) is None
     assert find_separator({"New York", "Paris"}) is None
+
+
+@pytest.mark.parametrize(
+    ("cells", "names"),
+    [
+        (["cat\tdog", "cat", "dog"], ("cat", "dog")),
+        (["cat & dog", "cat", "dog"], ("cat", "dog")),
+        (["猫、狗", "猫"], ("狗", "猫")),
+        (["猫，狗", "猫"], ("狗", "猫")),  # noqa: RUF001 - as it is written in Chinese
+    ],
+)
+def test_labels_are_cut_at_what_separates_them(cells: list[str], names: tuple[str, ...]) -> None:
+    """Two labels with a tab between would be a third one, or the mark between them be one."""
+    found = sort_into_sets({f"{number}.jpg": (cell,) for number, cell in enumerate(cells)})
+    assert found.names == names
+    assert set(names_of_set(found.set_of["0.jpg"])) == set(names)
+
+
+@pytest.mark.parametrize("cells", ["cat+dog cat dog", "a;b cat/dog cat dog", "a;b cat,dog cat dog"])
+def test_labels_that_are_made_of_others_are_named(cells: str) -> None:
+    """Each combination of labels would be a label of its own, without a word."""
+    found = sort_into_sets({f"{number}.jpg": (cell,) for number, cell in enumerate(cells.split())})
+    assert found.notes[-1].startswith("warning: these labels are made of others: 'cat")
+    assert found.notes[-1].endswith("; write ; between the labels of an image")
