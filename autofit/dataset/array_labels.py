@@ -37,6 +37,19 @@ def class_numbers(labels: Any) -> list[Any]:
     return [label.decode(errors="backslashreplace") if isinstance(label, bytes) else label for label in plain]
 
 
+def one_each(labels: Any) -> Any:
+    """Labels of listed paths: rows become classes, by number or by the names of the columns of a DataFrame.
+
+    Raises:
+        UserError: a row has no class or several.
+    """
+    if getattr(labels, "ndim", 1) != 2:  # noqa: PLR2004 - rows and columns
+        return labels
+    numbers = class_numbers(labels)
+    columns = list(getattr(labels, "columns", ()))
+    return [str(columns[number]) for number in numbers] if len(columns) > 1 else numbers
+
+
 _SEVERAL = (
     "labels have a row with several classes or none: one-hot rows have a single 1; give one each, or multi_label=True"
 )

@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from autofit.dataset.array_labels import one_each
 from autofit.dataset.arrays import are_images, write_images
 from autofit.dataset.asked import Asked, refuse_columns
 from autofit.dataset.dataset_objects import by_name, class_names_of
@@ -117,7 +118,7 @@ def _found(data: Any, labels: Iterable[object] | None, class_names: Sequence[str
         if isinstance(data, str | os.PathLike):
             data, labels = [data], [labels] if isinstance(labels, str | int) else labels
         require_lists(data, labels)
-        return _of_lists(list(data), labels, class_names)
+        return _of_lists(list(data), one_each(labels), class_names)
     if isinstance(data, str | os.PathLike):
         path = user_path(data).absolute()
         if path.is_dir():

@@ -12,6 +12,7 @@ from itertools import islice, repeat
 from pathlib import Path
 from typing import NamedTuple, Protocol, runtime_checkable
 
+from autofit.dataset.array_labels import one_each
 from autofit.dataset.arrays import ImageTable
 from autofit.dataset.asked import Asked
 from autofit.dataset.bare_list import NO_NAMES, bare_line
@@ -140,7 +141,7 @@ def from_frame(frame: Frame, asked: Asked = Asked()) -> Listing:  # noqa: B008 -
 def from_lists(paths: Iterable[object], labels: Iterable[object], asked: Asked = Asked()) -> Listing:  # noqa: B008
     """The images of two lists or arrays of the same length, counted from 0.
 
-    Where an image may have several labels, an array of labels may also be of 0 and 1, `(n, classes)`.
+    An array of labels may also be of 0 and 1, `(n, classes)`: one-hot, unless an image may have several labels.
 
     Raises:
         UserError: the lengths differ; or, while they are read, an item is not a path, or not a label.
@@ -153,7 +154,7 @@ def from_lists(paths: Iterable[object], labels: Iterable[object], asked: Asked =
         marks = tuple(map(str, range(labels.shape[1])))  # type: ignore[attr-defined]  # an array, by its ndim
         table = {name: labels[:, number] for number, name in enumerate(marks)}  # type: ignore[index]  # likewise
         return _from_lists(paths, _marked(table, marks), None, asked, os.getcwd())._replace(marks=marks)
-    return _from_lists(paths, labels, None, asked, os.getcwd())
+    return _from_lists(paths, labels if asked.multi_label else one_each(labels), None, asked, os.getcwd())
 
 
 OWN_LIST = "samples.csv"

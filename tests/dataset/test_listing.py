@@ -10,10 +10,13 @@ from array import array
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from autofit.dataset import scan
 from autofit.dataset.asked import Asked
+from autofit.dataset.labelled import labelled_images
 from autofit.dataset.labels import other_notations
 from autofit.errors import UserError
 from tests.support.datasets import csv_file, images, labelled, photos, touch
@@ -110,6 +113,25 @@ def test_held_out_numbers_are_the_classes_of_the_training(tmp_path: Path) -> Non
     assert index.class_names == ("00000", "00001")
     names = [Path(path).stem for path in index.test_paths]
     assert dict(zip(names, index.test_labels, strict=True)) == {"0": 0, "1": 1, "2": 0, "3": 0}
+
+
+@pytest.mark.parametrize(
+    ("labels", "names"),
+    [
+        (np.eye(2)[[0, 1, 0, 1]], ("0", "1")),
+        (np.array([[3], [4], [3], [4]]), ("3", "4")),
+        (pd.get_dummies(pd.Series(["cat", "dog"] * 2)), ("cat", "dog")),
+    ],
+    ids=["one-hot", "column", "columns by name"],
+)
+def test_rows_of_labels_beside_paths_are_classes(tmp_path: Path, labels: Any, names: tuple[str, ...]) -> None:
+    """What is taken beside images in memory would be refused beside their paths, as several."""
+    paths = images(4)
+    touch(tmp_path, *paths)
+    index = scan([str(tmp_path / path) for path in paths], labels, validation=0)
+    assert (index.class_names, list(index.labels)) == (names, [0, 1, 0, 1])
+    judged = labelled_images(paths, labels, names, Asked(), (tmp_path, print, print))
+    assert judged.numbers == [0, 1, 0, 1]
 
 
 def test_held_out_names_may_be_composed_in_another_way(tmp_path: Path) -> None:
