@@ -80,6 +80,15 @@ def find_images(folder: str, root: str, progress: Progress, *, leave_out: Collec
         skipped=walk.skipped,
         empty_kinds={name: dict(walk.skipped_in[name]) for name in walk.skipped_in if not walk.classes[name]},
         subfolders={name: frozenset(inner) for name, inner in walk.inside.items() if walk.direct[name] < len(inner)},
+        notes=(_beside(folder, walk.beside),) if walk.beside >= len(walk.classes) else (),
+    )
+
+
+def _beside(folder: str, count: int) -> str:
+    """The line about images beside the class folders."""
+    return (
+        f"warning: {count:,} images lie in {printable(folder)} beside the class folders and are skipped: move those "
+        "of a class to its folder, or give a CSV file with the columns path,label"
     )
 
 
@@ -102,6 +111,7 @@ class _Walk:
         self.skipped_in: dict[str, Counter[str]] = {}
         self.inside = defaultdict[str, set[str]](set)
         self.direct = Counter[str]()
+        self.beside = 0  # images in no class's folder
         self._pending: list[_Folder] = []
         self._links: list[_Folder] = []  # a heap, ordered by path
         self._left_out = frozenset(map(os.path.realpath, leave_out))
@@ -151,6 +161,7 @@ class _Walk:
     def _skip(self, entry: os.DirEntry[str], here: _Folder) -> None:
         kind = kind_of(entry.name)
         self.skipped[kind] += 1
+        self.beside += here.class_name is None and is_image(entry)
         if here.class_name:
             self.skipped_in.setdefault(here.class_name, Counter())[kind] += 1
 

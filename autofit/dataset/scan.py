@@ -174,7 +174,7 @@ def _found_in_folder(folder: str, leave_out: list[str], progress: Progress) -> F
     refuse_splits_inside(layout.train, found.subfolders)
     refuse_same_inside(layout.train, frozenset(found.classes), found.subfolders)
     refuse_copies(layout.train, [*found.classes, *found.empty_classes], found.subfolders)
-    found.notes += layout.notes
+    found.notes = (*layout.notes, *found.notes)
     if have_split(Path(folder, PATHS)) and not (layout.validation or layout.test):
         found.notes += (
             f"the data has lists with a split of its own: give {PATHS} in place of the folder to follow it",

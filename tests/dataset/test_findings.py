@@ -53,6 +53,15 @@ def test_a_class_of_images_without_one_is_named(pets: Path) -> None:
     assert note == "warning: 'no_label' is trained on as a class: leave these images out if they have none"
 
 
+def test_images_beside_the_class_folders_are_named(pets: Path) -> None:
+    """A folder of 10,000 photos with two of crops in it would be skipped without a word, and crops be classes."""
+    touch(pets, "overview.png")
+    assert scan(pets).notes == ()
+    touch(pets, "1.jpg", "2.jpg")
+    (note,) = scan(pets).notes
+    assert note.startswith(f"warning: 3 images lie in {pets} beside the class folders and are skipped: move those of")
+
+
 def test_masks_among_the_images_are_named(pets: Path) -> None:
     """The masks of an archive lie beside its scans, and a network would train on them without a word."""
     touch(pets, "cat/s (1).png", "cat/s (1)_mask.png", "cat/s (1)_mask_1.png", "dog/a.jpg", "dog/a_segmentation.png")
