@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from autofit.dataset.array_kinds import is_like_array
+from autofit.dataset.array_kinds import is_array, is_like_array
 from autofit.errors import UserError
 from autofit.printable import one_line
 
@@ -33,8 +33,15 @@ def class_numbers(labels: Any) -> list[Any]:
         raise UserError(f"labels have the shape {rows.shape}: give one label for each image")
     if rows.dtype.kind == "f" and (rows == rows.round()).all():
         rows = rows.astype(np.int64)
-    plain: list[Any] = rows.reshape(-1).tolist()  # text in tensors of TensorFlow is bytes
-    return [label.decode(errors="backslashreplace") if isinstance(label, bytes) else label for label in plain]
+    return list(map(_decoded, rows.reshape(-1).tolist()))
+
+
+def _decoded(label: Any) -> Any:
+    """A label or a list of labels, whose text in tensors of TensorFlow is bytes."""
+    if isinstance(label, bytes):
+        return label.decode(errors="backslashreplace")
+    is_row = is_array(label) and getattr(label, "ndim", 0) == 1 and label.dtype.kind in "OS"
+    return list(map(_decoded, label.tolist())) if is_row else label
 
 
 def one_each(labels: Any) -> Any:
@@ -73,9 +80,9 @@ def label_rows(labels: Any) -> list[Any]:
     try:
         rows = _rows(labels)
     except ValueError:  # lists of names, of several lengths
-        return list(labels)
+        return list(map(_decoded, labels))
     if rows.ndim != 2 or rows.dtype.kind not in "buif":  # noqa: PLR2004 - rows and columns
-        return list(labels)
+        return list(map(_decoded, labels))
     if not ((rows == 0) | (rows == 1)).all():
         raise UserError("labels have rows of numbers other than 0 and 1: with multi_label give one column a class")
     return list(rows.astype(np.uint8))

@@ -9,6 +9,7 @@ from autofit.errors import UserError
 if TYPE_CHECKING:
     import numpy as np
 
+LEAST_OF_255 = 2.0
 _CHUNK = 256  # images are examined in groups of this size
 
 
@@ -24,21 +25,24 @@ class NumberScale:
     def __init__(self, whole: Any | None) -> None:
         self.words = ""
         self._factor: float | None = None
-        self._most: int | None = None
+        self._most: float = 0.0
         if whole is not None and whole.dtype.kind == "f" and len(whole):
             chunks = range(0, len(whole), _CHUNK)
             self._decide(max(float(whole[start : start + _CHUNK].max()) for start in chunks))
 
     def note_whole_numbers(self, values: np.ndarray) -> None:
         """Take note of an image of whole numbers, which go to 255, or to what 16 bits hold."""
-        self._most = max(self._most or 0, int(values.max(initial=0)))
+        self._most = max(self._most, float(values.max(initial=0)))
 
     @property
     def warning(self) -> str:
-        """A line on whole numbers that are all 0 or 1, as of a mask, and would be all but black; else empty."""
-        if self._most != 1 or self._factor is not None:
+        """A line on numbers that go to 255 and are all but black, as those of a mask that are 0 and 1; else empty."""
+        if not 0 < self._most < LEAST_OF_255:
             return ""
-        return "warning: the images' numbers are 0 and 1 of 255, all but black: give floats if 1 is white"
+        return (
+            f"warning: the images' numbers go to {self._most:g} of 255, all but black: give floats from 0 to 1 if 1 is "
+            "white"
+        )
 
     def levels(self, values: np.ndarray, number: int) -> np.ndarray:
         """Floating point numbers as uint8."""
@@ -50,6 +54,7 @@ class NumberScale:
         if self._factor is None and high > 0:
             self._decide(high)
         factor = self._factor or 1.0
+        self._most = max(self._most, high * factor)
         if low < 0 or high * factor > 255.5:  # noqa: PLR2004 - rounded to 255
             raise UserError(
                 f"image {number} has numbers from {low:g} to {high:g}: give all images as 0 to 1 or 0 to 255"

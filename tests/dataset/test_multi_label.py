@@ -58,6 +58,20 @@ def marks() -> dict[str, list[int]]:
     return {name: [int(name in each) for each in LABELS] for name in NAMES}
 
 
+@pytest.mark.parametrize(
+    "labels",
+    [np.array([b"cat;dog", b"cat", b""], object), [np.array([b"cat", b"dog"], object), np.array([b"cat"], object), []]],
+    ids=["texts", "lists"],
+)
+def test_text_in_tensors_is_bytes(tmp_path: Path, labels: Any) -> None:
+    """A dataset whose labels are text would be refused with several labels, and be taken with one."""
+    pictures = np.arange(3 * 27, dtype=np.uint8).reshape(3, 3, 3, 3)
+    table = images_in_files("train", (pictures, labels), tmp_path, print, lambda _: None, multi_label=True)
+    index = scan(table, asked=ASKED, validation=0)
+    assert index.class_names == ("cat", "dog")
+    assert index.class_counts() == (2, 1)
+
+
 @pytest.mark.parametrize("separator", [";", "|", ",", " ", " ; "])
 def test_a_column_of_several_labels_is_understood(root: Path, separator: str) -> None:
     """Each set of labels would be a class of its own."""
