@@ -49,12 +49,15 @@ class ListedPlaces:
         self._searches = 0
         self._suffixes = list(SUFFIXES)
         self._why: Missing | None = None
+        self._completed = 0  # paths without a suffix
+        self._twins = ""
 
     @property
     def note(self) -> str | None:
-        """A line about the folders in which the images were found, if these are not the expected ones; or None."""
+        """A line about where the images were found and which files they are, if that is not obvious; or None."""
         others = [f"{os.path.relpath(base, self.root)}/" for base in self._bases if base != self.root]
-        return f"listed images are in {shown(others)}" if others else None
+        places = f"listed images are in {shown(others)}" if others else ""
+        return "; ".join(filter(None, (places, self._twins))) or None
 
     def find(self, path: str) -> str | None:
         """The path of an existing file that a listed path means, relative to `root` or absolute; None if there is none.
@@ -90,6 +93,8 @@ class ListedPlaces:
             why = why_missing(os.path.join(base, os.path.expanduser(form)))
             if why is None:
                 self._expect(form.rpartition(".")[2])
+                if form.startswith(f"{path}."):
+                    self._look_for_twin(base, path, form)
                 return form if base == self.root else os.path.join(base, form)
             if why != ABSENT:
                 self._why = why
@@ -115,6 +120,19 @@ class ListedPlaces:
         else:
             for other in tuple(self._suffixes):
                 yield f"{path}.{other}"
+
+    def _look_for_twin(self, base: str, path: str, found: str) -> None:
+        """Note a file with another suffix beside an image whose path has none; only the first ones are looked at."""
+        self._completed += 1
+        if self._twins or self._completed > MOST_SEARCHES:
+            return
+        named = (f"{path}.{suffix}" for suffix in SUFFIXES)
+        others = [form for form in named if form.casefold() != found.casefold()]
+        if twin := next((form for form in others if why_missing(os.path.join(base, form)) is None), None):
+            self._twins = (
+                f"{printable(path)} is {printable(found)}, and {printable(twin)} lies beside it: if that is meant, "
+                "write suffixes in the table"
+            )
 
     def _expect(self, suffix: str) -> None:
         """Try this suffix first from now on."""

@@ -215,6 +215,17 @@ def test_paths_may_begin_with_the_folder_of_the_table(pets: Path) -> None:
     assert {path.removeprefix(f"{pets}/"): label for path, label in labelled(index).items()} == expected()
 
 
+def test_two_files_of_one_name_are_named(pets: Path) -> None:
+    """Thumbnails in JPEG beside images in PNG would be taken for these, without a word."""
+    rows = [(path.removesuffix(".jpg"), label) for path, label in ROWS]
+    table = csv_file(pets, written("path,label", rows=rows))
+    assert scan(table).notes == ()
+    touch(pets, "cat/0001.png")
+    said = "cat/0001 is cat/0001.jpg, and cat/0001.png lies beside it: if that is meant, write suffixes in the table"
+    assert scan(table).notes == (said,)
+    assert labelled(scan(table)) == expected()
+
+
 def test_a_missing_file_among_many_is_an_image_that_cannot_be_read(pets: Path) -> None:
     """One lost photo of a thousand would end the run, or vanish without a word."""
     rows = [(f"cat/{file}", "cat") for file in images(10)] + [(f"dog/{file}", "dog") for file in images(6)]
