@@ -1,12 +1,13 @@
 """The images of the validation or test split: those that the data itself holds out, or a given folder or table."""
 
-# ruff: noqa: PTH112 - paths are str in this package
+# ruff: noqa: PTH112, PTH118 - paths are str in this package
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from functools import cache
 from itertools import combinations
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -15,7 +16,7 @@ from autofit.config.validators import described
 from autofit.dataset.asked import Asked
 from autofit.dataset.flat_images import give_table
 from autofit.dataset.folder import find_images
-from autofit.dataset.found import Found, Progress
+from autofit.dataset.found import Found, Progress, below
 from autofit.dataset.gather import gather
 from autofit.dataset.groups import Grouping, same_column
 from autofit.dataset.label_sets import KnownLabels, names_of_set
@@ -70,19 +71,43 @@ def held_out_images(
     return _by_class(source, held, f"the {split} {'folder' if folder else 'table'} {name}", folder)
 
 
-def require_apart(splits: Mapping[str, Classes]) -> None:
+def require_apart(splits: Mapping[str, Classes], root: str) -> None:
     """Check that no image is in two splits: an accuracy on training images says nothing.
+
+    Args:
+        splits: paths by class number, of each split.
+        root: the absolute folder that they are relative to. Links to folders are followed.
 
     Raises:
         UserError: some images are in two splits; the first is named.
     """
+    place = _places(root)
     for (first, one), (second, other) in combinations(splits.items(), 2):
-        held = {path for paths in other for path in paths}
-        if held and (both := [path for paths in one for path in paths if path in held]):
+        held = {place(path) for paths in other for path in paths}
+        if held and (both := [path for paths in one for path in paths if place(path) in held]):
             raise UserError(
                 f"{len(both)} images are both for {first} and for {second}, the first is {printable(min(both))}: "
                 f"give other images for {second}"
             )
+
+
+def _places(root: str) -> Callable[[str], str]:
+    """Where a stored path leads: the path itself, unless a link is in it or in the root's."""
+    real_root = os.path.realpath(root)
+
+    @cache
+    def above_of(folder: str) -> str | None:
+        """What stands before the name of a file in this folder; None if that is the folder as it is."""
+        real = os.path.realpath(os.path.join(real_root, folder))
+        above = "" if real == real_root else f"{below(real_root, real)}/"
+        return None if above == folder else above
+
+    def place(path: str) -> str:
+        name = path.rpartition("/")[2]
+        above = above_of(path[: len(path) - len(name)])
+        return path if above is None else f"{above}{name}"
+
+    return place
 
 
 def _given_images(

@@ -74,7 +74,7 @@ def scan(
     apart_from_training = held_out_images("validation", source, apart, asked, progress)
     testing = held_out_images("test", source, test, asked, progress) or []
     validating = (apart_from_training or []) if share != 0 else []
-    require_apart({"training": training, "validation": validating, "test": testing})
+    require_apart({"training": training, "validation": validating, "test": testing}, source.root)
     is_split_here = bool(share) and apart_from_training is None
     if is_split_here:
         training, validating = _split(training, source.found, share or 0.0, seed)

@@ -308,3 +308,22 @@ def test_columns_of_a_folder_are_refused(pets: Path, tmp_path: Path) -> None:
     assert scan(tmp_path / "pets2", test=table, asked=asked).test_count == 1
     with pytest.raises(UserError, match="label_column and images_in say what is in a table"):
         labelled_images(pets, None, ("cat", "dog"), asked, (tmp_path, print, print))
+
+
+def test_a_link_leads_to_no_image_of_another_split(tmp_path: Path) -> None:
+    """Images that are trained on would be validated on, as others by another name."""
+    photos(tmp_path / "set" / "train", cat=4, dog=4)
+    photos(tmp_path / "set" / "val", dog=2)
+    photos(tmp_path / "held", cat=2, dog=2)
+    (tmp_path / "set" / "val" / "cat").symlink_to(tmp_path / "set" / "train" / "cat")
+    with pytest.raises(UserError, match=r"4 images are both for training and for validation, the first is train"):
+        scan(tmp_path / "set")
+    train, link = tmp_path / "set" / "train", tmp_path / "link"
+    link.symlink_to(train)
+    for data, given in ((train, link), (link, train)):
+        with pytest.raises(UserError, match="8 images are both for training and for test"):
+            scan(data, test=given)
+        assert scan(data, test=tmp_path / "held").test_count == 4
+    flat = csv_file(train / "cat", "path,label\n0000.jpg,cat\n0001.jpg,cat\n../dog/0000.jpg,dog\n")
+    with pytest.raises(UserError, match="1 images are both for training and for test"):
+        scan(flat, test=pd.DataFrame({"path": [str(link / "cat" / "0000.jpg")], "label": ["cat"]}))
