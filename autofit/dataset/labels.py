@@ -90,12 +90,19 @@ def class_order(names: Iterable[str]) -> list[str]:
 
 
 def look_alikes(names: Iterable[str]) -> list[tuple[str, ...]]:
-    """Class names that differ only in case, blanks, leading zeros or Unicode normalization, as of files from a Mac."""
+    """Class names that differ only in case, blanks, leading zeros, letters that look the same, or unseen signs."""
     alike = defaultdict[str, list[str]](list)
     for name in names:
-        bare = "".join(composed(name).split()).casefold()
+        bare = "".join(_seen(name).split()).casefold()
         alike[bare.lstrip("0") or "0" if bare.isdecimal() else bare].append(name)
     return [tuple(same) for same in alike.values() if len(same) > 1]
+
+
+def _seen(name: str) -> str:
+    """A name without what nobody sees: how letters are composed, their width, and signs such as a zero-width blank."""
+    if name.isascii():
+        return name
+    return "".join(sign for sign in unicodedata.normalize("NFKC", name) if unicodedata.category(sign) != "Cf")
 
 
 def look_alike_warning(names: Iterable[str]) -> str | None:

@@ -416,3 +416,13 @@ def test_a_long_cell_is_shown_by_its_beginning(pets: Path, table: str, held: str
     with pytest.raises(UserError) as refusal:
         scan(csv_file(pets, table.replace("LONG", long)), validation=pets / "held.csv" if held else 0.2)
     assert len(str(refusal.value)) < 400
+
+
+@pytest.mark.parametrize("other", ["cat\u200b", "ca\u00adt", "\uff43\uff41\uff54", "\u200ecat"])
+def test_classes_that_look_the_same_are_named(tmp_path: Path, other: str) -> None:
+    """A sign that nobody sees, as of a table from the web, would make two classes of one, without a word."""
+    touch(tmp_path, *images(4))
+    names = ("cat", other) * 2
+    table = csv_file(tmp_path, "path,label\n" + "".join(map("{},{}\n".format, images(4), names)))
+    (note,) = scan(table).notes
+    assert note.startswith("warning: these classes differ only in case")
