@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Final
 
 _UNPACK: Final = "is an archive: unpack it and give the folder"
+_UNPACK_TABLE: Final = "is a packed table: unpack it and give the table"
 _ARRAYS: Final = (
     "is a file of arrays: load its images and labels, and give autofit.run(images, labels), or autofit.run(paths, "
     "labels) if it holds labels alone"
@@ -36,6 +37,8 @@ _WITHOUT_SUFFIX: Final = (
     (re.compile(r"(data|test)_batch(_[0-9]+)?(\.bin)?"), _ARRAYS),  # CIFAR-10
     (re.compile(r".*[-.]idx[0-9]-ubyte(\.gz)?"), _ARRAYS),  # MNIST
     (re.compile(r".*\.tfrecord-[0-9]+-of-[0-9]+"), _REMEDIES["tfrecord"]),
+    (re.compile(r"[^.]*-[0-9]{5}-of-[0-9]{5}"), _REMEDIES["tfrecord"]),  # ImageNet
+    (re.compile(r".*\.(csv|tsv|txt|jsonl?|ndjson)\.(gz|bz2|xz|zst|zip)", re.IGNORECASE), _UNPACK_TABLE),
 )
 
 

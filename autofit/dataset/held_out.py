@@ -19,6 +19,7 @@ from autofit.dataset.folder import find_images
 from autofit.dataset.found import Found, Progress, below
 from autofit.dataset.gather import gather
 from autofit.dataset.groups import Grouping, same_column
+from autofit.dataset.inside import shown
 from autofit.dataset.label_sets import KnownLabels, names_of_set
 from autofit.dataset.labels import other_notations
 from autofit.dataset.layout import class_folders
@@ -26,6 +27,7 @@ from autofit.dataset.listing import Frame, from_frame
 from autofit.dataset.side_folders import IMAGE_NAMES
 from autofit.dataset.sources import existing_source, leads_to_folder
 from autofit.dataset.split import Classes
+from autofit.dataset.split_words import roles_of
 from autofit.dataset.table_files import from_file
 from autofit.errors import UserError
 from autofit.printable import printable
@@ -173,6 +175,8 @@ def _by_class(source: Source, held: Found, name: str, folder: str = "") -> Class
     if unknown := held.classes.keys() - known.keys():
         if folder and {name.lower() for name in held.classes} <= IMAGE_NAMES:
             raise UserError(f"{name} has no class folders, but {min(unknown)}: {give_table(folder)}")
+        if folder and (splits := roles_of(held.classes)):
+            raise UserError(f"{name} holds {shown(splits)}, which look like splits: give one of them")
         raise UserError(
             f"{name} has the class {min(unknown)!r:.60} that training has no images of: "
             f"remove it, or name it as one of the {len(known)} training classes"

@@ -12,6 +12,7 @@ from typing import Final
 from autofit.dataset.folder import image_suffixes, visible
 from autofit.dataset.inside import look, shown
 from autofit.dataset.missing_files import ABSENT, Missing, why_absent, why_missing
+from autofit.dataset.sources import path_of_address
 from autofit.dataset.table import readable
 from autofit.errors import UserError
 from autofit.printable import printable
@@ -102,6 +103,8 @@ class ListedPlaces:
 
     def _forms(self, path: str) -> Iterator[str]:
         yield path
+        if local := path_of_address(path):
+            yield local
         for other in (path.strip(), readable(path.strip())):  # as `a.jpg, cat` in the other order has it; of Windows
             if other != path:
                 path = other

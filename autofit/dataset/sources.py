@@ -8,6 +8,7 @@ import os
 import re
 import stat
 from typing import Final
+from urllib.parse import unquote
 
 from autofit.dataset.containers import remedy_of
 from autofit.dataset.folder import HEIF_SUFFIXES, IMAGE_SUFFIXES, image_suffixes
@@ -70,12 +71,21 @@ def is_address(text: str) -> bool:
     return _URL.match(text) is not None
 
 
+def path_of_address(text: str) -> str:
+    """The path in an address of this machine, such as `file:///data/a%20photo.jpg`; empty for any other text."""
+    if not text.lower().startswith(("file:///", "file://localhost/")):
+        return ""
+    return unquote(f"/{text.split('/', 3)[3]}", errors="surrogateescape")
+
+
 def refuse_address(text: str) -> None:
     """Refuse a URL or the like.
 
     Raises:
         UserError: it is one.
     """
+    if local := path_of_address(text):
+        raise UserError(f"{printable(text)} is an address of this machine: give the path {printable(local)}")
     if url := _URL.match(text):
         raise UserError(
             f"{printable(text)} is an address ({url[1]}): copy the data to this machine first and give its folder"

@@ -426,3 +426,11 @@ def test_classes_that_look_the_same_are_named(tmp_path: Path, other: str) -> Non
     table = csv_file(tmp_path, "path,label\n" + "".join(map("{},{}\n".format, images(4), names)))
     (note,) = scan(table).notes
     assert note.startswith("warning: these classes differ only in case")
+
+
+def test_addresses_of_this_machine_are_paths(tmp_path: Path) -> None:
+    """A user would be told to copy to this machine what lies there."""
+    touch(tmp_path, "a 1.jpg", *images(3))
+    names = ("a%201.jpg", *images(3))
+    rows = "".join(f"file://{tmp_path}/{name},{'xy'[number % 2]}\n" for number, name in enumerate(names))
+    assert "a 1.jpg" in scan(csv_file(tmp_path, f"path,label\n{rows}")).paths

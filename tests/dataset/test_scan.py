@@ -327,3 +327,11 @@ def test_a_link_leads_to_no_image_of_another_split(tmp_path: Path) -> None:
     flat = csv_file(train / "cat", "path,label\n0000.jpg,cat\n0001.jpg,cat\n../dog/0000.jpg,dog\n")
     with pytest.raises(UserError, match="1 images are both for training and for test"):
         scan(flat, test=pd.DataFrame({"path": [str(link / "cat" / "0000.jpg")], "label": ["cat"]}))
+
+
+def test_a_folder_of_splits_that_is_given_for_one_is_told_so(tmp_path: Path, pets: Path) -> None:
+    """A user would be told to remove the class `train` from the data set."""
+    for split in ("train", "val"):
+        photos(tmp_path / "set" / split, cat=2, dog=2)
+    with pytest.raises(UserError, match=r"the test folder .*/set holds train and val, which look like splits: give"):
+        scan(pets, test=tmp_path / "set")
