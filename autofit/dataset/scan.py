@@ -181,8 +181,10 @@ def _found_in_folder(folder: str, leave_out: list[str], progress: Progress) -> F
         )
     if layout.validation:
         found.validation = find_images(layout.validation, folder, progress)
+        found.notes += found.validation.notes
     if layout.test:
         found.test = find_images(layout.test, folder, progress)
+        found.notes += found.test.notes
     return found
 
 

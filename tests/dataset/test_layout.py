@@ -247,7 +247,9 @@ def test_an_image_beside_the_class_folders_of_a_split_is_skipped(tmp_path: Path,
     touch(lay(tmp_path, *under("train val test")), *stray.split())
     index = scan(tmp_path)
     assert counts(index) == expected
-    assert index.notes == ("validation images are those of val/", "test images are those of test/")
+    said = [note for note in index.notes if "images lie in" not in note]
+    assert said == ["validation images are those of val/", "test images are those of test/"]
+    assert (len(index.notes) > len(said)) == (stray.count("test/") > 1)
     assert sum(index.skipped_kinds.values()) == len(stray.split())
 
 
