@@ -13,7 +13,13 @@ from autofit.dataset.asked import Asked, holds_other
 from autofit.dataset.groups import group_like
 from autofit.dataset.label_sets import mark_of
 from autofit.dataset.mark_columns import are_signed, holds_marks, is_one_hot, marks_of
-from autofit.dataset.split_columns import flag_role, holds_nothing_but_splits, holds_splits, plain_flags
+from autofit.dataset.split_columns import (
+    flag_role,
+    holds_mostly_splits,
+    holds_nothing_but_splits,
+    holds_splits,
+    plain_flags,
+)
 from autofit.dataset.split_words import FLAGS, bare_name, split_role
 from autofit.errors import UserError
 
@@ -254,12 +260,14 @@ def _unfollowed_column(
     plain = plain_flags(others, examples)
     if asked.multi_label:  # a train may be a label, as in Pascal VOC
         plain = [name for name in plain if split_role(name) != "train"]
+    plain += [name for name in others if holds_mostly_splits(examples.get(name, ()))]
     return _column(others, None, UNFOLLOWED_NAMES, source) or next(iter(plain), None)
 
 
 def _not_followed(column: str, examples: Mapping[str, Sequence[object]]) -> str | None:
     """The line about a column with the name of a column of splits whose values are no names of splits."""
-    value = next((text for value in examples.get(column, ()) if (text := str(value).strip())), None)
+    texts = [text for value in examples.get(column, ()) if (text := str(value).strip())]
+    value = next((text for text in texts if split_role(text) is None), None)
     return value and f"{column!r} is not followed: {value[:20]!r} is no name of a split (train, validation, test)"
 
 

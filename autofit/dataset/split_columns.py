@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 
@@ -13,6 +14,7 @@ from autofit.errors import UserError
 PLAIN_FLAGS = frozenset({"train", "training", "val", "valid", "validation", "test", "testing", "holdout"})
 """Names of columns of 0 and 1 that may be splits: several of them are, one alone may be anything."""
 
+FIRST_CELLS = 10
 LOOKED_AT_ROWS = 1000
 """The number of rows that decide which columns of 0 and 1 are labels; an error names a later row that contradicts."""
 
@@ -63,12 +65,29 @@ def holds_splits(values: Sequence[object]) -> bool:
 def holds_nothing_but_splits(values: Sequence[object]) -> bool:
     """Whether each value is the plain name of a split, whatever the column's name; all of one only in a long table.
 
-    Long ones are mostly sorted by split, so that not all of them are among the first rows.
+    Long ones are mostly sorted by split, so that not all of them are among the first rows. Empty cells do not count.
     """
-    meant = [split_name(text) for text in set(map(str, values))]
-    roles = {said.role for said in meant if said is not None and not said.others}
+    roles = _plain_roles(values)
     least = 1 if len(values) >= LOOKED_AT_ROWS else 2
-    return len(roles) >= least and all(said is not None and not said.others for said in meant)
+    return len(roles) >= least and None not in roles
+
+
+def holds_mostly_splits(values: Sequence[object]) -> bool:
+    """Whether most values are plain names of splits, of two or more, and others are none."""
+    if not any(split_role(str(value)) for value in values[:FIRST_CELLS]):  # of thousands of columns none has one
+        return False
+    roles = _plain_roles(values)
+    return len(roles) > 2 and None in roles and roles[None] < sum(roles.values()) / 2  # noqa: PLR2004 - two and none
+
+
+def _plain_roles(values: Sequence[object]) -> Counter[Role | None]:
+    """How many values are the plain name of each split, and of none."""
+    texts = Counter(text for value in values if (text := str(value).strip()).lower() not in NO_MARK)
+    roles = Counter[Role | None]()
+    for text, count in texts.items():
+        said = split_name(text)
+        roles[said.role if said is not None and not said.others else None] += count
+    return roles
 
 
 def plain_flags(others: Sequence[str], examples: Mapping[str, Sequence[object]]) -> list[str]:

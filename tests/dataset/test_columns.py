@@ -81,6 +81,19 @@ def test_two_columns_of_splits_are_refused(pets: Path) -> None:
         scan(csv_file(pets, written("path,label,first,second", rows=rows)))
 
 
+def test_a_column_of_splits_with_other_values_or_gaps_is_not_lost(pets: Path) -> None:
+    """The images for the validation would be trained on, since a few rows say nothing of a split."""
+    said = ["train", "val"] * 3
+    other, gap = (
+        written("path,label,part", rows=[(*row, split) for row, split in zip(ROWS, [*said, odd, "train"], strict=True)])
+        for odd in ("unlabelled", "")
+    )
+    (note,) = scan(csv_file(pets, other)).notes
+    assert note == "'part' is not followed: 'unlabelled' is no name of a split (train, validation, test)"
+    with pytest.raises(UserError, match="line 8: the part is empty"):
+        scan(csv_file(pets, gap))
+
+
 @pytest.mark.parametrize("options", [None, MULTI_LABEL])
 def test_columns_of_0_and_1_for_each_split_are_refused(pets: Path, options: Any) -> None:
     """The images for the test would be trained on, and with several labels each split be one of them."""
