@@ -185,11 +185,20 @@ def sort_into_sets(
         cells_of: the cells of each image, from one row or from several.
         columns: the names of all labels in their order, if each has its own column.
         known: the labels of the training, if these are other images.
+
+    Raises:
+        UserError: a part of a cell is no label.
     """
     distinct = set(cells_of.values())
     texts = {cell for cells in distinct for cell in cells if isinstance(cell, str)}.difference(known.names)
     separator = known.separator or find_separator(texts)
-    text_of = {cells: set_text(_names(cells, separator, known.names)) for cells in distinct}
+    text_of: dict[tuple[Cell, ...], str] = {}
+    for path, cells in cells_of.items():
+        if cells not in text_of:
+            try:
+                text_of[cells] = set_text(_names(cells, separator, known.names))
+            except ValueError as error:
+                raise UserError(f"the labels of {printable(path)}: {error}") from None
     names = tuple(columns) or tuple(class_order({name for text in text_of.values() for name in names_of_set(text)}))
     set_of = {path: text_of[cells] for path, cells in cells_of.items()}
     notes = [_separator_words(separator)] if separator else []

@@ -180,3 +180,10 @@ def test_labels_that_are_made_of_others_are_named(cells: str) -> None:
     found = sort_into_sets({f"{number}.jpg": (cell,) for number, cell in enumerate(cells.split())})
     assert found.notes[-1].startswith("warning: these labels are made of others: 'cat")
     assert found.notes[-1].endswith("; write ; between the labels of an image")
+
+
+@pytest.mark.parametrize("cell", ["0.5", "cat;nan", "cat;0.5", "cat;[dog]"])
+def test_a_part_that_is_no_label_is_refused_with_its_image(cell: str) -> None:
+    """A gap or a fraction among the labels of an image would end in a traceback."""
+    with pytest.raises(UserError, match=r"^the labels of b\.jpg: the label "):
+        sort_into_sets({"a.jpg": ("cat",), "b.jpg": (cell,)})
