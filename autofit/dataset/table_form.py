@@ -148,6 +148,8 @@ def _refusal(source: str, first_line: str, asked: Asked) -> UserError | None:
 
 def _lack_of_names(line: str, words: Sequence[str], header: Sequence[str], separator: str, asked: Asked) -> str | None:
     """What is wrong with a first line that has the content of columns, not their names; None if it has not."""
+    if not header:  # broken quotation marks, or a cell that is too long
+        return None
     if len(header) == 1 and len(words) <= 1 and (alone := _of_path_alone(line)):
         return f", a path without a label: {alone}"
     is_numbered = len(words) > 1 and any(word.isdecimal() for word in words[1:])

@@ -324,6 +324,7 @@ def test_a_table_that_cannot_be_understood_is_refused(
             "begins with 'sep=;' and not with the names of its columns: remove this line",
         ),
         ("# 2024-01-31\npath,label\na.jpg,cat\n", "begins with '# 2024-01-31' .*: remove this line"),
+        ('"a"b.jpg\n', "is no CSV file with the columns path,label: its first line is"),
         ("TRAIN,gs://b/a.jpg,cat\n", "not with the names of its columns"),
         (
             ",".join(["label", *(f"pixel{n}" for n in range(784))]),
