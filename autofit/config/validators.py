@@ -110,7 +110,7 @@ def described(value: Any) -> str:
     """A value as text for a message: of a container or an array only its type and size, as its content may be long."""
     if value is None or isinstance(value, str | bytes | int | float | os.PathLike):
         return repr(value)[:200]
-    size = f" of {len(value)}" if isinstance(value, Sized) else ""
+    size = f" of {len(value)}" if isinstance(value, Sized) and getattr(value, "ndim", 1) != 0 else ""
     return f"a {type(value).__name__}{size}"
 
 

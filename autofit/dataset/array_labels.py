@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from autofit.dataset.array_kinds import is_array, is_like_array
 from autofit.errors import UserError
-from autofit.printable import one_line
+from autofit.printable import one_line, printable
 
 if TYPE_CHECKING:
     import numpy as np
+
+MOST_WHOLE = 2.0**53
+"""Up to here each whole number is one of 64 bits; infinity is none."""
 
 
 def class_numbers(labels: Any) -> list[Any]:
@@ -31,7 +34,7 @@ def class_numbers(labels: Any) -> list[Any]:
         return [int(number) for number in rows.argmax(axis=1)]
     if rows.ndim > 1 and rows.size != len(rows):
         raise UserError(f"labels have the shape {rows.shape}: give one label for each image")
-    if rows.dtype.kind == "f" and (rows == rows.round()).all():
+    if rows.dtype.kind == "f" and (rows == rows.round()).all() and (abs(rows) < MOST_WHOLE).all():
         rows = rows.astype(np.int64)
     return list(map(_decoded, rows.reshape(-1).tolist()))
 
@@ -81,6 +84,8 @@ def label_rows(labels: Any) -> list[Any]:
         rows = _rows(labels)
     except ValueError:  # lists of names, of several lengths
         return list(map(_decoded, labels))
+    if not rows.ndim:
+        raise UserError(f"the labels are {printable(repr(labels)[:40])}: give a list with the labels of each image")
     if rows.ndim != 2 or rows.dtype.kind not in "buif":  # noqa: PLR2004 - rows and columns
         return list(map(_decoded, labels))
     if not ((rows == 0) | (rows == 1)).all():

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from itertools import repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,6 +28,7 @@ from autofit.dataset.dataset_objects import (
 from autofit.dataset.number_scale import NumberScale
 from autofit.dataset.picture_files import is_picture, plain_picture
 from autofit.errors import UserError
+from autofit.printable import printable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -141,7 +142,10 @@ def _levels(image: Any, number: int, scale: NumberScale) -> np.ndarray:
 
     if is_picture(image):
         image = plain_picture(image, f"image {number}")
-    values = _checked(np.asarray(as_array(image, f"image {number}")), number)
+    try:
+        values = _checked(np.asarray(as_array(image, f"image {number}")), number)
+    except ValueError:  # lists of several lengths
+        raise UserError(f"image {number} has rows of several lengths: give (height, width, channels)") from None
     values = values.astype(values.dtype.newbyteorder("="), copy=False)  # TIFF and FITS may have the other order
     kind = values.dtype.kind
     if kind == "f":
@@ -223,17 +227,24 @@ def stand_in(held_out: Any) -> Any:
     return ImageTable([], []) if is_pair or is_dataset(held_out) else held_out
 
 
-def _refuse_paths(split: str, data: Any) -> None:
-    """Refuse a pair of paths and labels.
+def _require_images(split: str, data: Any) -> None:
+    """Check that a pair has images: paths are none, nor is a single number.
 
     Raises:
-        UserError: it is one.
+        UserError: it has none.
     """
     images = data[0] if isinstance(data, tuple) else None
+    if is_dataset(images):
+        return
     if isinstance(images, str | os.PathLike) or isinstance(first_of(images), str | os.PathLike):
         raise UserError(
             f"{split} is a pair of paths and labels: give a DataFrame or a CSV file with the columns path,label, or a "
             "pair of images in memory and labels"
+        )
+    if isinstance(data, tuple) and (not isinstance(images, Sized) or getattr(images, "ndim", 1) == 0):
+        raise UserError(
+            f"the images for {split} are {printable(repr(images)[:40])}: give an array (n, height, width, channels), "
+            "or a list of arrays or PIL images"
         )
 
 
@@ -260,7 +271,7 @@ def images_in_files(
             these have numbers alone.
     """
     if isinstance(stand_in(data), ImageTable):
-        _refuse_paths(split, data)
+        _require_images(split, data)
         images, labels = data if isinstance(data, tuple) else (data, None)
         paths, numbers = write_images(images, labels, folder / split, say, on_progress, multi_label=multi_label)
         names = () if class_names is None or multi_label else class_names_of(data) or class_names

@@ -34,7 +34,7 @@ def require_lists(paths: object, labels: object) -> None:
     if any(isinstance(given, set | frozenset) for given in (paths, labels)):
         raise UserError("the paths or labels are a set, which has no order: give lists")
     for name, given in {"paths": paths, "labels": labels}.items():
-        if not isinstance(given, Iterable):
+        if not isinstance(given, Iterable) or getattr(given, "ndim", 1) == 0:
             raise UserError(f"the {name} are {printable(repr(given)[:40])}: give a list with one label for each path")
 
 

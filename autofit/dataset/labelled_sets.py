@@ -93,7 +93,7 @@ def _listing(data: Any, labels: Any, class_names: Sequence[str], asked: Asked) -
         return from_frame(data, asked)
     if labels is not None:
         paths = [data] if isinstance(data, str | os.PathLike) else data
-        if isinstance(labels, str) and isinstance(paths, Sized) and len(paths) == 1:
+        if isinstance(labels, str) and isinstance(paths, Sized) and getattr(paths, "ndim", 1) != 0 and len(paths) == 1:
             labels = [labels]
         require_lists(paths, labels)
         return from_lists(paths, _named(labels, class_names), asked)

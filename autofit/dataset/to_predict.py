@@ -108,6 +108,8 @@ def _items(data: Any) -> list[Any]:
         return [data]
     if isinstance(data, Frame):
         raise UserError('a DataFrame has more than paths: give one column, such as df["path"], or use evaluate')
+    if is_array(data) and data.ndim == 0:
+        return _items(data.item())
     if not isinstance(data, Iterable) or isinstance(data, Mapping):
         raise UserError(f"{data!r} cannot be predicted: give {_KINDS}")
     return list(data)

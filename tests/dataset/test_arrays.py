@@ -15,6 +15,7 @@ from PIL import Image
 from autofit.dataset import are_images, images_in_files, scan, stand_in
 from autofit.dataset.array_labels import class_numbers
 from autofit.dataset.arrays import ImageTable, write_images
+from autofit.dataset.labels import label_of
 from autofit.errors import MOST_CHARACTERS, UserError
 from tests.support.datasets import DatasetV2, OnDevice
 
@@ -416,3 +417,43 @@ def test_a_pair_of_paths_and_labels_is_answered_with_a_table(tmp_path: Path) -> 
     """The paths would be said to be images of no size."""
     with pytest.raises(UserError, match="validation is a pair of paths and labels: give a DataFrame or a CSV file"):
         images_in_files("validation", (["a.jpg", "b.jpg"], [0, 1]), tmp_path, print, lambda _: None)
+
+
+@pytest.mark.parametrize("labels", [3, np.float64(1), np.array("ab")], ids=str)
+def test_labels_that_are_no_list_are_refused(tmp_path: Path, labels: Any) -> None:
+    """A single number in place of labels would end in a traceback with several labels an image."""
+    for multi_label in (False, True):
+        with pytest.raises(UserError, match="labels"):
+            write_images(BYTES, labels, tmp_path, print, lambda _: None, multi_label=multi_label)
+
+
+def test_a_dataset_needs_no_length(tmp_path: Path) -> None:
+    """A dataset would be refused as no list of images."""
+    table = images_in_files("train", (DatasetV2([(BYTES, np.array(LABELS))]), None), tmp_path, print, lambda _: None)
+    assert scan(table, validation=0).train_count == len(BYTES)
+
+
+@pytest.mark.parametrize(
+    ("images", "message"),
+    [
+        (None, "the images for test are None: give an array"),
+        (3, "the images for test are 3: give an array"),
+        (np.array(3), r"the images for test are array\(3\): give an array"),
+        (iter(BYTES), "the images for test are <.*: give an array"),
+        ([[1, 2], [3]], r"there are 2 images|image 0 has the shape \(2,\)"),
+        ([[[1, 2], [3]]] * 6, "image 0 has rows of several lengths: give"),
+    ],
+    ids=["None", "number", "array of none", "iterator", "numbers", "ragged"],
+)
+def test_a_pair_without_images_is_refused(tmp_path: Path, images: Any, message: str) -> None:
+    """A call would end in a traceback, from somewhere inside."""
+    with pytest.raises(UserError, match=message):
+        images_in_files("test", (images, LABELS), tmp_path, print, lambda _: None)
+
+
+def test_numbers_that_64_bits_do_not_hold_stay_as_they_are() -> None:
+    """Infinity would be the class -9223372036854775808; as a label it is refused."""
+    assert class_numbers([np.inf, 0.0]) == [np.inf, 0.0]
+    assert class_numbers([1e300, 0.0]) == [1e300, 0.0]
+    with pytest.raises(ValueError, match="the label is inf: give text or a whole number"):
+        label_of(np.inf)
