@@ -45,7 +45,7 @@ def test_a_short_time_budget_does_not_go_by_with_a_probe(
     train(photos, batch_size="auto", weights="none", time_budget=budget, view=view)
     assert len(stages.probes) == probes
     assert any(message.startswith("no probe in so short") for message in view.messages) is (probes == 0)
-    assert stages.runs[0]["record"].plan.first_batch_size == 8
+    assert stages.runs[0]["record"].plan.first_batch_size == 16
 
 
 def test_the_range_of_numbers_holds_for_integers_of_16_and_of_32_bits(
