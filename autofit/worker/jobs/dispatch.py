@@ -163,7 +163,7 @@ def _set_rate(job: Job, error: BaseException) -> str | None:
     if job.source is None or not job.source.rate_falls:
         return None
     sets = isinstance(error, TypeError) and "LearningRateSchedule" in str(error) and "settable" in str(error)
-    assigns = isinstance(error, AttributeError) and getattr(error, "name", "") == "assign"
+    assigns = isinstance(error, AttributeError) and error.name == "assign" and "EagerTensor" in str(error)
     if not (sets or assigns):
         return None
     return "a callback sets the learning rate, which in this run falls to zero at the end: resume without that callback"

@@ -56,11 +56,14 @@ def test_what_failed_in_a_compiled_function_is_told(rest: str, cause: str) -> No
 
 
 SETS = TypeError("This optimizer was created with a `LearningRateSchedule` object, hence its rate is not settable.")
+NOTHING = AttributeError("'NoneType' object has no attribute 'assign'", name="assign")
 ASSIGNS = AttributeError("'EagerTensor' object has no attribute 'assign'", name="assign")
 
 
 @pytest.mark.parametrize("falls", [True, False])
-@pytest.mark.parametrize(("error", "is_told"), [(SETS, True), (ASSIGNS, True), (TypeError("settable"), False)])
+@pytest.mark.parametrize(
+    ("error", "is_told"), [(SETS, True), (ASSIGNS, True), (NOTHING, False), (TypeError("settable"), False)]
+)
 def test_a_callback_that_sets_a_rate_that_falls_is_told_what_to_do(
     monkeypatch: pytest.MonkeyPatch, error: Exception, *, is_told: bool, falls: bool
 ) -> None:
