@@ -312,7 +312,10 @@ class EvaluateStep:
         self, inputs: tf.Tensor, labels: tf.Tensor, values: list[tf.Tensor]
     ) -> tuple[list[tf.Tensor], tf.Tensor]:
         objective = self._objective
-        with keras.StatelessScope(state_mapping=list(zip(self.variables, values, strict=True))) as scope:
+        # Keras takes a regularizer's weight from the scope
+        regularized = [weight for weight in self._model.trainable_variables if weight.regularizer is not None]
+        mapping = list(zip([*self.variables, *regularized], [*values, *tensors_of(regularized)], strict=True))
+        with keras.StatelessScope(state_mapping=mapping, collect_losses=True) as scope:
             probabilities = tf.cast(self._model(tf.cast(inputs, tf.float32), training=False), tf.float32)
             if self._pads:
                 probabilities = probabilities[: tf.shape(labels)[0]]

@@ -91,6 +91,35 @@ def test_a_validation_and_an_extraction_are_traced_once(model: keras.Model, obje
     assert forward.experimental_get_tracing_count() == 1
 
 
+def with_losses_of_layers(shape: tuple[int, int, int], classes: int) -> keras.Model:
+    """A network whose layers add losses of their weights and of what they put out."""
+    return keras.Sequential(
+        [
+            keras.Input(shape),
+            keras.layers.Rescaling(1 / 255),
+            keras.layers.Conv2D(4, 3, kernel_regularizer="l2", activity_regularizer="l1"),
+            keras.layers.GlobalAveragePooling2D(),
+            keras.layers.Dense(classes, "softmax"),
+        ]
+    )
+
+
+def test_a_validation_counts_the_losses_that_layers_add() -> None:
+    """The loss would be lower in validation than in training, where these are counted, and than in `model.evaluate`."""
+    model = build_from_function(with_losses_of_layers, SIZE, CLASSES, seed=0).model
+    objective = make_objective(model, SOURCE, compiled=False)
+    evaluate = EvaluateStep(model, objective, IMAGES)
+    tally = Tally(tensors_of(evaluate.variables))
+    images, labels, _ = samples(8)
+    for part in (slice(0, 5), slice(5, 8)):
+        evaluate(images[part], labels[part], tally)
+    for variable, value in zip(evaluate.variables, tally.values, strict=True):
+        variable.assign(value)
+    found = float(objective.results()["loss"])
+    model.compile(loss="sparse_categorical_crossentropy")
+    assert found == pytest.approx(model.evaluate(images, labels, batch_size=8, verbose=0), rel=1e-5)
+
+
 def test_padding_changes_no_gradient(calibrated: Callable[[str], Path]) -> None:
     """Rows of zeros would be learned from, or the share of a slice be taken of the padded one."""
     spec = ModelSpec(
