@@ -14,6 +14,7 @@ weights and the images, not on earlier averages: after a restart the same values
 from __future__ import annotations
 
 import contextlib
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -152,36 +153,45 @@ def batch_statistics(
 
     The layers normalize with the batch's statistics; all other layers are called for inference, since a dropout would
     change the variances. The statistics are read from the moving averages: one that starts at zero is the batch's
-    statistic times `1 - momentum` after one call.
+    statistic times `1 - momentum` after one call. After several, of a layer that has several places in the network, it
+    is about the mean of theirs times `1 - momentum^calls`.
     """
     averages = [variable for layer in layers for variable in (layer.moving_mean, layer.moving_variance)]
     zeros = [tf.zeros_like(value) for value in tensors_of(averages)]
     with (
-        _normalizing_with_the_batch(layers),
+        _normalizing_with_the_batch(layers) as calls,
         keras.StatelessScope(state_mapping=list(zip(averages, zeros, strict=True))) as scope,
     ):
         model(images, training=False)
     moved = [tf.cast(tf.convert_to_tensor(scope.get_current_value(average)), tf.float64) for average in averages]
     found: Totals = []
     for layer, mean, variance in zip(layers, moved[::2], moved[1::2], strict=True):
-        factor = 1.0 / (1.0 - layer.momentum)
+        factor = 1.0 / (1.0 - layer.momentum ** max(calls[id(layer)], 1))
         found += [mean * factor, variance * factor + (mean * factor) ** 2]
     return found
 
 
 @contextlib.contextmanager
-def _normalizing_with_the_batch(layers: Sequence[keras.layers.BatchNormalization]) -> Iterator[None]:
-    """Have these layers called with `training=True` while the model is called for inference."""
+def _normalizing_with_the_batch(layers: Sequence[keras.layers.BatchNormalization]) -> Iterator[Counter[int]]:
+    """Have these layers called with `training=True` while the model is called for inference.
 
-    def in_training(call: Call) -> Call:
+    Yields:
+        How often each of them is called, by its `id`.
+    """
+    calls = Counter[int]()
+
+    def in_training(layer: keras.layers.BatchNormalization) -> Call:
+        call = layer.call
+
         def call_in_training(inputs: tf.Tensor, training: Any = None, mask: Any = None) -> Any:
             del training
+            calls[id(layer)] += 1
             return call(inputs, training=True, mask=mask)
 
         return call_in_training
 
-    with _called_by([(layer, in_training(layer.call)) for layer in layers]):
-        yield
+    with _called_by([(layer, in_training(layer)) for layer in layers]):
+        yield calls
 
 
 @contextlib.contextmanager

@@ -82,6 +82,21 @@ def test_images_count_alike_in_parts_of_any_size(batch: int, micro: int) -> None
     np.testing.assert_allclose(first_variance, (IMAGES / 255).var((0, 1, 2)), rtol=1e-4)
 
 
+def test_a_layer_with_several_places_in_a_network_has_the_mean_of_theirs() -> None:
+    """Its averages would be twice as large as its inputs, and a validation be of a network that nobody trained."""
+    normalization = keras.layers.BatchNormalization(scale=False, center=False, momentum=0.9, name="shared")
+    inputs = keras.Input((6, 6, 3))
+    pixels = keras.layers.Rescaling(1 / 255)(inputs)
+    outputs = keras.layers.Concatenate()([normalization(pixels), normalization(pixels)])
+    model = keras.Model(inputs, outputs)
+    recalibration = BatchNormRecalibration(model, training_layers(model))
+    recalibration.begin()
+    recalibration.add(IMAGES, MicroBatcher(12, lambda _: None))
+    recalibration.finish()
+    np.testing.assert_allclose(normalization.moving_mean, (IMAGES / 255).mean((0, 1, 2)), rtol=1e-4)
+    np.testing.assert_allclose(normalization.moving_variance, (IMAGES / 255).var((0, 1, 2)), rtol=1e-4)
+
+
 def test_what_the_averages_were_before_does_not_count() -> None:
     """A run that was killed in a validation repeats its recalibration, and would end with other bits."""
     model = network(dropout=0.3)
