@@ -346,5 +346,5 @@ def _network(built: BuiltModel, spec: ModelSpec) -> tuple[Network, tf.TensorSpec
 
 
 def clear_session() -> None:
-    """Clear Keras's global state, for the next attempt in this process."""
+    """Clear Keras's global state, for another network in this process."""
     keras.utils.clear_session()

@@ -129,7 +129,8 @@ def _measured(
         images_per_second=size / _seconds(_step(session, images, labels)),
     )
     del session, model
-    clear_session()
+    if job.isolated:  # it would reset Keras's settings in all threads of the user's process
+        clear_session()
     gc.collect()
     return found
 

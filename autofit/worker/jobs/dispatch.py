@@ -42,7 +42,7 @@ def run_job(attempt_path: Path, requests: Requests, load_payload: LoadPayload) -
         outcome = _outcome(job, attempt, heartbeat, requests, load_payload)
         outcome.save(attempt.outcome)
     if not job.isolated:
-        _clear_session()
+        gc.collect()  # what the job held; `clear_session` would also reset Keras's settings in the user's own threads
     return 0 if outcome.verdict is Verdict.COMPLETED else 1
 
 
@@ -175,12 +175,3 @@ def _is_device_oom(error: BaseException) -> bool:
     from autofit.worker.execution.microbatch import Blame, blame  # noqa: PLC0415 - TensorFlow is loaded by now
 
     return blame(error) is Blame.MEMORY
-
-
-def _clear_session() -> None:
-    """Free the memory that the job holds, for the next job in this process."""
-    if "keras" in sys.modules:
-        from autofit.worker.execution.session import clear_session  # noqa: PLC0415 - Keras is loaded by now
-
-        clear_session()
-    gc.collect()

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from autofit.config.learning_rates import fall_at_the_end
-from autofit.protocol.messages import Verdict
+from autofit.protocol.job import Job, Outcome, TrialsJob
+from autofit.protocol.messages import MemoryBudget, Verdict
+from autofit.storage.run_directory import AttemptDirectory
 from autofit.worker.jobs import dispatch
 from autofit.worker.jobs.dispatch import _verdict_of
+from autofit.worker.runtime.control_pipe import Requests
 
 HEARTBEAT: Any = SimpleNamespace(epoch=2, step=1, micro_batch_size=8)
 
@@ -81,3 +85,23 @@ def test_a_callback_that_sets_a_rate_that_falls_is_told_what_to_do(
         assert found.cause.endswith("resume without that callback")
     else:
         assert (found.verdict, found.cause) == (Verdict.CRASHED, f"{type(error).__name__}: {error}")
+
+
+@pytest.mark.slow
+def test_a_job_in_the_users_process_leaves_their_keras_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A notebook would go on in float32, and give its next layers names that its earlier ones have."""
+    import keras  # noqa: PLC0415 - takes seconds
+
+    attempt = AttemptDirectory(tmp_path)
+    memory = MemoryBudget(device="cpu", limit_bytes=2**30, is_given=False, buffer_bytes=2**20)
+    Job(attempt=1, source=None, memory=memory, isolated=False, work=TrialsJob()).save(attempt.job)
+    monkeypatch.setattr(dispatch, "_outcome", lambda *_: Outcome(verdict=Verdict.COMPLETED))
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        assert dispatch.run_job(attempt.path, Requests(), lambda: None) == 0
+        assert keras.config.dtype_policy().name == "mixed_bfloat16"
+    finally:
+        keras.config.set_dtype_policy(before)
