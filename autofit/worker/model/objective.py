@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +17,7 @@ from autofit.config.learning_rates import DEFAULT_LEARNING_RATE
 from autofit.config.multi_label_figures import THRESHOLD
 from autofit.config.training_options import DEFAULT_OPTIMIZER
 from autofit.errors import UserError
+from autofit.printable import first_of
 from autofit.protocol.job import ModelSource
 from autofit.worker.model.multi_label import LabelCrossentropy, LabelScores
 from autofit.worker.model.optimizer import optimizer_for, unscaled
@@ -30,6 +31,8 @@ from autofit.worker.model.outputs import (
     takes_logits,
 )
 from autofit.worker.model.registered_objects import not_registered
+
+SHOWN_METRICS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,8 +281,7 @@ def _objective_of_compiled(model: keras.Model, num_classes: int) -> Objective:
     shown = keras.ops.one_hot(labels, num_classes) if one_hot else keras.ops.convert_to_tensor(labels)
     with naming_metrics():
         model.compute_metrics(None, shown, keras.ops.zeros((2, model.output_shape[-1])) + 1.0 / num_classes)
-    flat = [inner for metric in model.metrics for inner in (getattr(metric, "metrics", None) or [metric])]
-    metrics = [metric for metric in flat if metric.name != "loss"]
+    metrics = [inner for metric in model.metrics for inner in getattr(metric, "metrics", ())]
     threshold = _threshold_of(loss_function) if is_one_unit else None
     counted = [counted_as_told(metric, threshold) for metric in metrics] if threshold == 0.0 else metrics
     objective = Objective(
@@ -290,9 +292,18 @@ def _objective_of_compiled(model: keras.Model, num_classes: int) -> Objective:
         one_hot_classes=one_hot,
         metric_classes=[0 if is_one_unit else label_classes(metric, num_classes, one_hot) for metric in metrics],
         unit_threshold=threshold,
-        note="" if counted == metrics else COUNTED_AS_TOLD,
+        note="; ".join(_notes(model, are_counted_as_told=counted != metrics)),
     )
     return _built(objective, model)
+
+
+def _notes(model: keras.Model, *, are_counted_as_told: bool) -> Iterator[str]:
+    """What is counted otherwise than Keras would, of a compiled model."""
+    if are_counted_as_told:
+        yield COUNTED_AS_TOLD
+    own = [metric.name for metric in model.metrics if not hasattr(metric, "metrics") and metric.name != "loss"]
+    if own:
+        yield f"metrics that the model's layers count themselves are left out: {first_of(own, SHOWN_METRICS)}"
 
 
 def _built(objective: Objective, model: keras.Model) -> Objective:

@@ -98,6 +98,29 @@ def test_the_accuracy_of_logits_is_that_of_what_is_predicted(metric: Any, accura
     assert float(objective.results()["accuracy"]) == accuracy
 
 
+class Measuring(keras.layers.Layer):  # type: ignore[misc]
+    """Counts a mean of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.mean = keras.metrics.Mean(name="activity")
+
+    def call(self, inputs: Any) -> Any:
+        """Count."""
+        self.mean.update_state(inputs)
+        return inputs
+
+
+def test_a_metric_that_a_layer_counts_is_left_out_and_named() -> None:
+    """It would be given the labels and the outputs, and the history have the mean of class numbers under its name."""
+    flat = keras.layers.Flatten()
+    model = keras.Sequential([keras.Input((4, 4, 3)), flat, Measuring(), keras.layers.Dense(3, "softmax")])
+    model.compile("sgd", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    objective = make_objective(model, SOURCE, compiled=True)
+    assert list(objective.results()) == ["accuracy", "loss"]
+    assert objective.note == "metrics that the model's layers count themselves are left out: activity"
+
+
 @pytest.mark.parametrize(("name", "given"), [("optimizer", "sgd"), ("learning_rate", 0.5)])
 def test_an_optimizer_beside_a_compiled_model_is_refused(name: str, given: Any) -> None:
     """It would silently do nothing."""
