@@ -3,6 +3,7 @@
 session.py       the network with its objective and its compiled steps
 step_options.py  how a step computes: padding, loss scale, the order of an update
 steps.py         gradients without side effects, then one guarded update; evaluation
+kept_weights.py  refuses a layer that sets weights that train when it is called
 update_order.py  updates one variable after another, if memory is short
 strategy.py      the devices that a job trains on
 replicas.py      the training step on several devices

@@ -18,6 +18,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from autofit.worker.execution.kept_weights import refuse_set_weights
 from autofit.worker.model.segments import Segment, can_be_cut, segments_of
 
 
@@ -114,6 +115,7 @@ def _in_order(part: keras.Model, inputs: tf.Tensor, scope: keras.StatelessScope,
             scope.add_update((variable, value))
         with _recording(flow, *weights) as tape:
             output = part(flow, **keywords)
+        refuse_set_weights(scope, part.trainable_variables, weights)
         return output, lambda upstream: _gradients(tape, [output], [flow, *weights], [upstream])
 
     output = gated(inputs, *weights)

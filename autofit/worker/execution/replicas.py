@@ -22,6 +22,7 @@ import numpy as np
 import tensorflow as tf
 
 from autofit.errors import UserError
+from autofit.worker.execution.kept_weights import refuse_set_weights
 from autofit.worker.execution.loss_scale import LEAST_SCALE
 from autofit.worker.execution.sliced_model import Network
 from autofit.worker.execution.step_options import AS_USUAL, StepOptions
@@ -194,8 +195,10 @@ class ReplicatedTrainStep(TrainStep):
         others = [variable for variable in network.state if not any(variable is seed for seed in self._seeds)]
         mapping += list(zip(others, tensors_of(others), strict=True))
         with keras.StatelessScope(state_mapping=mapping, collect_losses=True) as scope:
+            given = current_values(scope, network.trainable)
             before = [scope.get_current_value(variable) for variable in others]
             loss, probabilities = self._loss_of(samples, share, self._unscaled)
+        refuse_set_weights(scope, network.trainable, given)
         for variable, value in zip(others, before, strict=True):
             if scope.get_current_value(variable) is not value:
                 why = f"{variable.path} changes in each micro-batch, and would differ between the devices"

@@ -16,6 +16,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from autofit.worker.execution.kept_weights import refuse_set_weights
 from autofit.worker.execution.loss_scale import LEAST_SCALE, LossScale
 from autofit.worker.execution.microbatch import Blame, blame
 from autofit.worker.execution.sliced_model import Network, summed
@@ -184,8 +185,10 @@ class TrainStep:
         )
         mapping = list(zip([*trainable, *state, *metric_variables], [x for part in values for x in part], strict=True))
         with keras.StatelessScope(state_mapping=mapping, collect_losses=True) as scope:
+            before = current_values(scope, trainable)
             loss, probabilities = self._loss_of(samples, share)
             self._objective.update_metrics(labels, probabilities)
+        refuse_set_weights(scope, trainable, before)
         return loss, current_values(scope, state), current_values(scope, metric_variables)
 
     def _loss_of(self, samples: Any, share: tf.Tensor, unscaled: float = 1.0) -> tuple[tf.Tensor, tf.Tensor]:

@@ -11,6 +11,7 @@ import pytest
 import tensorflow as tf
 
 from autofit.config.backbones import ModelSpec
+from autofit.errors import UserError
 from autofit.protocol.job import ModelSource
 from autofit.worker.execution.sliced_model import SplitNetwork, WholeNetwork
 from autofit.worker.execution.step_options import StepOptions
@@ -89,6 +90,29 @@ def test_a_validation_and_an_extraction_are_traced_once(model: keras.Model, obje
     assert evaluate._run.experimental_get_tracing_count() == 1
     assert int(np.sum(tally.values[-1])) == sum(map(len, tally.outputs)) == 12
     assert forward.experimental_get_tracing_count() == 1
+
+
+def normalized_by_spectrum(shape: tuple[int, int, int], classes: int) -> keras.Model:
+    """A network with a layer that sets its kernel in each call of the training."""
+    convolution = keras.layers.Conv2D(4, 3, padding="same")
+    return keras.Sequential(
+        [
+            keras.Input(shape),
+            keras.layers.SpectralNormalization(convolution, name="spectral"),
+            *(keras.layers.Conv2D(8, 3, padding="same", activation="relu") for _ in range(3)),
+            keras.layers.GlobalAveragePooling2D(),
+            keras.layers.Dense(classes, "softmax"),
+        ]
+    )
+
+
+@pytest.mark.parametrize("segments", [0, 3])
+def test_a_layer_that_sets_its_own_weights_is_refused(segments: int) -> None:
+    """What it sets would be forgotten after the step: a validation sees the kernel as it never was in the training."""
+    model = build_from_function(normalized_by_spectrum, SIZE, CLASSES, seed=0).model
+    step = TrainStep(WholeNetwork(model, segments), make_objective(model, SOURCE, compiled=False), IMAGES)
+    with pytest.raises(UserError, match=r"sets its weight .*spectral.*kernel whenever it is called.*: remove that"):
+        step.accumulate(*samples(4), 4)
 
 
 def with_losses_of_layers(shape: tuple[int, int, int], classes: int) -> keras.Model:
