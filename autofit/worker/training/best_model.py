@@ -26,7 +26,7 @@ def with_best_kept(
         progress: after the epoch.
         state: takes the weights, and the probabilities that they give for the validation images.
         session: has the weights, but for a head that the epoch solved.
-        evaluation: has validated the weights; None without a validation.
+        evaluation: has validated the weights, or those that callbacks have set for it; None without a validation.
         solved: the head, if the epoch solved it.
         is_refitted: whether this was the last epoch of a refit.
 
@@ -36,7 +36,8 @@ def with_best_kept(
     if is_refitted:
         state.best = state.weights()
     elif progress.best_epoch == progress.epoch - 1:
-        state.best = final_weights(session, state, solved) if solved else state.weights()
+        validated = evaluation.weights if evaluation is not None else None
+        state.best = final_weights(session, state, solved) if solved else validated or state.weights()
         if evaluation is not None:
             state.probabilities = (solved or evaluation).probabilities
             return progress.moved(best_predicted=(solved or session).predicted)

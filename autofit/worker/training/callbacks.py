@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
 import numpy as np
 
 from autofit.printable import first_of
+from autofit.protocol.callback_state import is_of_keras
 from autofit.protocol.messages import FINE_TUNING, StageName
 from autofit.worker.execution.session import Session
 from autofit.worker.model.fine_tuning import LayerwiseAdamW
@@ -17,7 +18,7 @@ from autofit.worker.training.callback_states import CallbackStates, csv_columns,
 from autofit.worker.training.compiled_for_callbacks import compile_for_callbacks
 from autofit.worker.training.monitored_figure import require_monitored
 from autofit.worker.training.run_events import RunEvents
-from autofit.worker.training.train_state import TrainingProgress, TrainState
+from autofit.worker.training.train_state import Arrays, TrainingProgress, TrainState
 
 LEARNING_RATE = "learning_rate"
 SHOWN_LOST = 3
@@ -78,6 +79,7 @@ class Callbacks:
         self.list.callbacks = [one for one in self._all if one not in self._rate_setters]
         self._watchers = [one for one in self.list.callbacks if stage == "refit" and _watches_validation(one)]
         self.list.callbacks = [one for one in self.list.callbacks if one not in self._watchers]
+        self._act_in_validation = any(map(_acts_in_validation, self.list.callbacks))
         self._surprised: list[Any] = []  # in a refit, by figures of a validation that are not there
         self._aside: list[Any] = []  # states of callbacks that are not given now
         self._aside_arrays: dict[str, Any] = {}
@@ -91,6 +93,18 @@ class Callbacks:
     def have_stopped_training(self) -> bool:
         """Whether a callback has asked to end the training."""
         return bool(self._model.stop_training)
+
+    def before_validation(self, commit: Callable[[], None]) -> None:
+        """Have the updates committed if one of the user's own acts in a validation.
+
+        It may set other weights for it, such as averages, which are not to be in a checkpoint from its middle.
+        """
+        if self._act_in_validation:
+            commit()
+
+    def weights_in_validation(self) -> Arrays | None:
+        """The weights of the model, where one of the user's own may have set them for a validation; else None."""
+        return self._state.weights() if self._act_in_validation else None
 
     def begin(self, progress: TrainingProgress, *, begins_stage: bool) -> TrainingProgress:
         """Tell them that the training begins; returns the progress as `restore` does.
@@ -306,6 +320,13 @@ def _watches_validation(callback: Any) -> bool:
         kind is keras.callbacks.ModelCheckpoint and callback.save_best_only
     )
     return watches and str(callback.monitor).startswith("val_")
+
+
+def _acts_in_validation(callback: Any) -> bool:
+    """Whether the user's own code in a callback is called between the beginning and the end of a validation."""
+    own = [vars(callback), *(vars(kind) for kind in type(callback).__mro__ if not is_of_keras(kind))]
+    hooks = ("on_test_begin", "on_test_batch_begin", "on_test_batch_end")
+    return any(hook in members for hook in hooks for members in own)
 
 
 def _has_restored(callback: Any) -> bool:

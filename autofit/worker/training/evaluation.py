@@ -21,7 +21,7 @@ from autofit.worker.training.callbacks import Callbacks
 from autofit.worker.training.epoch_plan import EpochPlan, EpochPlans
 from autofit.worker.training.run_events import RunEvents
 from autofit.worker.training.targets import Targets
-from autofit.worker.training.train_state import TrainingProgress, TrainState
+from autofit.worker.training.train_state import Arrays, TrainingProgress, TrainState
 
 Skipped = Sequence[tuple[int, str]]
 Probabilities = NDArray[np.float32]
@@ -50,6 +50,7 @@ class Evaluation:
     Attributes:
         probabilities: of the last validation, float32 (images, classes), NaN for an image that could not be read; None
             before it, or if they are too many to be kept.
+        weights: of the last validation, where callbacks may have set others for it; else None.
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class Evaluation:
         self._recalibration, self._micro = recalibration, micro
         self._events, self._callbacks, self._after_batch = events, callbacks, after_batch
         self.probabilities: Probabilities | None = None
+        self.weights: Arrays | None = None
 
     def recalibrate(self, source: Source[Any], epoch: int) -> None:
         """Set the averages of trained BatchNormalization to the statistics of some training images."""
@@ -135,6 +137,7 @@ class Evaluation:
             outputs = np.concatenate([keras.ops.convert_to_numpy(part) for part in tally.outputs])
             found = probabilities_of(outputs, self._session.built.outputs)
             self.probabilities = in_place(found, np.concatenate(seen) - epoch_plan.first, epoch_plan.count)
+        self.weights = self._callbacks.weights_in_validation()
         callbacks.on_test_end(results)
         return results
 

@@ -200,6 +200,7 @@ class Trainer:
         self._require_convergence(logs["loss"])
         self._evaluation.recalibrate(self._source, epoch)
         if self._index.validation_count:
+            self._callbacks.before_validation(self.commit_if_behind)
             validation = self._evaluation.validate(self._source, epoch)
             if validation is None:
                 self._give_up(self._bad_images.nothing_left("validation"))
@@ -272,9 +273,8 @@ class Trainer:
         self._callbacks.train_batch_ended(step, logs)
 
     def _write_audit(self, epoch: int, step: int, size: int, samples: list[int], skipped: list[int]) -> None:
-        where = {"attempt": self._job.attempt, "epoch": epoch, "step": step, "micro_batch_size": size}
-        applied = not self._session.train_step.is_skipped
-        self._audit_log.write(**where, samples=samples, skipped=skipped, applied=applied)
+        at = {"attempt": self._job.attempt, "epoch": epoch, "step": step, "micro_batch_size": size}
+        self._audit_log.write(**at, samples=samples, skipped=skipped, applied=not self._session.train_step.is_skipped)
 
     def _between_steps(self, *, trained: bool) -> None:
         self._commits.note_step()

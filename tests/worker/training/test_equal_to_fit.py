@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from autofit.config.backbones import ModelSpec
 from autofit.dataset import ImageIndex
 from autofit.demo.data import write_photos
 from autofit.demo.network import digit_network
+from autofit.errors import InterruptedRunError
 from autofit.input.epoch_order import epoch_order
 from autofit.worker.image_sequence import ImageSequence
 from autofit.worker.model.builder import build, build_from_function
@@ -56,16 +59,18 @@ class InOrder(keras.utils.PyDataset):  # type: ignore[misc]
         return self._images[number]
 
 
+def held_out(index: ImageIndex, size: int) -> ImageSequence:
+    """The validation images."""
+    samples = range(index.train_count, len(index.paths))
+    return ImageSequence([index.path(one) for one in samples], [index.labels[one] for one in samples], BATCH, size)
+
+
 def history_of_fit(
     model: keras.Model, run_dir: Path, root: Path, names: Sequence[str], size: int
 ) -> dict[str, list[float]]:
     """What `model.fit` makes of the same network, images, order and settings."""
     index = ImageIndex.read_csv(run_dir / "samples.csv", str(root), names)
-    first = index.train_count
-    held_out = range(first, first + index.validation_count)
-    validation = ImageSequence(
-        [index.path(sample) for sample in held_out], [index.labels[sample] for sample in held_out], BATCH, size
-    )
+    validation = held_out(index, size)
     model.compile(keras.optimizers.Adam(1e-3), "sparse_categorical_crossentropy", metrics=["accuracy"])
     images = InOrder(index, size)
     in_order = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, _: images.start_epoch(epoch))
@@ -90,6 +95,58 @@ def test_a_whole_network_trains_as_fit_would(digits: Path, tmp_path: Path) -> No
     expected = history_of_fit(model, result.run_dir, digits, result.labels, 32)
 
     assert_same_history(expected, result.history)
+
+
+class Averages(keras.callbacks.Callback):  # type: ignore[misc]
+    """Validates with averages of the weights; where `marker` is not there, it stops the worker within a validation."""
+
+    def __init__(self, marker: str) -> None:
+        super().__init__()
+        self.marker = marker
+        self.averages: list[Any] = []
+        self.held: list[Any] = []
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        """Average."""
+        del batch, logs
+        now = self.model.get_weights()
+        self.averages = [(old + new) / 2 for old, new in zip(self.averages or now, now, strict=True)]
+
+    def on_test_begin(self, logs: Any = None) -> None:
+        """Set the averages."""
+        del logs
+        self.held = self.model.get_weights()
+        self.model.set_weights(self.averages)
+
+    def on_test_batch_end(self, batch: int, logs: Any = None) -> None:
+        """Stop once."""
+        del batch, logs
+        if self.marker and not Path(self.marker).exists():
+            Path(self.marker).touch()
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    def on_test_end(self, logs: Any = None) -> None:
+        """Set the weights of the training again."""
+        del logs
+        self.model.set_weights(self.held)
+
+
+def test_a_stop_within_a_validation_with_other_weights_costs_nothing(digits: Path, tmp_path: Path) -> None:
+    """The checkpoint would hold what a callback has set for the validation, and the training go on from that."""
+    request: dict[str, Any] = {"model": digit_network, "image_size": 32, "epochs": 2, "batch_size": 16}
+    whole = autofit.run(digits, **request, run_dir=tmp_path / "whole", callbacks=[Averages("")])
+    stopping = Averages(str(tmp_path / "stopped"))
+    with pytest.raises(InterruptedRunError):
+        autofit.run(digits, **request, run_dir=tmp_path / "run", callbacks=[stopping])
+
+    result = autofit.resume(tmp_path / "run", model=digit_network, callbacks=[stopping])
+
+    assert result.weights_sha256 == whole.weights_sha256
+    assert result.history == whole.history
+    index = ImageIndex.read_csv(result.run_dir / "samples.csv", str(digits), result.labels)
+    saved = keras.models.load_model(result.run_dir / "model.keras")
+    validated = np.load(result.run_dir / "validation.npy")
+    np.testing.assert_allclose(saved.predict(held_out(index, 32), verbose=0), validated, atol=1e-5)
 
 
 @pytest.mark.whole
