@@ -42,6 +42,9 @@ LOSSES = (
 
 USUAL_RATE = 1e-3
 
+WHICH = ("", "_pattern")
+"""The ends of the names of the private attributes in which Keras keeps what `exclude_from_weight_decay` was given."""
+
 
 def optimizer_choice(name: str, value: Any) -> tuple[str, KerasConfig | None]:
     """The name of an optimizer in lower case and, if it was given as an object, its configuration."""
@@ -51,9 +54,9 @@ def optimizer_choice(name: str, value: Any) -> tuple[str, KerasConfig | None]:
     if is_a(value, "optimizers.LossScaleOptimizer"):
         value = value.inner_optimizer  # autofit scales the loss itself in float16
     refuse_kept_from_decay(name, value)
-    config = keras_config(name, value)
-    if config["config"].get("use_ema"):
+    if any(getattr(one, "use_ema", False) for one in _each_of(value)):  # its configuration need not hold it
         raise UserError(f"{name} has use_ema=True, whose averages are not supported: give an optimizer without it")
+    config = keras_config(name, value)
     return str(config["class_name"]).lower(), config
 
 
@@ -65,11 +68,17 @@ def refuse_kept_from_decay(name: str, optimizer: Any) -> None:
     Raises:
         UserError: for such an optimizer.
     """
-    if any(getattr(optimizer, f"_exclude_from_weight_decay{which}", None) for which in ("", "_pattern")):
+    kept = [getattr(one, f"_exclude_from_weight_decay{which}", None) for one in _each_of(optimizer) for which in WHICH]
+    if any(kept):
         raise UserError(
             f"{name}: variables excluded by exclude_from_weight_decay() cannot be saved with it: give model= as a "
             "function that builds and compiles the network with this optimizer, in float32"
         )
+
+
+def _each_of(optimizer: Any) -> list[Any]:
+    """The optimizer, and those among which it divides the variables, as Keras's `MultiOptimizer` does."""
+    return [optimizer, *getattr(optimizer, "optimizers", ())]
 
 
 def rate_choice(name: str, value: Any) -> float | KerasConfig:
@@ -95,12 +104,10 @@ def loss_choice(name: str, value: Any) -> str | KerasConfig | None:
         return None
     _refuse_class(name, value, "keras.losses.CategoricalCrossentropy()")
     if is_a(value, "losses.Loss") or inspect.isfunction(value):
-        config = keras_config(name, value)
-        if config.get("config", {}) and isinstance(config["config"], dict):
-            reduction = config["config"].get("reduction", "sum_over_batch_size")
-            if reduction not in {"sum_over_batch_size", "mean"}:
-                raise UserError(f"{name} has reduction={reduction!r}: leave it out, the mean over the samples is used")
-        return config
+        reduction = getattr(value, "reduction", "sum_over_batch_size")  # likewise
+        if reduction not in {"sum_over_batch_size", "mean"}:
+            raise UserError(f"{name} has reduction={reduction!r}: leave it out, the mean over the samples is used")
+        return keras_config(name, value)
     return str(one_of(*LOSSES)(name, value))
 
 

@@ -30,6 +30,7 @@ from autofit.worker.execution.steps import TrainStep, current_values, tensors_of
 from autofit.worker.model.builder import BuiltModel
 from autofit.worker.model.keras_internals import leave_gradients_as_given, seed_states
 from autofit.worker.model.objective import Objective
+from autofit.worker.model.optimizer import each_of
 
 HOST = "/device:CPU:0"
 SEED_STEP = 0x9E3779B9
@@ -72,7 +73,8 @@ class ReplicatedTrainStep(TrainStep):
     ) -> None:
         self._strategy, self._width = strategy, int(built.model.output_shape[-1])
         super().__init__(network, objective, inputs_spec, options)
-        leave_gradients_as_given(objective.optimizer)
+        for optimizer in each_of(objective.optimizer):
+            leave_gradients_as_given(optimizer)
         self.replicas = strategy.num_replicas_in_sync
         self._devices = strategy.extended.worker_devices
         seeds = {id(seed) for seed in seed_states(built.model)}

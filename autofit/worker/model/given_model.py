@@ -13,6 +13,7 @@ import tensorflow as tf
 from autofit.errors import UserError
 from autofit.printable import one_line
 from autofit.worker.model.keras_internals import all_layers, compiled_with
+from autofit.worker.model.optimizer import each_of
 from autofit.worker.model.precision import inner_optimizer
 from autofit.worker.model.weights import first_sentence
 
@@ -157,5 +158,5 @@ def check_optimizer(optimizer: keras.optimizers.Optimizer) -> None:
     Raises:
         UserError: it is such an optimizer.
     """
-    if getattr(inner_optimizer(optimizer), "use_ema", False):
+    if any(getattr(one, "use_ema", False) for one in each_of(inner_optimizer(optimizer))):
         raise UserError("the optimizer has use_ema=True, whose averages are not supported: compile without it")

@@ -47,3 +47,14 @@ def unscaled(optimizer: keras.optimizers.Optimizer, model: keras.Model) -> keras
     inner = inner_optimizer(optimizer)
     inner.loss_scale_factor = None
     return inner
+
+
+def each_of(optimizer: keras.optimizers.Optimizer) -> list[keras.optimizers.Optimizer]:
+    """The optimizer, and those among which it divides the variables, as Keras's `MultiOptimizer` does."""
+    return [optimizer, *getattr(optimizer, "optimizers", ())]
+
+
+def rate_of(optimizer: keras.optimizers.Optimizer) -> float | None:
+    """The present learning rate of an optimizer; None if it has none, but divides the variables among others."""
+    rate = getattr(optimizer, "learning_rate", None)
+    return None if rate is None else float(keras.ops.convert_to_numpy(rate))

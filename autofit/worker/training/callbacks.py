@@ -14,6 +14,7 @@ from autofit.protocol.messages import FINE_TUNING, StageName
 from autofit.worker.execution.session import Session
 from autofit.worker.model.fine_tuning import LayerwiseAdamW
 from autofit.worker.model.keras_internals import forget_compilation
+from autofit.worker.model.optimizer import rate_of
 from autofit.worker.training.callback_states import CallbackStates, csv_columns, open_csv_files
 from autofit.worker.training.compiled_for_callbacks import compile_for_callbacks
 from autofit.worker.training.monitored_figure import require_monitored
@@ -173,15 +174,14 @@ class Callbacks:
 
     def logs(self, logs: Mapping[str, float]) -> dict[str, float]:
         """The metrics of an epoch, with the learning rate if there are callbacks: Keras's own put it there."""
-        if not self.are_given:
-            return dict(logs)
-        return {**logs, LEARNING_RATE: float(keras.ops.convert_to_numpy(self._model.optimizer.learning_rate))}
+        rate = rate_of(self._model.optimizer) if self.are_given else None
+        return dict(logs) if rate is None else {**logs, LEARNING_RATE: rate}
 
     def history_logs(self, logs: Mapping[str, float], history: Mapping[str, Any]) -> dict[str, float]:
         """The metrics of an epoch for the history, each column of which has a value for each epoch."""
         rate = self.logs(logs).get(LEARNING_RATE)
         if rate is None and LEARNING_RATE in history:  # resumed without callbacks
-            rate = float(keras.ops.convert_to_numpy(self._model.optimizer.learning_rate))
+            rate = rate_of(self._model.optimizer)
         has_column = LEARNING_RATE in history or not history
         return {**logs, LEARNING_RATE: rate} if has_column and rate is not None else dict(logs)
 

@@ -67,7 +67,7 @@ class Facts:
     """What may tell why a training has diverged.
 
     Attributes:
-        learning_rate: the optimizer's present learning rate.
+        learning_rate: the optimizer's present learning rate; the highest of several.
         highest_rate: the highest usual learning rate with this optimizer; None if it is not known.
         is_unscaled: whether the network is the user's, and has no layer that scales the images of 0 to 255.
         accuracy: the training accuracy of the epoch; None if it is not measured.
@@ -152,13 +152,14 @@ def guessing_loss(objective: Objective, classes: int) -> float:
 def facts_of(session: Session, source: ModelSource) -> Facts:
     """The facts about a training."""
     from autofit.worker.model.keras_internals import all_layers  # noqa: PLC0415 - as above
+    from autofit.worker.model.optimizer import each_of, rate_of  # noqa: PLC0415
 
     optimizer, is_own = session.objective.optimizer, source.sent or source.reference is not None
     trains_pretrained = not is_own and source.spec.trainable == "all" and source.spec.weights != "none"
     usual = usual_rates(type(optimizer).__name__.lower(), trains_pretrained=trains_pretrained)
     layers = {type(layer).__name__ for layer in all_layers(session.built.model)}
     return Facts(
-        learning_rate=float(optimizer.learning_rate),
+        learning_rate=max(rate for one in each_of(optimizer) if (rate := rate_of(one)) is not None),
         highest_rate=usual.most if usual else None,
         is_unscaled=is_own and not layers & SCALING_LAYERS,
         accuracy=session.metrics().get("accuracy"),

@@ -18,6 +18,7 @@ from autofit.protocol.job import ModelSource
 from autofit.runs.model_source import model_source, workload
 from autofit.worker.model.builder import build_from_function
 from autofit.worker.model.objective import make_objective
+from autofit.worker.model.optimizer import each_of, rate_of
 from autofit.worker.model.outputs import label_classes, single_loss
 from autofit.worker.model.precision import in_precision
 
@@ -33,6 +34,34 @@ ROWS = np.array([[0.7, 0.2, 0.1], [0.3, 0.3, 0.4], [0.2, 0.2, 0.6]], np.float32)
 def own_loss(labels: Any, probabilities: Any) -> Any:
     """A loss of class numbers."""
     return 2.0 * keras.losses.sparse_categorical_crossentropy(labels, probabilities)
+
+
+@keras.saving.register_keras_serializable("given")
+class Summed(keras.losses.Loss):  # type: ignore[misc]
+    """A loss that is a sum over the samples, of which its configuration says nothing."""
+
+    def __init__(self, name: str = "summed") -> None:
+        super().__init__(name, reduction="sum")
+
+    def call(self, labels: Any, probabilities: Any) -> Any:
+        """The loss of each sample."""
+        return keras.losses.sparse_categorical_crossentropy(labels, probabilities)
+
+    def get_config(self) -> dict[str, Any]:
+        """Its only argument."""
+        return {"name": self.name}
+
+
+@keras.saving.register_keras_serializable("given")
+class Averaging(keras.optimizers.SGD):  # type: ignore[misc]
+    """An optimizer that keeps averages of the weights, of which its configuration says nothing."""
+
+    def __init__(self, learning_rate: float = 0.1) -> None:
+        super().__init__(learning_rate, use_ema=True)
+
+    def get_config(self) -> dict[str, Any]:
+        """Its only argument."""
+        return {"learning_rate": 0.1}
 
 
 def unregistered(labels: Any, probabilities: Any) -> Any:
@@ -180,6 +209,23 @@ def without_decay_of_biases() -> keras.optimizers.Optimizer:
     return optimizer
 
 
+def divided(bias: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
+    """An optimizer for biases, and SGD for other weights; of a Keras without such, the one for biases."""
+    if not hasattr(keras.optimizers, "MultiOptimizer"):
+        return bias
+    optimizers = keras.optimizers.OptimizerMap(keras.optimizers.SGD(0.5), {".*bias": bias})
+    return keras.optimizers.MultiOptimizer(optimizers)
+
+
+@pytest.mark.skipif(not hasattr(keras.optimizers, "MultiOptimizer"), reason="this Keras has none")
+def test_an_optimizer_that_divides_the_variables_arrives_with_those_that_it_has() -> None:
+    """A training that diverges would end in an AttributeError of Keras's, and not say at which rate."""
+    optimizer = make_objective(
+        network(), sent(optimizer=divided(keras.optimizers.Adam(0.25))), compiled=False
+    ).optimizer
+    assert {rate_of(one) for one in each_of(optimizer)} == {None, 0.25, 0.5}
+
+
 def test_a_model_whose_optimizer_leaves_out_variables_is_refused() -> None:
     """A copy of the model would be sent, whose optimizer decays all of its weights."""
     model = network()
@@ -196,8 +242,12 @@ def test_a_model_whose_optimizer_leaves_out_variables_is_refused() -> None:
         ({"optimizer": keras.optimizers.SGD(), "learning_rate": 0.1}, "leave learning_rate out"),
         ({"optimizer": keras.optimizers.SGD}, "is the class SGD itself"),
         ({"optimizer": keras.optimizers.LossScaleOptimizer(keras.optimizers.Adam(use_ema=True))}, "use_ema"),
+        ({"optimizer": Averaging()}, "use_ema"),
+        ({"optimizer": divided(keras.optimizers.Adam(use_ema=True))}, "use_ema"),
+        ({"optimizer": divided(without_decay_of_biases())}, "give model= as a function"),
         ({"optimizer": without_decay_of_biases()}, "give model= as a function"),
         ({"loss": keras.losses.CategoricalCrossentropy(reduction="sum")}, "reduction='sum'"),
+        ({"loss": Summed()}, "reduction='sum'"),
         ({"loss": unregistered}, "unregistered cannot be kept with the run: decorate it"),
         ({"loss": lambda *labels: labels}, "loss is a lambda"),
         ({"metrics": [unregistered]}, "unregistered cannot be kept with the run"),

@@ -75,12 +75,14 @@ class Told:
         self.messages += [] if text in self.messages else [text]
 
 
-def callbacks_of(*callbacks: Any, told: Any = None, trains: bool = True, **more: Any) -> Callbacks:
+def callbacks_of(
+    *callbacks: Any, told: Any = None, trains: bool = True, optimizer: Any = None, **more: Any
+) -> Callbacks:
     """Callbacks of a new process: a network of its own, of the same layers."""
     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3), keras.layers.Dense(2, activation="softmax")])
     model.layers[0].trainable = trains
     objective = Objective(
-        optimizer=keras.optimizers.SGD(0.5),
+        optimizer=optimizer or keras.optimizers.SGD(0.5),
         loss_function=keras.losses.SparseCategoricalCrossentropy(),
         loss=keras.metrics.Mean(name="loss"),
         metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
@@ -129,6 +131,15 @@ def epochs(callbacks: Callbacks, numbers: range) -> None:
             callbacks.list.on_epoch_begin(epoch)
             logs = {"loss": LOSSES[epoch], "val_loss": LOSSES[epoch], "val_accuracy": 1 - LOSSES[epoch]}
             callbacks.list.on_epoch_end(epoch, callbacks.logs(logs))
+
+
+@pytest.mark.skipif(not hasattr(keras.optimizers, "MultiOptimizer"), reason="this Keras has none")
+def test_an_optimizer_that_divides_the_variables_has_no_rate_to_log() -> None:
+    """Any callback would end the first epoch in an AttributeError of Keras's."""
+    optimizers = keras.optimizers.OptimizerMap(keras.optimizers.SGD(0.5), {".*bias": keras.optimizers.Adam(0.1)})
+    callbacks = callbacks_of(Reads(), optimizer=keras.optimizers.MultiOptimizer(optimizers))
+    callbacks.begin(TrainingProgress(), begins_stage=True)
+    assert callbacks.logs({"loss": 0.5}) == callbacks.history_logs({"loss": 0.5}, {}) == {"loss": 0.5}
 
 
 class Recorder(keras.callbacks.Callback):  # type: ignore[misc]
