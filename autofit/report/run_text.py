@@ -146,8 +146,9 @@ def test_figure(result: ResultRecord) -> tuple[str, str] | None:
 
 
 def _is_solved(result: ResultRecord) -> bool:
-    """Whether a solved head is all that was trained."""
-    return {stage.method for stage in result.stages} == {"solved"}
+    """Whether a solved head is all that was trained, also of a stage that is unfinished."""
+    epochs = sum(stage.epochs for stage in result.stages)
+    return {stage.method for stage in result.stages} == {"solved"} and finished_epochs(result.history) <= epochs
 
 
 def stage_lines(result: ResultRecord) -> list[str]:

@@ -358,6 +358,14 @@ def test_a_solved_head_is_no_trained_epoch(make_result: MakeResult) -> None:
     assert headline(make_result()) == "Trained 3 epochs in 2 min 12 s (first step after 9.3 s)."
 
 
+def test_the_best_of_an_interrupted_fine_tuning_may_be_its_head(make_result: MakeResult) -> None:
+    """The figures of the head would be read as what the fine-tuning has reached."""
+    stopped = make_result(status="interrupted", stages=[solved("head")], best_epoch=0)
+    assert "\nBest was the solved head: validation accuracy 0.700" in run_summary(stopped, labels=[], model_path=MODEL)
+    alone = make_result(stages=[solved("head")], history={"loss": [0.9], "val_loss": [0.8]})
+    assert "\nReached validation loss 0.800." in run_summary(alone, labels=[], model_path=MODEL)
+
+
 def test_images_that_were_used_in_part_are_said(make_result: Callable[..., ResultRecord]) -> None:
     """A broken download would be half of a data set without a word."""
     assert not any("JPEG" in line for line in incidents(make_result()))
