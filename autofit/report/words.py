@@ -56,9 +56,11 @@ def count_of(number: int, noun: str, plural: str = "") -> str:
 
 
 def bytes_words(size_bytes: float) -> str:
-    """Bytes as `1.41 GB`, `141.2 GB` or `85 MB`, eight columns at most below a terabyte; GB is 10^9 bytes."""
+    """Bytes as `1.41 GB`, `141.2 GB`, `85 MB` or `1.97 kB`, eight columns at most below a terabyte; GB is 10^9."""
     if abs(size_bytes) >= 1e8:  # noqa: PLR2004
         return f"{size_bytes / 1e9:.{1 if abs(size_bytes) >= 99.995e9 else 2}f} GB"  # noqa: PLR2004
+    if 0 < abs(size_bytes) < 1e5:  # noqa: PLR2004 - the export of a small network
+        return f"{size_bytes / 1e3:.3g} kB"
     return f"{size_bytes / 1e6:.3g} MB"
 
 

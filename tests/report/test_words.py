@@ -55,6 +55,9 @@ def test_durations(seconds: float, expected: str) -> None:
     ("size_bytes", "expected"),
     [
         (0, "0 MB"),
+        (1_970, "1.97 kB"),
+        (99_999, "100 kB"),
+        (100_000, "0.1 MB"),
         (10_600_000, "10.6 MB"),
         (100_000_000, "0.10 GB"),
         (2_969_000_000, "2.97 GB"),
