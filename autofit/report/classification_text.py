@@ -141,7 +141,7 @@ def pictures(images: Sequence[PredictedImage], thumbnail: Thumbnail) -> Html:
 
 
 def _figure(image: PredictedImage, uri: str | None) -> Html:
-    shown = picture(uri) if uri else element("span", escaped("cannot be read"), "soft")
+    shown = picture(uri, image.path) if uri else element("span", escaped("cannot be read"), "soft")
     predicted = element("b", breakable(f"{image.predicted} {image.probability:.0%}"), "" if image.is_right else "bad")
     words = join([element("span", breakable(image.label)), element("span", escaped(_verb(image)), "soft"), predicted])
     return element("figure", join([shown, element("figcaption", words)]))

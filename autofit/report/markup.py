@@ -53,9 +53,10 @@ def element(tag: str, body: Html, kind: str = "") -> Html:
     return Html(f"<{tag}{attribute}>{body}</{tag}>")
 
 
-def picture(uri: str) -> Html:
-    """An image of a `data:` URI that was made here."""
-    return Html(f'<img alt="" src="{html.escape(uri)}">')
+def picture(uri: str, path: str = "") -> Html:
+    """An image of a `data:` URI that was made here; a browser shows the path of its file under the pointer."""
+    title = f' title="{escaped(path)}"' if path else ""
+    return Html(f'<img alt=""{title} src="{html.escape(uri)}">')
 
 
 def document(title: str, sections: Sequence[Html]) -> str:

@@ -137,6 +137,12 @@ def test_names_in_a_page_are_text() -> None:
         assert "&lt;" in html
 
 
+def test_a_picture_names_its_file() -> None:
+    """Who sees a wrong label on a page could not find the photo."""
+    shown = pictures([replace(MISTAKE, path='photos/a "b".jpg')], lambda _: "data:,x")
+    assert 'title="photos/a &quot;b&quot;.jpg"' in shown
+
+
 def test_a_picture_has_the_image_s_proportions_and_a_missing_one_says_so(tmp_path: Path) -> None:
     """A page would show squeezed photos, or break at the first file that is gone."""
     Image.new("RGB", (400, 100), (200, 30, 30)).save(tmp_path / "wide.png")
