@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     import numpy as np
 
 DIGEST_DIGITS = 16
+BFLOAT16 = "bfloat16"
+"""A type that TensorFlow and JAX add to NumPy's."""
 PROGRESS_EVERY_IMAGES = 256
 """Progress is reported once for this many images: fewer are written at once, and need no line of progress."""
 
@@ -147,6 +149,8 @@ def _levels(image: Any, number: int, scale: NumberScale) -> np.ndarray:
     except ValueError:  # lists of several lengths
         raise UserError(f"image {number} has rows of several lengths: give (height, width, channels)") from None
     values = values.astype(values.dtype.newbyteorder("="), copy=False)  # TIFF and FITS may have the other order
+    if values.dtype.name == BFLOAT16:
+        values = values.astype(np.float32)
     kind = values.dtype.kind
     if kind == "f":
         values = scale.levels(values, number)
@@ -188,7 +192,8 @@ def _checked(values: np.ndarray, number: int) -> np.ndarray:
         raise UserError(
             f"image {number} has the shape {values.shape}, channels first: give numpy.moveaxis(x, -3, -1) for all"
         )
-    if not is_image or not values.size or values.dtype.kind not in "buif":
+    is_number = values.dtype.kind in "buif" or values.dtype.name == BFLOAT16
+    if not is_image or not values.size or not is_number:
         raise UserError(
             f"image {number} has the shape {values.shape} of {values.dtype}: give (height, width, channels), 1, 3 or 4"
         )
@@ -234,14 +239,14 @@ def _require_images(split: str, data: Any) -> None:
         UserError: it has none.
     """
     images = data[0] if isinstance(data, tuple) else None
-    if is_dataset(images):
+    if is_dataset(images) or (is_like_array(images) and getattr(images, "shape", ()) != ()):
         return
     if isinstance(images, str | os.PathLike) or isinstance(first_of(images), str | os.PathLike):
         raise UserError(
             f"{split} is a pair of paths and labels: give a DataFrame or a CSV file with the columns path,label, or a "
             "pair of images in memory and labels"
         )
-    if isinstance(data, tuple) and (not isinstance(images, Sized) or getattr(images, "ndim", 1) == 0):
+    if isinstance(data, tuple) and (not isinstance(images, Sized) or is_like_array(images)):
         raise UserError(
             f"the images for {split} are {printable(repr(images)[:40])}: give an array (n, height, width, channels), "
             "or a list of arrays or PIL images"

@@ -68,15 +68,28 @@ def _parts(batch: Any, *, has_labels: bool) -> tuple[Any, Any]:
     if has_labels and len(parts) < 2:  # noqa: PLR2004 - images and labels
         raise UserError("the dataset gives no pairs: give one of (images, labels)")
     images, labels, weights = (*parts, None, None)[:3]
-    if isinstance(images, Mapping):
-        named = ", ".join(map(repr, images))
-        raise UserError(f"the dataset gives images by name ({named}): give pairs of (images, labels), as by map()")
+    for what, given in {"images": images, "labels": labels if has_labels else None}.items():
+        if isinstance(given, Mapping):
+            named = ", ".join(map(repr, given))
+            raise UserError(f"the dataset gives {what} by name ({named}): give pairs of (images, labels), as by map()")
+    if _are_texts(images):
+        raise UserError(
+            "the dataset gives paths or other text in place of images: give lists of the paths and labels, as "
+            "autofit.run(paths, labels)"
+        )
     if has_labels and weights is not None and not _are_ones(weights):
         raise UserError(
             "the dataset gives weights of its samples, which are not used: give pairs of (images, labels), as by "
             "map(), and class_weight for the classes"
         )
     return images, labels
+
+
+def _are_texts(images: Any) -> bool:
+    """Whether these are text, which is bytes in tensors."""
+    kind = getattr(getattr(images, "dtype", None), "kind", "")
+    first = images.flat[0] if kind == "O" and images.size else None
+    return kind in {"S", "U"} or isinstance(images, str | bytes) or isinstance(first, str | bytes)
 
 
 def _are_ones(weights: Any) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -457,3 +457,47 @@ def test_numbers_that_64_bits_do_not_hold_stay_as_they_are() -> None:
     assert class_numbers([1e300, 0.0]) == [1e300, 0.0]
     with pytest.raises(ValueError, match="the label is inf: give text or a whole number"):
         label_of(np.inf)
+
+
+class Variable:
+    """Stands for a variable of TensorFlow, which has neither a length nor a number of dimensions."""
+
+    shape = BYTES.shape
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        return iter(BYTES)
+
+    def __array__(self, *_: Any, **__: Any) -> np.ndarray:
+        """As TensorFlow's."""
+        return BYTES
+
+
+def test_a_tensor_needs_no_length(tmp_path: Path) -> None:
+    """A variable of TensorFlow would be refused as no list of images."""
+    assert are_images(Variable())
+    table = images_in_files("train", (Variable(), LABELS), tmp_path, print, lambda _: None)
+    assert scan(table, validation=0).train_count == len(BYTES)
+
+
+def test_numbers_of_bfloat16_are_floats(tmp_path: Path) -> None:
+    """Images of a pipeline in mixed precision would be refused for their shape, which is right."""
+    types = pytest.importorskip("ml_dtypes")
+    levels = BYTES & 0xF0  # 8 bits of precision hold these
+    pixels, _, said = written(tmp_path, levels.astype(types.bfloat16))
+    assert np.array_equal(pixels, levels)
+    assert said == ["the images' numbers are taken as 0 to 255, from black to white"]
+
+
+@pytest.mark.parametrize(
+    ("batch", "message"),
+    [
+        ((np.array([b"a.jpg", b"b.jpg"], object), np.array([0, 1])), "gives paths or other text in place of images"),
+        ((b"a.jpg", np.int64(0)), "gives paths or other text in place of images: give lists of the paths and labels"),
+        ((BYTES[:2], {"breed": np.array([0, 1])}), r"gives labels by name \('breed'\): give pairs of"),
+    ],
+    ids=["paths", "a path", "labels by name"],
+)
+def test_a_dataset_of_something_else_is_told_so(tmp_path: Path, batch: Any, message: str) -> None:
+    """A dataset of paths would be said to have 23 images and one label, as many as the path has letters."""
+    with pytest.raises(UserError, match=message):
+        images_in_files("train", DatasetV2([batch]), tmp_path, print, lambda _: None)
