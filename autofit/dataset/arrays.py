@@ -280,5 +280,10 @@ def images_in_files(
         images, labels = data if isinstance(data, tuple) else (data, None)
         paths, numbers = write_images(images, labels, folder / split, say, on_progress, multi_label=multi_label)
         names = () if class_names is None or multi_label else class_names_of(data) or class_names
+        if is_dataset(data) and class_names is not None and not (names or multi_label) and int in map(type, numbers):
+            say(
+                f"the labels of the dataset for {split} are numbers, and taken for names of classes: give it as Keras "
+                "makes it, with its class_names, if they are places in another order"
+            )
         return ImageTable(paths, by_name(numbers, names), root=str(folder))
     return data

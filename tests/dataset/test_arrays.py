@@ -501,3 +501,16 @@ def test_a_dataset_of_something_else_is_told_so(tmp_path: Path, batch: Any, mess
     """A dataset of paths would be said to have 23 images and one label, as many as the path has letters."""
     with pytest.raises(UserError, match=message):
         images_in_files("train", DatasetV2([batch]), tmp_path, print, lambda _: None)
+
+
+def test_numbers_of_a_dataset_beside_a_folder_are_said_to_be_names(tmp_path: Path) -> None:
+    """Keras numbers the folders 0 to 10 as text: the images of 10 would be validated as those of 2, without a word."""
+    said: list[str] = []
+    dataset = DatasetV2([(BYTES, np.array(LABELS))])
+    images_in_files("validation", dataset, tmp_path, said.append, lambda _: None)
+    assert [line for line in said if line.startswith("the labels of the dataset for validation are numbers, and taken")]
+    said.clear()
+    images_in_files("validation", (BYTES, LABELS), tmp_path, said.append, lambda _: None)
+    images_in_files("validation", dataset, tmp_path, said.append, lambda _: None, class_names=("cat", "dog"))
+    images_in_files("validation", dataset, tmp_path, said.append, lambda _: None, class_names=None)
+    assert said == []
