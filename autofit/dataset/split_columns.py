@@ -65,11 +65,11 @@ def holds_splits(values: Sequence[object]) -> bool:
 def holds_nothing_but_splits(values: Sequence[object]) -> bool:
     """Whether each value is the plain name of a split, whatever the column's name; all of one only in a long table.
 
-    Long ones are mostly sorted by split, so that not all of them are among the first rows. Empty cells do not count.
+    Long ones are mostly sorted by split, so that not all of them are among the first rows. A few cells may be empty.
     """
     roles = _plain_roles(values)
     least = 1 if len(values) >= LOOKED_AT_ROWS else 2
-    return len(roles) >= least and None not in roles
+    return len(roles) >= least and None not in roles and roles.total() > len(values) / 2
 
 
 def holds_mostly_splits(values: Sequence[object]) -> bool:

@@ -92,6 +92,8 @@ def test_a_column_of_splits_with_other_values_or_gaps_is_not_lost(pets: Path) ->
     assert note == "'part' is not followed: 'unlabelled' is no name of a split (train, validation, test)"
     with pytest.raises(UserError, match="line 8: the part is empty"):
         scan(csv_file(pets, gap))
+    rare = [(*row, split) for row, split in zip(ROWS, ["train", "test", *"      "], strict=True)]
+    assert scan(csv_file(pets, written("path,label,part", rows=rare))).notes == ()
 
 
 @pytest.mark.parametrize("options", [None, MULTI_LABEL])
