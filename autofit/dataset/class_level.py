@@ -165,7 +165,9 @@ def _is_called_as_set(name: str) -> bool:
 
 def _is_flat(folder: str, name: str) -> bool:
     """Whether images lie in a folder, or in the only folder in it."""
-    inside = _past_few(folder, name)
+    inside = peek(folder, name)
+    if inside.has_images:
+        inside = look_past_few(os.path.join(folder, name))
     if inside.has_images or len(inside.folders) != 1:
         return inside.has_images
     return peek(os.path.join(folder, name), *inside.folders).has_images

@@ -77,6 +77,7 @@ UNDERSTOOD: list[tuple[str, list[str], Counts]] = [
     ("with masks on faces", ["masks", "no_masks"], (6, 2, 0)),
     ("a part to predict", [*under("seg_train seg_test"), "seg_pred"], (6, 2, 8)),
     ("what systems add", ["cat", "dog", "@eaDir/cat", "__MACOSX/cat", ".ipynb_checkpoints"], (6, 2, 0)),
+    ("a set beside a class two levels deep", [*under("train"), "mask/owl/a"], (9, 3, 0)),
     ("what programs add", ["cat", "dog", "venv/lib/mpl-data/images", "__pycache__!", "wandb/media"], (6, 2, 0)),
     ("classes with boxes", [*under("set_a set_b", "images annotations!")], (6, 2, 0)),
 ]
