@@ -74,7 +74,8 @@ def lower_level(classes: Mapping[str, Collection[str]], subfolders: Collection[s
     lower = set(map(_above_dates, holding))
     if len(lower) <= len(classes):
         return None
-    example = printable(min(lower, key=_deepest))
+    below = [folder for folder in lower if not classes.keys().isdisjoint(folder.split("/")[:-1])]  # in that of a class
+    example = printable(min(below or lower))
     return (
         f"the images lie in {len(lower):,} folders within the classes, such as {example}, and are of the class "
         "above: if these folders are the classes, give a CSV file with the columns path,label"
@@ -115,10 +116,6 @@ def _are_in_order(classes: Mapping[str, Sequence[str]], names: Sequence[str]) ->
         for name, end, held in zip(names, ends, numbers, strict=True)
         for number in held
     )
-
-
-def _deepest(folder: str) -> tuple[int, str]:
-    return -folder.count("/"), folder
 
 
 def _above_dates(folder: str) -> str:
