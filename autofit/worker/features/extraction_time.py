@@ -31,8 +31,8 @@ class ExtractionPace:
 
     The first blocks trace the network with micro-batches of several sizes, and on a GPU tune its convolutions: by them,
     the rest looks several times as long as it is. Until there is another block, the rest is taken to be as fast as a
-    micro-batch that was not the first of its size. A forecast that is too short does no harm: it is made again before
-    each block.
+    micro-batch that was not the first of its size, or, if there was none, as all images so far. A forecast that is too
+    short does no harm: it is made again before each block.
 
     Args:
         clock: in seconds.
@@ -63,11 +63,11 @@ class ExtractionPace:
         return self._clock() - self._began
 
     def ahead(self, count: int) -> float:
-        """The seconds that the images take which are left of `count`; infinite if nothing is known."""
+        """The seconds that the images take which are left of `count`; infinite before the first block is done."""
         left = count - self._done
-        if math.isfinite(self._image_seconds) or not self._rate:
+        if math.isfinite(self._image_seconds) or not self._done:
             return left * self._image_seconds
-        return left / self._rate
+        return left / self._rate if self._rate else left * (self._block_began - self._began) / self._done
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,6 +67,8 @@ def test_the_rest_is_foreseen_by_what_is_not_traced() -> None:
     pace.block_begins(0, 0.0, 0.0)
     assert pace.ahead(448) == math.inf
     now = 5.0  # of which 4 s are first steps
+    pace.block_begins(64, 4.0, 0.0)  # of a size that was given, which is not measured
+    assert pace.ahead(448) == pytest.approx(30.0)
     pace.block_begins(64, 4.0, 128.0)
     assert pace.ahead(448) == pytest.approx(3.0)
     now = 6.5  # a block without any: also what is decoded counts
