@@ -12,8 +12,10 @@ from pathlib import Path
 GIGABYTE = 1e9
 
 VERSIONS = """
-import importlib.metadata, platform, sys
-print("Python " + platform.python_version(), *[f"{n} {importlib.metadata.version(n)}" for n in sys.argv[1:]], sep=", ")
+import importlib.metadata as metadata, platform, sys
+there = {name for found in metadata.distributions() if (name := found.metadata["Name"])}
+named = [f"{name} {metadata.version(name)}" for name in sys.argv[1:] if name in there]
+print("Python " + platform.python_version(), *named, sep=", ")
 """
 
 
@@ -25,7 +27,7 @@ def machine() -> str:
 
 
 def versions(python: str, packages: Sequence[str]) -> str:
-    """The versions that a Python has of itself and of `packages`."""
+    """The versions that a Python has of itself and of those of `packages` that are installed."""
     command = [python, "-c", VERSIONS, *packages]
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
