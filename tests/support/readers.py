@@ -165,7 +165,7 @@ def _set_of_names(path: Path) -> object:
 
 def _cells(path: Path) -> object:
     text = path.read_bytes().decode("utf-8", "surrogateescape")
-    return label_sets.sort_into_sets({"a.jpg": (text,), "b.jpg": ("x",)})
+    return label_sets.sort_into_sets({path.name: (text,), "b.jpg": ("x",)})
 
 
 def _csv_part(path: Path) -> object:
