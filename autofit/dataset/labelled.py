@@ -198,6 +198,8 @@ def _meanings(label: object) -> tuple[str | int, ...]:
     """The keys that a label may mean: text is a name; a whole number is a name with these digits, or an index."""
     if isinstance(label, str):
         return (label,)
+    if type(label).__name__ in {"bool_", "bool"} and not isinstance(label, bool):  # NumPy's, of which older ones warn
+        return ()
     try:
         number = operator.index(label)  # type: ignore[arg-type]  # raises TypeError if it is not a whole number
     except TypeError:

@@ -36,14 +36,14 @@ def label_of(value: object) -> Label:
     """
     if isinstance(value, str):
         return _label_of_text(value.strip())
+    if type(value).__name__ in {"bool", "bool_"}:  # NumPy's is no whole number, unlike Python's
+        return int(bool(value))
     try:
         return operator.index(value)  # type: ignore[arg-type]  # raises TypeError if it is not a whole number
     except TypeError:
         pass
     if isinstance(value, float) and value.is_integer():
         return int(value)
-    if type(value).__name__ in {"bool", "bool_"}:  # NumPy's is no whole number, unlike Python's
-        return int(bool(value))
     raise ValueError(_problem(value))
 
 
