@@ -8,7 +8,7 @@ from typing import Any
 
 from autofit.errors import StorageError, UserError
 from autofit.printable import first_of, one_line
-from autofit.protocol.callback_state import is_of_keras, restored
+from autofit.protocol.callback_state import is_of_keras, rate_setter, restored
 from autofit.protocol.job import TrainingPlan
 from autofit.storage.checkpoints import CheckpointStore
 from autofit.storage.run_directory import RunDirectory
@@ -16,7 +16,6 @@ from autofit.storage.run_directory import RunDirectory
 SHOWN = 3
 MOST_CALLBACK_BYTES = 2 * 2**30
 """The most memory that states of callbacks may take in this process: `EarlyStopping` keeps the network's weights."""
-SETS_THE_RATE = frozenset({"LearningRateScheduler", "ReduceLROnPlateau"})
 REFUSED_OF_KERAS = {
     "BackupAndRestore": "autofit keeps a backup itself, and goes on from it: leave it out",
 }
@@ -65,10 +64,9 @@ def refuse_rate_setters(callbacks: Sequence[Any], planned: TrainingPlan) -> None
     if not planned.rate_falls:
         return
     for callback in callbacks:
-        kinds = [kind.__name__ for kind in type(callback).__mro__ if is_of_keras(kind)]
-        if setting := SETS_THE_RATE.intersection(kinds):
+        if setter := rate_setter(callback):
             raise UserError(
-                f"callbacks: {min(setting)} sets the learning rate, which in this run falls to zero at the end: leave "
+                f"callbacks: {setter} sets the learning rate, which in this run falls to zero at the end: leave "
                 "it out, or train with it from the beginning: autofit.run with another run_dir"
             )
 

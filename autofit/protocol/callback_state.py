@@ -49,6 +49,7 @@ LEFT_BY_FIT: Mapping[str, Callable[[], Any]] = {
 WEIGHTS = "best_weights"
 """The attribute that holds all weights of a model, as `get_weights()` gives them."""
 
+SETS_THE_RATE = frozenset({"LearningRateScheduler", "ReduceLROnPlateau"})
 MUTABLE = (list, dict, set, deque)
 _INSTALLED = tuple({sysconfig.get_paths()[name] for name in ("stdlib", "platstdlib", "purelib", "platlib")})
 
@@ -56,6 +57,15 @@ _INSTALLED = tuple({sysconfig.get_paths()[name] for name in ("stdlib", "platstdl
 def is_of_keras(kind: type) -> bool:
     """Whether a class is Keras's own."""
     return kind.__module__.partition(".")[0] in {"keras", "tf_keras"}
+
+
+def rate_setter(callback: Any) -> str | None:
+    """The name of Keras's callback, which this one is or inherits from, that sets the learning rate; else None.
+
+    Keras lets nobody set it where it has a schedule.
+    """
+    kinds = {kind.__name__ for kind in type(callback).__mro__ if is_of_keras(kind)}
+    return min(kinds & SETS_THE_RATE, default=None)
 
 
 def as_new(callback: Any) -> Any:

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from autofit.printable import first_of
-from autofit.protocol.callback_state import is_of_keras
+from autofit.protocol.callback_state import is_of_keras, rate_setter
 from autofit.protocol.messages import FINE_TUNING, StageName
 from autofit.worker.execution.session import Session
 from autofit.worker.model.fine_tuning import LayerwiseAdamW
@@ -76,7 +76,7 @@ class Callbacks:
         self._stage: StageName = stage
         if isinstance(model.optimizer, LayerwiseAdamW):
             model.optimizer.on_rate_set = self._say_that_the_rate_stays
-        self._rate_setters = [one for one in self._all if _sets_the_rate(one)] if stage in FINE_TUNING else []
+        self._rate_setters = [one for one in self._all if rate_setter(one)] if stage in FINE_TUNING else []
         self.list.callbacks = [one for one in self._all if one not in self._rate_setters]
         self._watchers = [one for one in self.list.callbacks if stage == "refit" and _watches_validation(one)]
         self.list.callbacks = [one for one in self.list.callbacks if one not in self._watchers]
@@ -306,11 +306,6 @@ def _of_epoch(progress: TrainingProgress, epoch: int, names: Sequence[str]) -> f
 
 def _names(callbacks: Sequence[Any]) -> str:
     return first_of([type(one).__name__ for one in callbacks], SHOWN_LOST)
-
-
-def _sets_the_rate(callback: Any) -> bool:
-    """Whether a callback would set the learning rate, which Keras lets nobody where it has a schedule."""
-    return isinstance(callback, keras.callbacks.LearningRateScheduler | keras.callbacks.ReduceLROnPlateau)
 
 
 def _watches_validation(callback: Any) -> bool:
