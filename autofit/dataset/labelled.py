@@ -20,7 +20,7 @@ from autofit.dataset.found import Progress
 from autofit.dataset.given_lists import refuse_pairs, require_lists
 from autofit.dataset.groups import numbers_of_values
 from autofit.dataset.inside import shown
-from autofit.dataset.labels import label_of, other_notation, other_notations
+from autofit.dataset.labels import is_truth, label_of, other_notation, other_notations
 from autofit.dataset.layout import class_folders
 from autofit.dataset.listing import Frame, Listing, from_frame
 from autofit.dataset.split_words import roles_of
@@ -198,7 +198,7 @@ def _meanings(label: object) -> tuple[str | int, ...]:
     """The keys that a label may mean: text is a name; a whole number is a name with these digits, or an index."""
     if isinstance(label, str):
         return (label,)
-    if type(label).__name__ in {"bool_", "bool"} and not isinstance(label, bool):  # NumPy's, of which older ones warn
+    if is_truth(label):  # the number that it means is looked for next
         return ()
     try:
         number = operator.index(label)  # type: ignore[arg-type]  # raises TypeError if it is not a whole number

@@ -36,7 +36,7 @@ def label_of(value: object) -> Label:
     """
     if isinstance(value, str):
         return _label_of_text(value.strip())
-    if type(value).__name__ in {"bool", "bool_"}:  # NumPy's is no whole number, unlike Python's
+    if is_truth(value):
         return int(bool(value))
     try:
         return operator.index(value)  # type: ignore[arg-type]  # raises TypeError if it is not a whole number
@@ -45,6 +45,11 @@ def label_of(value: object) -> Label:
     if isinstance(value, float) and value.is_integer():
         return int(value)
     raise ValueError(_problem(value))
+
+
+def is_truth(value: object) -> bool:
+    """Whether a value is True or False, of Python's or of NumPy's, which is no whole number."""
+    return type(value).__name__ in {"bool", "bool_"}
 
 
 def other_notation(label: str, names: Collection[str]) -> str | None:
