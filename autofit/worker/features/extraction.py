@@ -214,7 +214,7 @@ class ExtractionPass:
             unreadable.update(self._unidentified(batch))
             self._note_unreadable(batch)
             pace.block_begins(done, self._heartbeat.times.first_steps_seconds, autotuner.rate)
-            self._time.check(blocks, pace, done, count)
+            self._time.check(blocks, pace, count)
             blocks += 1
             seconds = pace.elapsed()
             self._heartbeat.beat(

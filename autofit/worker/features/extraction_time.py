@@ -62,6 +62,10 @@ class ExtractionPace:
         """The seconds since the extraction began."""
         return self._clock() - self._began
 
+    def done_share(self, count: int) -> float:
+        """The share of `count` images that is done."""
+        return self._done / count
+
     def ahead(self, count: int) -> float:
         """The seconds that the images take which are left of `count`; infinite before the first block is done."""
         left = count - self._done
@@ -91,7 +95,7 @@ class ExtractionTimeLimit:
         of_validation = [chunk for chunk in chunks if chunk.samples[-1] >= first]  # one may have some of both
         return interleaved(of_training, of_validation)
 
-    def check(self, blocks: int, pace: ExtractionPace, done: int, count: int) -> None:
+    def check(self, blocks: int, pace: ExtractionPace, count: int) -> None:
         """Check that there is time for another block, after `blocks` of them.
 
         Raises:
@@ -99,6 +103,6 @@ class ExtractionTimeLimit:
         """
         if self.clock is None or blocks < LEAST_BLOCKS:
             return
-        ahead = pace.ahead(count)
-        if self.clock.ends_extraction(pace.elapsed(), ahead, done / count, is_first_stage=self.is_first_stage):
+        so_far = pace.elapsed(), pace.ahead(count), pace.done_share(count)
+        if self.clock.ends_extraction(*so_far, is_first_stage=self.is_first_stage):
             raise NoTimeLeft

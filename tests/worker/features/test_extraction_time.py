@@ -48,16 +48,16 @@ def test_without_a_budget_nothing_is_changed() -> None:
     views = ViewIndex(100, 50)
     limit = ExtractionTimeLimit(None, is_first_stage=True)
     assert [chunk.samples[0] for chunk in limit.ordered(chunks_of(views, 8), views)] == list(range(0, 150, 8))
-    limit.check(10**6, ExtractionPace(), 1, 2)
+    limit.check(10**6, ExtractionPace(), 2)
 
 
 def test_the_first_blocks_are_extracted_whatever_the_time() -> None:
     """A run with too small a budget would end without a model."""
     limit = ExtractionTimeLimit(Over(), is_first_stage=True)
-    limit.check(LEAST_BLOCKS - 1, ExtractionPace(), 1, 2)
+    limit.check(LEAST_BLOCKS - 1, ExtractionPace(), 2)
     with pytest.raises(NoTimeLeft):
-        limit.check(LEAST_BLOCKS, ExtractionPace(), 1, 2)
-    ExtractionTimeLimit(Over(), is_first_stage=False).check(LEAST_BLOCKS, ExtractionPace(), 1, 2)
+        limit.check(LEAST_BLOCKS, ExtractionPace(), 2)
+    ExtractionTimeLimit(Over(), is_first_stage=False).check(LEAST_BLOCKS, ExtractionPace(), 2)
 
 
 def test_the_rest_is_foreseen_by_what_is_not_traced() -> None:
