@@ -169,7 +169,6 @@ def evaluated(  # noqa: PLR0913 - as the method
             lambda _: own_images(RunDirectory(model.parent), run.data, judged),
             run.data.root,
             say=shown.message,
-            show=lambda _: None,
         )
     return figures.model_copy(update={"own_images": own})
 

@@ -126,4 +126,4 @@ def resume(  # noqa: PLR0913 - the options are the interface
 
 def _with_images_here(files: RunDirectory, record: RunRecord, view: ProgressView) -> RunRecord:
     """As `with_images_here`; a drive of the images that does not answer is named, and Ctrl-C stops the wait for it."""
-    return patiently(lambda _: with_images_here(files, record), record.data.root, say=view.message, show=lambda _: None)
+    return patiently(lambda _: with_images_here(files, record), record.data.root, say=view.message)

@@ -54,7 +54,7 @@ def find_ranges(
     def find(note: Callable[[int], None]) -> FoundNumbers:
         return _found(count, path_of, seed, note)
 
-    return patiently(find, path_of(0), say=say, show=lambda _: None)
+    return patiently(find, path_of(0), say=say)
 
 
 def _found(count: int, path_of: Callable[[int], str], seed: int, note: Callable[[int], None]) -> FoundNumbers:

@@ -23,7 +23,7 @@ def patiently(
     path: str,
     *,
     say: Callable[[str], None],
-    show: Callable[[int], None],
+    show: Callable[[int], None] = lambda _: None,
     clock: Callable[[], float] = time.monotonic,
 ) -> R:
     """Make a call in a thread of its own and wait for it. If the wait is interrupted, as by Ctrl-C, it is abandoned.
