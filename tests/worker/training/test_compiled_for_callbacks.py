@@ -93,6 +93,24 @@ def test_what_a_callback_saves_opens_without_autofit(activation: str, tmp_path: 
     assert opened.compiled
 
 
+def saved_and_opened(model: keras.Model, optimizer: keras.optimizers.Optimizer, path: Path) -> keras.Model:
+    """What opens of a model that a callback saves after five updates: it has their state, and nothing of autofit's."""
+    optimizer.build(model.trainable_variables)
+    loss = single_loss("sparse_categorical_crossentropy")
+    compile_for_callbacks(model, Objective(loss, keras.metrics.Mean(name="loss"), [accuracy()], optimizer, 0))
+    model.optimizer = optimizer
+    for _ in range(5):
+        optimizer.apply([keras.ops.ones(variable.shape) for variable in model.trainable_variables])
+
+    model.save(path)
+    opened = keras.models.load_model(path)
+
+    assert "autofit" not in json.dumps(model_configuration(path))
+    for now, before in zip(opened.optimizer.variables, optimizer.variables, strict=True):
+        np.testing.assert_array_equal(now, before)
+    return opened
+
+
 @pytest.mark.parametrize("begin", [0, 3])
 @pytest.mark.parametrize("kind", ["adam", "sgd"])
 def test_what_a_callback_saves_of_a_falling_rate_opens_without_autofit(kind: str, begin: int, tmp_path: Path) -> None:
@@ -101,21 +119,11 @@ def test_what_a_callback_saves_of_a_falling_rate_opens_without_autofit(kind: str
     earlier = [RateFall(begin=0, end=begin)] if begin else []
     rate = FallingRate(0.5, [*earlier, RateFall(begin=begin, end=9)])
     optimizer = keras.optimizers.get({"class_name": kind, "config": {"learning_rate": rate}})
-    optimizer.build(model.trainable_variables)
-    loss = single_loss("sparse_categorical_crossentropy")
-    compile_for_callbacks(model, Objective(loss, keras.metrics.Mean(name="loss"), [accuracy()], optimizer, 0))
-    model.optimizer = optimizer
-    for _ in range(5):
-        optimizer.apply([keras.ops.ones(variable.shape) for variable in model.trainable_variables])
 
-    model.save(tmp_path / "saved.keras")
-    opened = keras.models.load_model(tmp_path / "saved.keras")
+    opened = saved_and_opened(model, optimizer, tmp_path / "saved.keras")
 
-    assert "autofit" not in json.dumps(model_configuration(tmp_path / "saved.keras"))
     assert type(opened.optimizer) is type(optimizer)
     assert float(opened.optimizer.learning_rate) == pytest.approx(float(optimizer.learning_rate))
-    for now, before in zip(opened.optimizer.variables, optimizer.variables, strict=True):
-        np.testing.assert_array_equal(now, before)
 
 
 @pytest.mark.parametrize("warmup", [0, 3])
@@ -124,19 +132,9 @@ def test_what_a_callback_saves_in_a_fine_tuning_opens_without_autofit(warmup: in
     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3), keras.layers.Dense(2, "softmax")])
     settings = FineTuning(updates=9, warmup_updates=warmup)
     optimizer = fine_tuning_optimizer(model.trainable_variables, 0.5, settings)
-    optimizer.build(model.trainable_variables)
-    loss = single_loss("sparse_categorical_crossentropy")
-    compile_for_callbacks(model, Objective(loss, keras.metrics.Mean(name="loss"), [accuracy()], optimizer, 0))
-    model.optimizer = optimizer
-    for _ in range(5):
-        optimizer.apply([keras.ops.ones(variable.shape) for variable in model.trainable_variables])
 
-    model.save(tmp_path / "saved.keras")
-    opened = keras.models.load_model(tmp_path / "saved.keras")
+    opened = saved_and_opened(model, optimizer, tmp_path / "saved.keras")
 
-    assert "autofit" not in json.dumps(model_configuration(tmp_path / "saved.keras"))
     assert isinstance(opened.optimizer, keras.optimizers.AdamW)
     assert opened.optimizer.weight_decay == settings.weight_decay
     assert float(opened.optimizer.learning_rate) == pytest.approx(float(optimizer.learning_rate), abs=0.5 / 9)
-    for now, before in zip(opened.optimizer.variables, optimizer.variables, strict=True):
-        np.testing.assert_array_equal(now, before)
