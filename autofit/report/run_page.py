@@ -184,7 +184,7 @@ def _epochs(result: ResultRecord) -> Html:
     names, best = list(result.history), best_epoch(result.history, result.best_epoch)
     is_staged = bool({stage.name for stage in result.stages} - {"training"})
     count = finished_epochs(result.history)
-    last = range(max(count - MAX_ROWS + 1, 0) if count > MAX_ROWS else 0, count)
+    last = range(count - MAX_ROWS + 1 if count > MAX_ROWS else 0, count)
     shown = [*([best] if best is not None and best not in last else []), *last]
     rows = [
         [
