@@ -5,7 +5,8 @@
 Each contender trains as a whole process on the same photos, drawn anew for each split; every model is judged on the
 same photos that it has not seen. Means over the splits, with their standard errors.
 
-With `--json FILE` it goes on where it was stopped, and several sets and networks add up to one table.
+With `--json FILE` it goes on where it was stopped, and several sets and networks add up to one table. The table in
+docs/benchmarks.md is of `readings/accuracy.json`.
 """
 
 from __future__ import annotations
@@ -17,15 +18,18 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
+from accuracy_table import Judged, table
 from machine import machine, today, versions
-from markdown_table import markdown_table
 from whole_process import Finished, run_whole
 
 HERE = Path(__file__).resolve().parent
 HELD_OUT = 0.3
+VALIDATION = 0.2
+"""What the tutorial is given to validate with, of what it trains on."""
 QUIET = {"TF_CPP_MIN_LOG_LEVEL": "2"}
 
 
@@ -50,29 +54,17 @@ class Task:
         return f"{self.backbone}, {self.image_size} px"
 
 
-@dataclass(frozen=True, slots=True)
-class Judged:
-    """One contender on one split of a set, with one network."""
-
-    task: str
-    network: str
-    contender: str
-    split: int
-    seconds: float
-    accuracy: float
-
-
-def split_folders(photos: Path, split: int, folder: Path) -> tuple[Path, Path]:
-    """Link a share of each class into `test`, and the others into `train`."""
+def split_folders(photos: Path, split: int, folder: Path, share: float, held_out_as: str) -> tuple[Path, Path]:
+    """Link a share of each class into a folder of that name, and the others into `train`; both are returned."""
     random = np.random.default_rng(split)
     for name in sorted(entry.name for entry in photos.iterdir() if entry.is_dir()):
         paths = sorted((photos / name).iterdir())
-        held_out = set(random.permutation(len(paths))[: max(1, round(HELD_OUT * len(paths)))].tolist())
+        held_out = set(random.permutation(len(paths))[: max(1, round(share * len(paths)))].tolist())
         for number, path in enumerate(paths):
-            target = folder / ("test" if number in held_out else "train") / name / path.name
+            target = folder / (held_out_as if number in held_out else "train") / name / path.name
             target.parent.mkdir(parents=True, exist_ok=True)
             target.symlink_to(path.resolve())
-    return folder / "train", folder / "test"
+    return folder / "train", folder / held_out_as
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +100,15 @@ class Contest:
         finished = self._run(name, [sys.executable, script, self.train, model, *self.task.network], {})
         return self._judged(name, finished.seconds, model)
 
+    def tutorial(self) -> Judged:
+        """A frozen backbone and a new head, ten epochs of a `keras.utils.Sequence`."""
+        name, folder = TUTORIAL, self._fresh("tutorial")
+        split_folders(self.train, self.split, folder / "photos", VALIDATION, "val")
+        model, weights = folder / "model.keras", self.task.network
+        script = HERE / "peers" / "tutorial_sequence.py"
+        finished = self._run(name, [sys.executable, script, folder / "photos", "--model", model, *weights], {})
+        return self._judged(name, finished.seconds, model)
+
     def _run(self, name: str, command: Sequence[str | Path], environment: dict[str, str]) -> Finished:
         finished = run_whole(command, {**QUIET, **environment}, self.folder)
         if finished.exit_code:
@@ -120,7 +121,7 @@ class Contest:
         return self._row(name, seconds, finished.answer(name)["accuracy"])
 
     def _row(self, name: str, seconds: float, accuracy: float) -> Judged:
-        return Judged(self.task.name, self.task.network_name, name, self.split, seconds, accuracy)
+        return Judged(self.task.name, self.task.network_name, name, self.split, seconds, accuracy, measured())
 
     def _fresh(self, name: str) -> Path:
         folder = self.folder / name.replace(" ", "-").replace(",", "")
@@ -133,7 +134,7 @@ def contests(task: Task, splits: int) -> Iterator[Contest]:
     """The splits of a task, each in a folder of its own that is removed after it."""
     for split in range(splits):
         with tempfile.TemporaryDirectory(prefix="autofit-accuracy-") as temporary:
-            train, test = split_folders(task.photos, split, Path(temporary) / "photos")
+            train, test = split_folders(task.photos, split, Path(temporary) / "photos", HELD_OUT, "test")
             yield Contest(task, split, train, test, Path(temporary))
 
 
@@ -144,6 +145,8 @@ def judged(contest: Contest, contenders: Sequence[str]) -> Iterator[Judged]:
             yield contest.scikit_learn()
         elif contender == "keras":
             yield contest.keras()
+        elif contender == "tutorial":
+            yield contest.tutorial()
         else:
             yield contest.autofit(*AUTOFIT[contender])
 
@@ -156,17 +159,12 @@ def left(contest: Contest, contenders: Sequence[str], runs: Sequence[Judged]) ->
     return [contender for contender in contenders if NAMES[contender] not in done]
 
 
-def rows(runs: Sequence[Judged]) -> Iterator[list[str]]:
-    """A row for each set, network and contender: mean accuracy, its standard error, and the median of the seconds."""
-    for task, network, contender in dict.fromkeys((run.task, run.network, run.contender) for run in runs):
-        own = [run for run in runs if (run.task, run.network, run.contender) == (task, network, contender)]
-        accuracies = np.array([run.accuracy for run in own])
-        error = accuracies.std(ddof=1) / len(own) ** 0.5 if len(own) > 1 else float("nan")
-        seconds = float(np.median([run.seconds for run in own]))
-        yield [task, network, contender, f"{accuracies.mean():.3f}", f"{error:.3f}", f"{seconds:.1f}", str(len(own))]
+@cache
+def measured() -> str:
+    """The day, the machine and the versions."""
+    return f"{today()}; {machine()}; {versions(sys.executable, ['tensorflow', 'keras', 'scikit-learn'])}"
 
 
-HEADER = ["photos", "network", "who", "accuracy", "standard error", "seconds", "splits"]
 AUTOFIT = {
     "autofit": ("autofit",),
     "classic": ("autofit, classic", "--recipe", "classic"),
@@ -177,8 +175,9 @@ AUTOFIT = {
     "5m": ("autofit, 5 minutes", "--time-budget", "5m"),
 }
 """What autofit is asked for: a name for the table, and flags."""
-SCIKIT_LEARN, KERAS = "LogisticRegressionCV", "Keras in two stages"
-NAMES = {**{name: given[0] for name, given in AUTOFIT.items()}, "sklearn": SCIKIT_LEARN, "keras": KERAS}
+SCIKIT_LEARN, KERAS, TUTORIAL = "LogisticRegressionCV", "Keras in two stages", "the tutorial"
+OTHERS = {"sklearn": SCIKIT_LEARN, "keras": KERAS, "tutorial": TUTORIAL}
+NAMES = {**{name: given[0] for name, given in AUTOFIT.items()}, **OTHERS}
 CONTENDERS = tuple(NAMES)
 
 
@@ -205,8 +204,7 @@ def main() -> None:
                     f"{run.task}, split {run.split}, {run.contender}: {run.accuracy:.3f}, {run.seconds:.1f} s",
                     flush=True,
                 )
-    print(f"\n{machine()}; {versions(sys.executable, ['tensorflow', 'keras', 'scikit-learn'])}; {today()}\n")
-    print(markdown_table(HEADER, rows(runs)))
+    print(f"\n{measured()}\n\n{table(runs, list(NAMES.values()))}")
 
 
 def _saved(file: Path | None) -> list[Judged]:
@@ -217,7 +215,8 @@ def _saved(file: Path | None) -> list[Judged]:
 
 def _save(file: Path | None, runs: Sequence[Judged]) -> None:
     if file is not None:
-        file.write_text(json.dumps([asdict(run) for run in runs], indent=1), encoding="utf-8")
+        lines = ",\n".join(json.dumps(asdict(run)) for run in runs)
+        file.write_text(f"[\n{lines}\n]\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ def arguments(description: str) -> argparse.ArgumentParser:
     """The options of both."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("data", type=Path, help="a folder with train/ and val/, each with a subfolder a class")
+    parser.add_argument("--backbone", default="MobileNetV2")
     parser.add_argument("--weights", type=Path, required=True, help="of the backbone")
     parser.add_argument("--model", type=Path, required=True, help="where to save what is trained, a .keras file")
     parser.add_argument("--image-size", type=int, default=160)
@@ -29,10 +30,13 @@ def arguments(description: str) -> argparse.ArgumentParser:
     return parser
 
 
-def classifier(image_size: int, classes: int, weights: Path) -> keras.Model:
-    """A frozen MobileNetV2 with a new head, compiled: raw images 0..255 to probabilities `(n, classes)`."""
+def classifier(backbone_name: str, image_size: int, classes: int, weights: Path) -> keras.Model:
+    """A frozen backbone with a new head, compiled: raw images 0..255 to probabilities `(n, classes)`.
+
+    The backbone is one that takes images of -1..1.
+    """
     shape = (image_size, image_size, 3)
-    backbone = keras.applications.MobileNetV2(input_shape=shape, include_top=False, weights=None)
+    backbone = getattr(keras.applications, backbone_name)(input_shape=shape, include_top=False, weights=None)
     backbone.load_weights(weights)
     backbone.trainable = False
     images = keras.Input(shape)

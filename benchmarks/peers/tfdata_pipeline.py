@@ -14,7 +14,7 @@ def main() -> None:
     shape = {"image_size": (asked.image_size, asked.image_size), "batch_size": asked.batch_size}
     train = keras.utils.image_dataset_from_directory(asked.data / "train", seed=asked.seed, **shape)
     validation = keras.utils.image_dataset_from_directory(asked.data / "val", shuffle=False, **shape)
-    model = classifier(asked.image_size, len(train.class_names), asked.weights)
+    model = classifier(asked.backbone, asked.image_size, len(train.class_names), asked.weights)
     train = train.cache().prefetch(tf.data.AUTOTUNE)
     validation = validation.cache().prefetch(tf.data.AUTOTUNE)
     clock = Clock()

@@ -51,7 +51,7 @@ def main() -> None:
     keras.utils.set_random_seed(asked.seed)
     train = Photos(asked.data / "train", asked.image_size, asked.batch_size, shuffle=True)
     validation = Photos(asked.data / "val", asked.image_size, asked.batch_size, shuffle=False)
-    model = classifier(asked.image_size, len(train.class_names), asked.weights)
+    model = classifier(asked.backbone, asked.image_size, len(train.class_names), asked.weights)
     clock = Clock()
     history = model.fit(train, validation_data=validation, epochs=asked.epochs, callbacks=[clock], verbose=2)
     model.save(asked.model)
