@@ -11,7 +11,9 @@ from autofit.process.monitor import View
 from autofit.profiles.store import ProfileStore
 from autofit.runs.run_record import RunRecord
 from autofit.runs.stage_decision import foreseen_choices
-from autofit.runs.time_budget import Speed, TimeBudget, Work, is_asked_for, opening_words
+from autofit.runs.stage_forecast import Speed, Work
+from autofit.runs.stage_probe import needs_stage_probe
+from autofit.runs.time_budget import TimeBudget, is_asked_for, opening_words, resumed_words
 
 
 def with_known_speed(budget: TimeBudget, record: RunRecord, machine: Hardware, store: ProfileStore) -> TimeBudget:
@@ -20,18 +22,21 @@ def with_known_speed(budget: TimeBudget, record: RunRecord, machine: Hardware, s
     return replace(budget, known_per_second=known.images_per_second if known else None)
 
 
-def announce_budget(budget: TimeBudget, record: RunRecord, view: View, *, is_resumed: bool) -> None:
+def announce_budget(budget: TimeBudget, record: RunRecord, machine: Hardware, view: View, *, is_resumed: bool) -> None:
     """Show the forecast of the run, or that no speed is known yet."""
+    left_seconds = budget.left_seconds(time.monotonic())
+    if is_resumed:
+        view.message(resumed_words(budget.seconds, left_seconds))
+        return
+    speed = Speed(budget.known_per_second, record.plan.kernels, device=machine.device)
     words = opening_words(
         budget.seconds,
-        budget.left_seconds(time.monotonic()),
+        left_seconds,
         foreseen_choices(record),
-        Work(
-            record.data.train_count, record.data.validation_count, Speed(budget.known_per_second, record.plan.kernels)
-        ),
+        Work(record.data.train_count, record.data.validation_count, speed),
         extracts=record.plan.head == "solve",
         is_asked_for=is_asked_for(record.options),
-        is_resumed=is_resumed,
+        is_to_probe=needs_stage_probe(record.options, record.plan, "fine-tune"),
         views=record.plan.views,
     )
     view.message(words)

@@ -44,7 +44,7 @@ def save_extraction(
     """
     with contextlib.suppress(OSError):  # the run directory cannot be read any more: other code reports that
         attempts = attempts_at_first_stage(files, earlier)
-        events = (event for attempt, _ in attempts for event in events_of(attempt))
+        events = (event for attempt, *_ in attempts for event in events_of(attempt))
         speeds = [event.extraction for event in events if event.extraction]
         if speeds:
             store.save_extraction(speeds[-1], _workload(record), machine, time.time())

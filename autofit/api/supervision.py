@@ -78,7 +78,7 @@ def supervise(
     budget = _budget(record, start_seconds if called_at is None else called_at, used_seconds, is_resumed=before > 0)
     if budget:
         budget = with_known_speed(budget, record, machine, store)
-        announce_budget(budget, record, view, is_resumed=before > 0)
+        announce_budget(budget, record, machine, view, is_resumed=before > 0)
     supervisor = Supervisor(
         files,
         record,

@@ -281,10 +281,14 @@ class ExtractionSpeed(Record):
 
 
 class ExtractionTime(Record):
-    """A pass of an extraction: how many images went through the network, and in how many seconds, with decoding."""
+    """A pass of an extraction: how many images went through the network, and in how many seconds, with decoding.
+
+    `steady_per_second` is the images a second in those blocks in which nothing was traced; 0 if there were none.
+    """
 
     images: int
     seconds: float
+    steady_per_second: float = 0.0
 
 
 class Event(Record):

@@ -17,7 +17,8 @@ prediction.py       predictions in a worker; warm_model.py the worker that stays
 environment.py      the machine and the software, in words
 rerun.py            what another call means for an existing run (pure)
 stages.py           the stages of a run and their order (pure)
-stage_decision.py   decides between two stages by the time budget, and saves it; time_budget.py decides (pure)
+stage_decision.py   decides between two stages by the time budget, and saves it; time_budget.py decides, by the
+                    durations that stage_forecast.py foresees (both pure)
 stage_probe.py      the probe of a later stage (pure); stage_speed.py how fast the first stage was
 stage_precision.py  whether a later stage has its own comparison of precisions (pure)
 what_would_help.py  the advice if not even one image fits (pure)

@@ -42,8 +42,7 @@ HEAD_VIEWS = 4
 """The augmented views of each training image on which the head is solved again, if a time budget has time for that."""
 
 LEAST_TO_PROBE_SECONDS = 120.0
-"""The shortest time budget with which a run probes. On two cores a probe takes some 25 s before the first stage, and
-11 s before the second (docs/decisions/0038)."""
+"""The shortest time budget with which a run begins with a probe. On two cores it takes some 25 s."""
 
 SHARE_FOR_ONEDNN = 0.5
 """If a training is estimated to take no more than this share of the available memory, it cannot run out of it, so

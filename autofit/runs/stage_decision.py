@@ -12,11 +12,12 @@ from autofit.protocol.messages import FINE_TUNING, StageName, StageRecord
 from autofit.protocol.precision import PrecisionChoice
 from autofit.runs.fine_tune_plan import choices
 from autofit.runs.run_record import RunRecord
+from autofit.runs.stage_forecast import Work
 from autofit.runs.stage_precision import with_stage_precision
 from autofit.runs.stage_probe import needs_stage_probe
 from autofit.runs.stage_speed import measured_speed
 from autofit.runs.stages import next_stage
-from autofit.runs.time_budget import TimeBudget, Work, decide, is_asked_for, seconds_words, views_fit
+from autofit.runs.time_budget import TimeBudget, decide, is_asked_for, seconds_words, views_fit
 from autofit.storage.run_directory import RunDirectory, writing_in
 
 LEAST_MEASURED = 128
@@ -70,7 +71,7 @@ def with_stage_decided(
         _work(record, files, budget),
         budget.left_seconds(now),
         is_asked_for=is_asked_for(record.options),
-        is_to_probe=not has_sizes and needs_stage_probe(record.options, record.plan, "fine-tune"),
+        is_to_probe=not is_probed and _is_to_probe(record, files),
     )
     if decision.fine_tune is None or is_probed:
         return _with_plan(record, files, {"fine_tune": decision.fine_tune}), decision.words
@@ -180,7 +181,9 @@ def _with_views_decided(
     solved = sum(stage.seconds or 0.0 for stage in finished)
     needed = work.views_seconds(views, solved)
     is_short = work.speed.images_per_second is None or any(stage.cut_short for stage in finished)
-    if is_short or not views_fit(views, may_follow, work, left_seconds, solved):
+    if is_short or not views_fit(
+        views, may_follow, work, left_seconds, solved, is_to_probe=_is_to_probe(record, files)
+    ):
         return _with_plan(record, files, {"views": None}), ""
     decided = views.model_copy(update={"by_budget": False})
     words = (
@@ -214,6 +217,11 @@ def _with_plan(record: RunRecord, files: RunDirectory, update: dict[str, object]
     with writing_in(files.path):
         decided.save(files.run)
     return decided
+
+
+def _is_to_probe(record: RunRecord, files: RunDirectory) -> bool:
+    """Whether fine-tuning is probed before it begins, and was not yet."""
+    return not files.fine_tune_probe.exists() and needs_stage_probe(record.options, record.plan, "fine-tune")
 
 
 def stage_time(record: RunRecord, files: RunDirectory, stage: StageName, budget: TimeBudget) -> StageTime:

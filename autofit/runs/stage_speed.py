@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 from autofit.probing.records import ProbeReport
 from autofit.protocol.job import Job, TrainJob
 from autofit.protocol.messages import LATER_STAGES, Phase, Verdict
 from autofit.runs.collect_result import events_of, last_lines
 from autofit.runs.result_record import AttemptRecord
-from autofit.runs.time_budget import Speed
+from autofit.runs.stage_forecast import Speed
 from autofit.storage.run_directory import AttemptDirectory, RunDirectory
 
 
@@ -21,13 +22,15 @@ def measured_speed(files: RunDirectory, least_images: int = 1) -> Speed:
     An extraction of fewer than `least_images` does not tell: most of its time went into its first steps.
     """
     speed = Speed(None, trained_per_second=_probed_rates(files))
-    for attempt, work in attempts_at_first_stage(files):
+    for attempt, device, work in attempts_at_first_stage(files):
+        speed = replace(speed, device=device)
         events = [event for event in events_of(attempt) if event.extracted or event.epoch_end]
         passes = [event.extracted for event in events if event.extracted]
         extracted = sum(one.seconds for one in passes)
         images = sum(one.images for one in passes)
         if images >= least_images and extracted > 0:
-            speed = replace(speed, images_per_second=images / extracted, kernels=work.plan.kernels)
+            steady = next((one.steady_per_second for one in reversed(passes) if one.steady_per_second), None)
+            speed = replace(speed, images_per_second=steady or images / extracted, kernels=work.plan.kernels)
         if (wall := _completed_seconds(attempt)) is not None:
             solved = sum(
                 end.epoch_end.solved.seconds or 0.0 for end in events if end.epoch_end and end.epoch_end.solved
@@ -52,12 +55,14 @@ def _probed_rates(files: RunDirectory) -> dict[str, float]:
     return {report.workload.cut: largest.batch_size / largest.step_seconds} if largest else {}
 
 
-def attempts_at_first_stage(files: RunDirectory, earlier: int = 0) -> Iterator[tuple[AttemptDirectory, TrainJob]]:
-    """The attempts at the first stage, or at the only one, with their work; `earlier` attempts are left out."""
+def attempts_at_first_stage(
+    files: RunDirectory, earlier: int = 0
+) -> Iterator[tuple[AttemptDirectory, Literal["cpu", "gpu"], TrainJob]]:
+    """The attempts at the first stage, or at the only one, with device and work; `earlier` attempts are left out."""
     for attempt in files.attempts()[earlier:]:
         job = Job.load_or_none(attempt.job)
         if job is not None and isinstance(job.work, TrainJob) and job.work.stage not in LATER_STAGES:
-            yield attempt, job.work
+            yield attempt, job.memory.device, job.work
 
 
 def _epochs_seconds(attempt: AttemptDirectory) -> float:

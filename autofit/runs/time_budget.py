@@ -3,48 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
-from autofit.config.batch_schedule import steps_per_epoch
-from autofit.config.cuts import AUTO_CUT, AUTO_SHARE, WHOLE
+from autofit.config.cuts import AUTO_CUT, WHOLE
 from autofit.config.fine_tuning import LEAST_AUTO_EPOCHS, LEAST_WHOLE_EPOCHS
 from autofit.config.options import Options
-from autofit.protocol.job import FineTunePlan, Kernels, StageTime, ViewsPlan
-
-FINISH_SECONDS = 2.0
-"""The time from the last epoch to the end of the run: to save the model, exit, and write the result and the page."""
-
-START_SECONDS = 10.0
-"""The time to start a worker, build its network and save a stage, if this run has not measured it."""
-
-SOLVE_SECONDS = 2.0
-"""The time to solve the head on some hundred images, with SciPy's import, if this run has not measured it."""
-
-MARGIN = 1.2
-"""The factor by which the estimate of an extraction or an epoch exceeds what was measured. The learning rate of
-fine-tuning falls to zero over the planned epochs, so one epoch less is better than a training that is cut short."""
-
-EIGEN_FACTOR, EIGEN_TRAIN_FACTOR = 1.4, 1.2
-"""How many times as long Eigen's kernels take as oneDNN's: in a forward pass, and in training (docs/decisions/0023)."""
-
-TRAIN_FACTOR = 3.0
-"""About how many times as long forward and backward pass take as the forward pass alone."""
-
-TRACE_SECONDS, WHOLE_TRACE_SECONDS = 3.0, 12.0
-"""The time of the first steps of fine-tuning, which trace forward and backward pass: the least, and that for all layers
-of MobileNetV2 on two cores."""
-
-VIEW_SECONDS = 0.001
-"""How much longer it takes to make an augmented view than to decode an image: photos of food, 224 px, one core of an
-AMD EPYC."""
-
-UPDATE_SECONDS = 0.01
-EPOCH_SECONDS = 0.3
-"""The time of an update and of an epoch besides the network: to read features; for metrics and a checkpoint."""
-
-UNKNOWN_SHARE = 0.5
-"""The share of the network's work that is assumed below a layer that is given by its name."""
+from autofit.protocol.job import FineTunePlan, StageTime, ViewsPlan
+from autofit.runs.stage_forecast import FINISH_SECONDS, SOLVE_SECONDS, START_SECONDS, Work, share_below
 
 IN_SECONDS_BELOW = 120
 """Durations shorter than this are shown in seconds."""
@@ -84,98 +50,6 @@ class TimeBudget:
             epoch_seconds=epoch_seconds,
             finish_seconds=FINISH_SECONDS,
         )
-
-
-@dataclass(frozen=True, slots=True)
-class Speed:
-    """What is known of a run's speed when its head is done.
-
-    Attributes:
-        images_per_second: the speed of the forward pass through the whole network, with decoding; None if nothing was
-            extracted.
-        kernels: the kernels with which that was measured.
-        other_seconds: the time of that stage's attempt without the extraction, and the solver or the epochs.
-        trained_per_second: the images a second in updates of fine-tuning, by the cut that was probed; a probe uses
-            Eigen's kernels.
-    """
-
-    images_per_second: float | None
-    kernels: Kernels = "eigen"
-    other_seconds: float = START_SECONDS
-    trained_per_second: Mapping[str, float] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Work:
-    """The images of a run, and the speed at which it reads and trains on them."""
-
-    train_count: int
-    validation_count: int
-    speed: Speed
-
-    def epoch_seconds(self, stage: FineTunePlan) -> float:
-        """The estimated time of an epoch of fine-tuning, with its validation; 0 if no speed is known."""
-        passes = TRAIN_FACTOR * self.train_count + self.validation_count
-        if trained := self.speed.trained_per_second.get(stage.cut):
-            faster = EIGEN_TRAIN_FACTOR if stage.kernels == "onednn" else 1.0
-            network = passes / TRAIN_FACTOR / trained / faster
-        elif self.speed.images_per_second:
-            network = (1 - share_below(stage.cut)) * passes * self._image_seconds(stage.kernels)
-        else:
-            return 0.0
-        updates = steps_per_epoch(self.train_count, stage.batch_size)
-        return MARGIN * (network + UPDATE_SECONDS * updates + EPOCH_SECONDS)
-
-    def refitted(self) -> Work:
-        """The work of a refit, in which all images are for training."""
-        return replace(self, train_count=self.train_count + self.validation_count, validation_count=0)
-
-    def stage_seconds(self, stage: FineTunePlan) -> float:
-        """The estimated time of fine-tuning and its refit, from the start of a worker to the end of the run."""
-        views = stage.views if stage.cut != WHOLE else 0
-        plain = self.validation_count if views else 0
-        seconds = self._worker_seconds(stage, views * self.train_count, plain)
-        if stage.refit:  # the activations of the training images are in the cache by then
-            seconds += self.refitted()._worker_seconds(stage, views * self.validation_count, 0)  # noqa: SLF001
-        return seconds + FINISH_SECONDS
-
-    def views_seconds(self, views: ViewsPlan, solve_seconds: float) -> float:
-        """The estimated time to solve the head again, on augmented views.
-
-        `solve_seconds` is the time that solving took on the plain images; each set of views adds as much.
-        """
-        of_training = views.count * self.train_count
-        extraction = of_training * (self._image_seconds(self.speed.kernels) + VIEW_SECONDS)
-        start = self.speed.other_seconds + (views.count + 1) * solve_seconds
-        return start + MARGIN * extraction + FINISH_SECONDS
-
-    def probe_seconds(self, stage: FineTunePlan) -> float:
-        """The estimated time of a worker's start and its first steps, which is the time of a probe of the stage."""
-        return self.speed.other_seconds + max(TRACE_SECONDS, WHOLE_TRACE_SECONDS * (1 - share_below(stage.cut)))
-
-    def _worker_seconds(self, stage: FineTunePlan, views: int, plain: int) -> float:
-        """The estimated time of a worker that extracts `views` augmented and `plain` other images, and trains."""
-        extraction = share_below(stage.cut) * (views + plain) * self._image_seconds(stage.kernels)
-        start = self.probe_seconds(stage)
-        if stage.augment != "none":
-            extraction += views * VIEW_SECONDS
-        return start + MARGIN * extraction + stage.epochs * self.epoch_seconds(stage)
-
-    def _image_seconds(self, kernels: Kernels) -> float:
-        """The time of a forward pass of one image through the whole network, with these kernels; 0 if unknown."""
-        if not self.speed.images_per_second:
-            return 0.0
-        slower = EIGEN_FACTOR if (kernels, self.speed.kernels) == ("eigen", "onednn") else 1.0
-        return slower / self.speed.images_per_second
-
-
-def share_below(cut: str) -> float:
-    """The share of the network's work that is done below a cut, assumed to be the share of the layers with kernels."""
-    named = {AUTO_CUT: AUTO_SHARE, WHOLE: 0.0}
-    try:
-        return named[cut] if cut in named else min(max(float(cut), 0.0), 1.0)
-    except ValueError:
-        return UNKNOWN_SHARE
 
 
 def with_epochs(stage: FineTunePlan, epochs: int) -> FineTunePlan:
@@ -234,7 +108,13 @@ def decide(
 
 
 def views_fit(
-    views: ViewsPlan, choices: Sequence[FineTunePlan], work: Work, left_seconds: float, solved_seconds: float
+    views: ViewsPlan,
+    choices: Sequence[FineTunePlan],
+    work: Work,
+    left_seconds: float,
+    solved_seconds: float,
+    *,
+    is_to_probe: bool = False,
 ) -> bool:
     """Whether there is time to solve the head again on augmented views.
 
@@ -246,11 +126,15 @@ def views_fit(
         work: the number of images, and the speeds.
         left_seconds: the time that is left of the budget.
         solved_seconds: the time that solving the head took, or an estimate of it.
+        is_to_probe: whether some of the time that is left is for a probe of fine-tuning.
     """
     after_seconds = left_seconds - work.views_seconds(views, solved_seconds)
     if after_seconds < 0 or not choices:
         return after_seconds >= 0
-    without, then = (decide(choices, work, left, is_asked_for=False) for left in (left_seconds, after_seconds))
+    without, then = (
+        decide(choices, work, left, is_asked_for=False, is_to_probe=is_to_probe)
+        for left in (left_seconds, after_seconds)
+    )
     is_of_all = without.fine_tune is not None and share_below(without.fine_tune.cut) == 0
     return not is_of_all or then.fine_tune == without.fine_tune
 
@@ -290,10 +174,10 @@ def opening_words(
     *,
     extracts: bool,
     is_asked_for: bool,
-    is_resumed: bool,
+    is_to_probe: bool = False,
     views: ViewsPlan | None = None,
 ) -> str:
-    """The message about a time budget before the first attempt of a session.
+    """The message about a time budget before the first attempt.
 
     Args:
         budget_seconds: the budget of the whole run.
@@ -302,18 +186,16 @@ def opening_words(
         work: the number of images, and the speed by a profile of this machine.
         extracts: whether the first stage extracts features.
         is_asked_for: whether the user has given the number of epochs.
-        is_resumed: whether some of the budget was used before.
+        is_to_probe: whether fine-tuning would be probed before it begins.
         views: the plan for solving the head again on augmented views; None if there is none.
     """
     opening = f"time budget {seconds_words(budget_seconds)}"
-    if is_resumed:
-        return f"{opening}: {seconds_words(max(left_seconds, 0.0))} left"
     if not extracts or not work.speed.images_per_second:
         then = "; then it is decided whether and for how long to fine-tune" if choices else ""
         return f"{opening}: the first stage shows how fast this machine is{then}"
     images = work.train_count + work.validation_count
     head = START_SECONDS + SOLVE_SECONDS + images / work.speed.images_per_second
-    if views and views_fit(views, choices, work, left_seconds - head, SOLVE_SECONDS):
+    if views and views_fit(views, choices, work, left_seconds - head, SOLVE_SECONDS, is_to_probe=is_to_probe):
         again = work.views_seconds(views, SOLVE_SECONDS)
         opening, left_seconds = f"{opening}: head, also on augmented views", left_seconds - again
         head_words = f"about {seconds_words(head + again)}"
@@ -321,9 +203,14 @@ def opening_words(
         opening, head_words = f"{opening}: head", f"about {seconds_words(head)}"
     if not choices:
         return f"{opening} {head_words}"
-    after = decide(choices, work, left_seconds - head, is_asked_for=is_asked_for)
+    after = decide(choices, work, left_seconds - head, is_asked_for=is_asked_for, is_to_probe=is_to_probe)
     then = f"then {_plan_words(after.fine_tune, work)}" if after.fine_tune else "and no time to fine-tune"
     return f"{opening} {head_words}, {then}"
+
+
+def resumed_words(budget_seconds: float, left_seconds: float) -> str:
+    """The message about a time budget of which earlier sessions have used some."""
+    return f"time budget {seconds_words(budget_seconds)}: {seconds_words(max(left_seconds, 0.0))} left"
 
 
 def seconds_words(seconds: float) -> str:

@@ -11,16 +11,14 @@ from hypothesis import strategies as st
 from autofit.config.fine_tuning import LEAST_WHOLE_EPOCHS
 from autofit.config.options import make_options
 from autofit.protocol.job import FineTunePlan, ViewsPlan
+from autofit.runs.stage_forecast import FINISH_SECONDS, Speed, Work, share_below
 from autofit.runs.time_budget import (
-    FINISH_SECONDS,
-    Speed,
     TimeBudget,
-    Work,
     decide,
     is_asked_for,
     most_epochs,
     opening_words,
-    share_below,
+    resumed_words,
     with_epochs,
 )
 
@@ -131,8 +129,22 @@ def test_fewer_epochs_by_the_speed_of_a_probe_are_said_to_be_fewer() -> None:
 def test_eigens_kernels_after_onednns_are_foreseen_to_be_slower() -> None:
     """The stage, which must be able to run out of memory, would take longer than planned each time."""
     after_onednn = Work(1_000, 200, Speed(100.0, "onednn", 8.0))
-    assert after_onednn.stage_seconds(STAGE) > WORK.stage_seconds(STAGE)
-    assert after_onednn.stage_seconds(stage(kernels="onednn")) == WORK.stage_seconds(STAGE)
+    onednn = stage(kernels="onednn")
+    assert after_onednn.stage_seconds(STAGE) > WORK.stage_seconds(STAGE) > after_onednn.stage_seconds(onednn)
+    of_gpu = Work(1_000, 200, Speed(100.0, "eigen", 8.0, device="gpu"))  # where neither computes
+    assert of_gpu.stage_seconds(STAGE) == after_onednn.stage_seconds(onednn)
+
+
+@pytest.mark.parametrize(("probed", "counts"), [(10.0, "passes"), (200.0, "steps")])
+def test_of_two_estimates_of_onednns_training_the_shorter_counts(probed: float, counts: str) -> None:
+    """All layers of a MobileNet, which trains three times as fast as its probe, would be left as they are."""
+    whole = stage(cut="input", kernels="onednn")
+    unknown = Work(1_000, 200, Speed(100.0, "onednn", 8.0))
+    both = Work(1_000, 200, Speed(100.0, "onednn", 8.0, {"input": probed}))
+    steps = Work(1_000, 200, Speed(None, "onednn", 8.0, {"input": probed}))
+    assert both.epoch_seconds(whole) == (unknown if counts == "passes" else steps).epoch_seconds(whole)
+    eigen = stage(cut="input")
+    assert steps.epoch_seconds(whole) < steps.epoch_seconds(eigen) == both.epoch_seconds(eigen)
 
 
 def test_a_deeper_cut_is_foreseen_to_take_longer_epochs() -> None:
@@ -164,7 +176,7 @@ def test_a_worker_may_end_what_it_has_begun_within_half_the_tolerance(budget_sec
     [
         (
             {},
-            "time budget 5 min: head about 24 s, then fine-tuning of the upper layers for 8 epochs, about 108 s",
+            "time budget 5 min: head about 24 s, then fine-tuning of the upper layers for 8 epochs, about 2.1 min",
         ),
         ({"left_seconds": 40.0}, "time budget 5 min: head about 24 s, and no time to fine-tune"),
         ({"choices": ()}, "time budget 5 min: head about 24 s"),
@@ -177,16 +189,19 @@ def test_a_worker_may_end_what_it_has_begun_within_half_the_tolerance(budget_sec
             f"{UNKNOWN}; then it is decided whether and for how long to fine-tune",
         ),
         ({"extracts": False, "choices": ()}, UNKNOWN),
-        ({"is_resumed": True, "left_seconds": 90.0}, "time budget 5 min: 90 s left"),
-        ({"is_resumed": True, "left_seconds": -3.0}, "time budget 5 min: 0 s left"),
     ],
     ids=str,
 )
 def test_the_opening_line_says_what_is_known(changes: dict[str, Any], expected: str) -> None:
     """A user would wait without knowing what for, or be told of a forecast that nothing supports."""
     told: dict[str, Any] = {"left_seconds": 290.0, "choices": (STAGE,), "work": WORK, "extracts": True}
-    told |= {"is_resumed": False, "is_asked_for": False}
-    assert opening_words(300.0, **(told | changes)) == expected
+    assert opening_words(300.0, **({"is_asked_for": False} | told | changes)) == expected
+
+
+def test_a_resumed_run_is_told_what_is_left() -> None:
+    """Its forecast would be of work that is partly done."""
+    assert resumed_words(300.0, 90.0) == "time budget 5 min: 90 s left"
+    assert resumed_words(300.0, -3.0) == "time budget 5 min: 0 s left"
 
 
 @pytest.mark.parametrize(

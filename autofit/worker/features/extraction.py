@@ -237,7 +237,7 @@ class ExtractionPass:
             writer.share()
             rows = cache.find_again(unreadable)
         self._report_speed(autotuner, loader)
-        spent = ExtractionTime(images=done, seconds=pace.elapsed())
+        spent = ExtractionTime(images=done, seconds=pace.elapsed(), steady_per_second=pace.steady_per_second)
         self._heartbeat.event(Event(extracted=spent))
         return rows, done - len(unreadable)
 

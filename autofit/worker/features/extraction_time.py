@@ -44,6 +44,7 @@ class ExtractionPace:
         self._done = 0
         self._traced_seconds = self._rate = 0.0
         self._image_seconds = math.inf
+        self._steady_images, self._steady_seconds = 0, 0.0
 
     def block_begins(self, done: int, traced_seconds: float, rate: float) -> None:
         """Note that a block begins.
@@ -55,8 +56,15 @@ class ExtractionPace:
         """
         now = self._clock()
         if done > self._done and traced_seconds == self._traced_seconds:
-            self._image_seconds = min(self._image_seconds, (now - self._block_began) / (done - self._done))
+            images, seconds = done - self._done, now - self._block_began
+            self._image_seconds = min(self._image_seconds, seconds / images)
+            self._steady_images, self._steady_seconds = self._steady_images + images, self._steady_seconds + seconds
         self._block_began, self._done, self._traced_seconds, self._rate = now, done, traced_seconds, rate
+
+    @property
+    def steady_per_second(self) -> float:
+        """The images a second in all blocks so far in which nothing was traced; 0 if there was none."""
+        return self._steady_images / self._steady_seconds if self._steady_seconds else 0.0
 
     def elapsed(self) -> float:
         """The seconds since the extraction began."""

@@ -66,6 +66,7 @@ def test_the_rest_is_foreseen_by_what_is_not_traced() -> None:
     pace = ExtractionPace(lambda: now)
     pace.block_begins(0, 0.0, 0.0)
     assert pace.ahead(448) == math.inf
+    assert pace.steady_per_second == 0.0
     now = 5.0  # of which 4 s are first steps
     pace.block_begins(64, 4.0, 0.0)  # of a size that was given, which is not measured
     assert pace.ahead(448) == pytest.approx(30.0)
@@ -78,3 +79,4 @@ def test_the_rest_is_foreseen_by_what_is_not_traced() -> None:
     pace.block_begins(192, 4.0, 128.0)
     assert pace.ahead(448) == pytest.approx(6.0)
     assert pace.elapsed() == pytest.approx(9.5)
+    assert pace.steady_per_second == pytest.approx(128 / 4.5)  # of both blocks without first steps
