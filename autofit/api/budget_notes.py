@@ -13,7 +13,7 @@ from autofit.runs.run_record import RunRecord
 from autofit.runs.stage_decision import foreseen_choices
 from autofit.runs.stage_forecast import Speed, Work
 from autofit.runs.stage_probe import needs_stage_probe
-from autofit.runs.time_budget import TimeBudget, is_asked_for, opening_words, resumed_words
+from autofit.runs.time_budget import TimeBudget, is_asked_for, opening_words, resumed_words, seconds_words
 
 
 def with_known_speed(budget: TimeBudget, record: RunRecord, machine: Hardware, store: ProfileStore) -> TimeBudget:
@@ -27,6 +27,9 @@ def announce_budget(budget: TimeBudget, record: RunRecord, machine: Hardware, vi
     left_seconds = budget.left_seconds(time.monotonic())
     if is_resumed:
         view.message(resumed_words(budget.seconds, left_seconds))
+        return
+    if record.plan.epochs_by_budget == "open":
+        view.message(f"time budget {seconds_words(budget.seconds)}: the first epoch shows how many there is time for")
         return
     speed = Speed(budget.known_per_second, record.plan.kernels, device=machine.device)
     words = opening_words(

@@ -136,7 +136,8 @@ class TrainingPlan(Record):
     applies. With `xla` TensorFlow compiles its graphs with XLA on a GPU, which only a user asks for.
     `precision_choice` is how `precision="auto"` was decided; None if the request names the precision. Layers of the
     backbone train on `devices`. In the updates of `rate_falls` the learning rate of a training by epochs falls to zero;
-    it is constant in the others, and in all without any.
+    it is constant in the others, and in all without any. `epochs_by_budget` says whether a time budget decides the
+    number of epochs, once the first one has shown how long one takes: until then it is "open".
     """
 
     epochs: int = Field(ge=1)
@@ -175,6 +176,7 @@ class TrainingPlan(Record):
     precision_choice: PrecisionChoice | None = None
     devices: Devices = 1
     rate_falls: Annotated[tuple[RateFall, ...], Field(max_length=MOST_FALLS)] = ()
+    epochs_by_budget: Literal["no", "open", "decided"] = "no"
 
     @property
     def schedule(self) -> BatchSchedule:

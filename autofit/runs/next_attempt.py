@@ -1,10 +1,11 @@
-"""What the retry policy is told of the run after an attempt that failed: the next rung, and what would help. Pure."""
+"""What follows an attempt: the next rung and what would help, for the retry policy, or more of the same stage. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from autofit.protocol.messages import OUT_OF_MEMORY, MemoryBudget, StageName, Verdict
+from autofit.runs.collect_result import Committed
 from autofit.runs.retry_policy import AttemptSummary, Sizes, next_sizes
 from autofit.runs.run_record import RunRecord
 from autofit.runs.squeeze import Squeeze
@@ -13,6 +14,19 @@ from autofit.runs.what_would_help import advice_of_attempt
 
 SHORT_OF = {"gpu": {Verdict.DEVICE_OOM}, "cpu": {*OUT_OF_MEMORY, Verdict.YIELDED}}
 """The verdicts, by device, after which other programs may have taken memory: of the GPU, or of the host for a CPU."""
+
+
+def size_that_held(state: Committed | None, stage: StageName) -> int:
+    """The micro-batch size that a stage came to, or the fine-tuning that a refit repeats; 0 if neither has begun."""
+    if state is None or (state.stage != stage and (state.stage, stage) != ("fine-tune", "refit")):
+        return 0
+    return state.micro_batch_size
+
+
+def trains_on(record: RunRecord, state: Committed) -> bool:
+    """Whether a training whose first epoch has shown how many there is time for has more of them."""
+    is_decided = record.plan.epochs_by_budget == "decided" and state.stage == "training"
+    return is_decided and not state.stopped and state.epoch < record.plan.epochs
 
 
 def following_sizes(

@@ -33,6 +33,7 @@ from autofit.probing.records import ProbeReport
 from autofit.protocol.job import MOST_THREADS, FineTunePlan, Kernels, TrainingPlan, Tuning, ViewsPlan
 from autofit.runs.fine_tune_plan import FINE_TUNE_AUGMENT, FINE_TUNE_BATCH, above_cut, is_refitted, keeps_pixels
 from autofit.runs.memory_budget import can_spare, foreseen_bytes, most_to_extract_bytes
+from autofit.runs.time_budget import epochs_by_budget
 
 PREDECODED_BYTES = 96 * 2**20
 """The memory for images that are decoded while a worker imports TensorFlow: 1,300 images at 160 px, more than a core
@@ -257,7 +258,8 @@ def _with_falling_rate(
     """
     if not _trains_from_scratch(options) or has_own_objective(options) or has_callbacks:
         return planned
-    return planned.model_copy(update={"rate_falls": (fall_at_the_end(planned.schedule.updates(train_count)),)})
+    falls = (fall_at_the_end(planned.schedule.updates(train_count)),)
+    return planned.model_copy(update={"rate_falls": falls, "epochs_by_budget": epochs_by_budget(options)})
 
 
 def without_refit(planned: TrainingPlan) -> TrainingPlan:

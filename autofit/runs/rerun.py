@@ -41,11 +41,13 @@ def with_conditions(record: RunRecord, options: Options) -> RunRecord:
     names = [name for option in OPTIONS if option.on_rerun in {"any", "unfinished"} for name in option.field_names]
     now = record.options.model_copy(update={name: getattr(options, name) for name in names})
     tuned, is_of_all = record.plan.fine_tune, record.plan.head == "solve" and now.trainable == "all"
+    is_free = now.time_budget_seconds is None and record.plan.epochs_by_budget == "open"
     planned = {
         "checkpoint_seconds": now.checkpoint_seconds,
         "checkpoint_steps": now.checkpoint_steps,
         "max_bad_images": now.max_bad_images,
         "devices": now.devices,
+        "epochs_by_budget": "no" if is_free else record.plan.epochs_by_budget,
         "pixel_cache": plan.uses_pixel_cache(head_options(now) if is_of_all else now),
         "fine_tune": tuned and tuned.model_copy(update={"pixel_cache": keeps_pixels(now, tuned.cut)}),
     }
@@ -106,7 +108,8 @@ def _new_plan(record: RunRecord, options: Options, fresh: TrainingPlan) -> Train
     elif _is_about_fine_tuning(record.options, options, was):
         tuned = tuned.model_copy(update={"epochs": fresh.fine_tune.epochs, "views": fresh.fine_tune.views})
     update: dict[str, Any] = {"epochs": fresh.epochs, "fine_tune": tuned, "feature_views": fresh.feature_views}
-    return was.model_copy(update=update | {"head": fresh.head})
+    update |= {"head": fresh.head, "epochs_by_budget": fresh.epochs_by_budget}
+    return was.model_copy(update=update)
 
 
 def _with_falls(planned: TrainingPlan, train_count: int, done: Committed) -> TrainingPlan:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from autofit.config.batch_schedule import steps_per_epoch
 from autofit.config.cuts import WHOLE
+from autofit.config.learning_rates import falls_of_other_length
 from autofit.config.rungs import MOST_SEGMENTS, Rung, saving_more
 from autofit.protocol.job import FineTunePlan, Kernels, StageTime
 from autofit.protocol.messages import FINE_TUNING, StageName, StageRecord
@@ -15,9 +17,9 @@ from autofit.runs.run_record import RunRecord
 from autofit.runs.stage_forecast import Work
 from autofit.runs.stage_precision import with_stage_precision
 from autofit.runs.stage_probe import needs_stage_probe
-from autofit.runs.stage_speed import measured_speed
+from autofit.runs.stage_speed import measured_epoch, measured_speed
 from autofit.runs.stages import next_stage
-from autofit.runs.time_budget import TimeBudget, decide, is_asked_for, seconds_words, views_fit
+from autofit.runs.time_budget import TimeBudget, decide, epochs_in, is_asked_for, seconds_words, views_fit
 from autofit.storage.run_directory import RunDirectory, writing_in
 
 LEAST_MEASURED = 128
@@ -58,6 +60,8 @@ def with_stage_decided(
     Raises:
         StorageError: `run.json` cannot be written.
     """
+    if record.plan.epochs_by_budget == "open":
+        return _with_epochs_decided(record, files, finished, budget, now)
     if next_stage(record.plan, finished, best_epoch) == "refit":
         return _with_refit_decided(record, files, budget, now)
     record, words = _with_views_decided(record, files, finished, budget, now)
@@ -161,6 +165,28 @@ def saving_rung(record: RunRecord, stage: StageName, rung: Rung, most_segments: 
     trains = stage in FINE_TUNING or (stage == "training" and record.options.trainable == "all")
     is_free = record.options.recompute == "auto" and record.plan.replay is None
     return saving_more(rung, most_segments or MOST_SEGMENTS) if trains and is_free else None
+
+
+def _with_epochs_decided(
+    record: RunRecord, files: RunDirectory, finished: Sequence[StageRecord], budget: TimeBudget, now: float
+) -> tuple[RunRecord, str]:
+    """Decide how many epochs a training from scratch has, when its first one is done: as many as there is time for.
+
+    The learning rate falls in the last of them. A training that has no time for a second one is finished.
+
+    Returns:
+        The record with the decision, and a message if more epochs follow.
+    """
+    done = sum(stage.epochs for stage in finished)
+    epoch_seconds, start_seconds = measured_epoch(files)
+    left_seconds = budget.left_seconds(now)
+    epochs = epochs_in(left_seconds, done, epoch_seconds / max(done, 1), start_seconds)
+    updates = steps_per_epoch(record.data.train_count, record.plan.first_batch_size)
+    falls = falls_of_other_length(record.plan.rate_falls, done * updates, epochs * updates)
+    update = {"epochs": epochs, "rate_falls": falls, "epochs_by_budget": "decided"}
+    takes = seconds_words(start_seconds + (epochs - done) * epoch_seconds / max(done, 1))
+    words = f"time budget: {seconds_words(max(left_seconds, 0.0))} left: {epochs} epochs in all, about {takes} more"
+    return _with_plan(record, files, update), words if epochs > done else ""
 
 
 def _with_views_decided(

@@ -40,6 +40,16 @@ def measured_speed(files: RunDirectory, least_images: int = 1) -> Speed:
     return speed
 
 
+def measured_epoch(files: RunDirectory) -> tuple[float, float]:
+    """The time of all epochs so far, and that of the newest finished attempt without them."""
+    epochs = start = 0.0
+    for attempt, *_ in attempts_at_first_stage(files):
+        epochs += (spent := _epochs_seconds(attempt))
+        if (wall := _completed_seconds(attempt)) is not None:
+            start = max(wall - spent, 0.0)
+    return epochs, start
+
+
 def saved_probe(path: Path) -> ProbeReport | None:
     """The report of a probe in the run directory; None if there is none: estimates are less exact without it."""
     return ProbeReport.load_or_none(path)

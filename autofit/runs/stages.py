@@ -62,7 +62,8 @@ def plan_of_stage(
         return _plan_of_views(plan, plan.views, finished)
     fine_tune = plan.fine_tune
     if stage not in FINE_TUNING or fine_tune is None:
-        return plan.model_copy(update={"views": None, "fine_tune": None})
+        epochs = 1 if stage == "training" and plan.epochs_by_budget == "open" else plan.epochs
+        return plan.model_copy(update={"epochs": epochs, "views": None, "fine_tune": None})
     epochs = _epochs_of(fine_tune, stage, finished, best_epoch)
     return plan.model_copy(
         update={

@@ -22,7 +22,7 @@ from autofit.runs.attempt_notes import attempt_record, failure_words, note_oom
 from autofit.runs.attempt_summary import summarize
 from autofit.runs.collect_result import Committed, committed, has_model_of_stage
 from autofit.runs.model_source import rung_of, source_of_run
-from autofit.runs.next_attempt import SHORT_OF, following_sizes
+from autofit.runs.next_attempt import SHORT_OF, following_sizes, size_that_held, trains_on
 from autofit.runs.retry_policy import AttemptSummary, Sizes
 from autofit.runs.run_record import RunRecord
 from autofit.runs.squeeze import Squeeze
@@ -170,7 +170,10 @@ class Supervisor:
 
     def _sizes_after(self, stage: StageName) -> Sizes | None:
         """The sizes of the stage that follows; None if there is none."""
-        if stage == stages_of(self._record.plan)[-1] or self._is_over():
+        if self._record.plan.epochs_by_budget == "open":
+            self._decide_stage(is_probed=False)
+        is_last = stage == stages_of(self._record.plan)[-1] and self._record.plan.epochs_by_budget == "no"
+        if is_last or self._is_over():
             return None
         self._past.clear()
         return self._sizes_of_next_stage(is_first=False)
@@ -234,6 +237,8 @@ class Supervisor:
 
         What they do then may change the model, with which the next stage begins.
         """
+        if trains_on(self._record, state):
+            return "training"
         finished = [stage.name for stage in state.stages]
         has_callbacks = self._payload is not None and bool(self._payload.callbacks)
         is_told = state.callbacks_ended or state.stage in self._completed or not has_callbacks
@@ -252,7 +257,7 @@ class Supervisor:
         if chosen_rung(self._record.plan, stage) is None and start.rung is not None:
             self._record = with_rung(self._record, self._files, stage, start.rung)
         return Sizes(
-            micro_batch_size=_size_that_held(state, stage) or start.micro_batch_size,
+            micro_batch_size=size_that_held(state, stage) or start.micro_batch_size,
             buffer_bytes=self._memory.buffer_bytes,
             non_allocator_bytes=self._memory.non_allocator_bytes,
             rung=chosen_rung(self._record.plan, stage) or rung_of(self._record.options),
@@ -340,10 +345,3 @@ class Supervisor:
         """The epoch and the position in it that the newest checkpoint has."""
         state = committed(self._store)
         return (state.epoch, state.position) if state else NOTHING_SAVED
-
-
-def _size_that_held(state: Committed | None, stage: StageName) -> int:
-    """The micro-batch size that a stage came to, or the fine-tuning that a refit repeats; 0 if neither has begun."""
-    if state is None or (state.stage != stage and (state.stage, stage) != ("fine-tune", "refit")):
-        return 0
-    return state.micro_batch_size

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from autofit.config.cuts import AUTO_CUT, WHOLE
 from autofit.config.fine_tuning import LEAST_AUTO_EPOCHS, LEAST_WHOLE_EPOCHS
@@ -14,6 +15,16 @@ from autofit.runs.stage_forecast import FINISH_SECONDS, SOLVE_SECONDS, START_SEC
 
 IN_SECONDS_BELOW = 120
 """Durations shorter than this are shown in seconds."""
+
+LEAST_FOR_EPOCHS_SECONDS = 60.0
+"""The shortest time budget that decides about the epochs of a training from scratch: it starts a second worker."""
+
+MOST_EPOCHS = 100
+"""The most epochs for which a time budget trains a network from scratch."""
+
+EPOCHS_MARGIN = 1.1
+"""The factor by which the estimate of a later epoch exceeds the first one: if the time is over before the learning rate
+has fallen, most of what the fall gains is lost (docs/decisions/0071)."""
 
 TOLERANCE, LEAST_TOLERANCE_SECONDS = 0.1, 5.0
 """How much later than its budget a run may end: this share of the budget, or this many seconds if that is more."""
@@ -211,6 +222,26 @@ def opening_words(
 def resumed_words(budget_seconds: float, left_seconds: float) -> str:
     """The message about a time budget of which earlier sessions have used some."""
     return f"time budget {seconds_words(budget_seconds)}: {seconds_words(max(left_seconds, 0.0))} left"
+
+
+def epochs_by_budget(options: Options) -> Literal["no", "open"]:
+    """Whether a time budget decides how many epochs a training from scratch has, if callbacks do not need to know."""
+    seconds = options.time_budget_seconds
+    is_free = options.epochs is None and options.batch_schedule is None and options.replay is None
+    return "open" if seconds is not None and seconds >= LEAST_FOR_EPOCHS_SECONDS and is_free else "no"
+
+
+def epochs_in(left_seconds: float, done: int, epoch_seconds: float, start_seconds: float) -> int:
+    """How many epochs a training has time for, with those that are done, if another worker trains the others.
+
+    Args:
+        left_seconds: the time that is left of the budget.
+        done: the epochs that are done.
+        epoch_seconds: the time of an epoch.
+        start_seconds: the time of the first worker without its epochs.
+    """
+    more = (left_seconds - start_seconds - FINISH_SECONDS) / (EPOCHS_MARGIN * epoch_seconds) if epoch_seconds else 0.0
+    return max(done, min(done + math.floor(min(more, MOST_EPOCHS)), MOST_EPOCHS))
 
 
 def seconds_words(seconds: float) -> str:

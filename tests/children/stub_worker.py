@@ -56,6 +56,8 @@ class StubTraining:
         self.store = CheckpointStore(files.checkpoints)
         found = self.store.latest()
         self.state: dict[str, Any] = found.state if found else {"epoch": 0, "position": 0, "ledger_bytes": 0}
+        if self.state["epoch"] < work.plan.epochs:  # a finished training that has more epochs now
+            self.state["stages"] = [stage for stage in self.state.get("stages", []) if stage["name"] != work.stage]
         if self.state.get("stages") and self.state["stage"] != work.stage:
             self.state |= {"stage": work.stage, "position": 0}
         self.weights = int(found.groups["model"]["w"]) if found else 0
@@ -83,9 +85,9 @@ class StubTraining:
         return Outcome(verdict=Verdict.COMPLETED, weights_sha256=f"{self.weights:064x}")
 
     def finish_stage(self) -> None:
-        """Record that the stage is finished, if the plan has stages and an earlier attempt has not."""
+        """Record that the stage is finished, if an earlier attempt has not."""
         stage, stages = self.work.stage, self.state.get("stages", [])
-        if stage == "training" or any(record["name"] == stage for record in stages):
+        if any(record["name"] == stage for record in stages):
             return
         epochs = self.work.plan.epochs - sum(record["epochs"] for record in stages)
         record = StageRecord(name=stage, method="epochs", epochs=epochs)

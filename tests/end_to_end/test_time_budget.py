@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 import autofit
+from autofit.runs.run_record import RunRecord
 from tests.support.drawn import draw_tinted
 from tests.support.run_files import result_of, samples_of, updates_of
 from tests.support.shared import made_once
@@ -20,6 +21,7 @@ STEPS_OF_ALL_STAGES = 3 + 3 + 3
 """An epoch of the head, of fine-tuning and of its refit, in batches of 32."""
 NETWORK: dict[str, Any] = {"backbone": "MobileNet", "image_size": 32, "audit": True}
 OVER_AT_ONCE = "0.1s"
+EPOCHS_WITHOUT_A_BUDGET = 10
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +66,23 @@ def test_a_training_ends_in_its_first_epoch_and_its_replay_does_too(
     replayed = autofit.run(photos, run_dir=tmp_path / "replay", replay=tmp_path / "run", **request)
     assert replayed.weights_sha256 == result.weights_sha256
     assert len(updates_of(tmp_path / "replay")) == 1
+
+
+@pytest.mark.whole
+def test_a_training_from_scratch_has_the_epochs_for_which_there_is_time_and_is_replayed(
+    photos: Path, tmp_path: Path
+) -> None:
+    """Half of a minute would be left, the learning rate would not have fallen, or a replay would have ten epochs."""
+    request = {**NETWORK, "weights": "none", "trainable": "all", "micro_batch_size": 16, "deterministic": True}
+    result = autofit.run(photos, run_dir=tmp_path / "run", time_budget="60s", **request)
+    planned = RunRecord.load(tmp_path / "run" / "run.json").plan
+    assert planned.epochs_by_budget == "decided"
+    assert planned.epochs > EPOCHS_WITHOUT_A_BUDGET
+    assert len(result.history["loss"]) == planned.epochs
+    (stage,) = result.record.stages
+    assert (stage.epochs, stage.cut_short) == (planned.epochs, "")
+    replayed = autofit.run(photos, run_dir=tmp_path / "replay", replay=tmp_path / "run", **request)
+    assert replayed.weights_sha256 == result.weights_sha256
 
 
 def test_a_refit_whose_time_is_over_with_its_last_batch_is_whole(

@@ -12,6 +12,7 @@ import numpy as np
 import psutil
 import pytest
 
+from autofit.config.learning_rates import RateFall
 from autofit.config.rungs import Rung
 from autofit.errors import (
     AutofitError,
@@ -317,6 +318,34 @@ def test_all_layers_that_a_budget_chose_and_that_do_not_fit_give_way_to_the_uppe
     *_, last = jobs(files)
     assert last.source is not None
     assert last.source.spec.cut == "auto"
+
+
+@pytest.mark.parametrize("ends", ["complete", "late,complete", "SIGKILL@3,complete"])
+@pytest.mark.parametrize(("left_seconds", "epochs"), [(10_000.0, 8), (1_000.0, 1)])
+def test_the_first_epoch_decides_how_many_a_budget_has_time_for(
+    files: RunDirectory,
+    run: Run,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    ends: str,
+    left_seconds: float,
+    epochs: int,
+) -> None:
+    """A training from scratch would end with time left, or before its learning rate has fallen."""
+    monkeypatch.setattr("autofit.runs.stage_decision.measured_epoch", lambda _: (1_200.0, 100.0))
+    falls = [RateFall(begin=8, end=12)]
+    record = load_child("stub_parent").run_record(epochs_by_budget="open", rate_falls=falls)
+    budget = TimeBudget(10_000.0, time.monotonic() + left_seconds)
+    assert run(ends, record=record, budget=budget) is None
+    works = [work.plan.epochs for job in jobs(files) if isinstance(work := job.work, TrainJob)]
+    assert (works[0], works[-1]) == (1, epochs)
+    assert ("8 epochs in all, about" in capsys.readouterr().out) == (epochs > 1)
+    planned = RunRecord.load(files.run).plan
+    assert (planned.epochs, planned.epochs_by_budget) == (epochs, "decided")
+    assert planned.rate_falls[-1].end == 6 * epochs
+    assert_each_epoch_once(files.path, epochs, range(24))
+    (stage,) = collect_result(files, "completed", "", 0.0).stages
+    assert (stage.name, stage.epochs) == ("training", epochs)
 
 
 @pytest.mark.slow

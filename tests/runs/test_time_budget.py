@@ -13,8 +13,12 @@ from autofit.config.options import make_options
 from autofit.protocol.job import FineTunePlan, ViewsPlan
 from autofit.runs.stage_forecast import FINISH_SECONDS, Speed, Work, share_below
 from autofit.runs.time_budget import (
+    EPOCHS_MARGIN,
+    MOST_EPOCHS,
     TimeBudget,
     decide,
+    epochs_by_budget,
+    epochs_in,
     is_asked_for,
     most_epochs,
     opening_words,
@@ -196,6 +200,33 @@ def test_the_opening_line_says_what_is_known(changes: dict[str, Any], expected: 
     """A user would wait without knowing what for, or be told of a forecast that nothing supports."""
     told: dict[str, Any] = {"left_seconds": 290.0, "choices": (STAGE,), "work": WORK, "extracts": True}
     assert opening_words(300.0, **({"is_asked_for": False} | told | changes)) == expected
+
+
+@given(left=seconds, done=st.integers(1, 200), epoch=st.floats(0, 1e4), start=st.floats(0, 300))
+def test_the_epochs_of_a_training_fit_in_what_is_left(left: float, done: int, epoch: float, start: float) -> None:
+    """A training would end before its learning rate has fallen, or have fewer epochs than it is at."""
+    epochs = epochs_in(left, done, epoch, start)
+    assert done <= epochs <= max(MOST_EPOCHS, done)
+    if epochs > done:
+        assert start + (epochs - done) * epoch + FINISH_SECONDS <= left
+    else:
+        assert epoch == 0 or done >= MOST_EPOCHS or start + EPOCHS_MARGIN * epoch + FINISH_SECONDS > left
+
+
+@pytest.mark.parametrize(
+    ("given_options", "expected"),
+    [
+        ({"time_budget": 60}, "open"),
+        ({"time_budget": 59}, "no"),
+        ({}, "no"),
+        ({"time_budget": 60, "epochs": 10}, "no"),
+        ({"time_budget": 60, "batch_schedule": "8:16"}, "no"),
+    ],
+    ids=str,
+)
+def test_epochs_that_nobody_has_given_follow_the_budget(given_options: dict[str, Any], expected: str) -> None:
+    """Another number than the given one would train."""
+    assert epochs_by_budget(make_options(weights="none", trainable="all", **given_options)) == expected
 
 
 def test_a_resumed_run_is_told_what_is_left() -> None:
