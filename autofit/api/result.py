@@ -321,7 +321,7 @@ class Result(ResultFigures):
 
     def __repr__(self) -> str:
         epochs = len(self.history.get("loss", []))
-        return printable(f"<autofit.Result {self.status}, {epochs} epochs, {self.run_dir}>")
+        return printable(f"<autofit.Result {self.status}, {epochs} epoch{'s' if epochs != 1 else ''}, {self.run_dir}>")
 
 
 def _ended(files: RunDirectory) -> ResultRecord:

@@ -21,7 +21,7 @@ from autofit.runs.plan import SHARE_FOR_ONEDNN
 from autofit.runs.stages import next_stage, stages_of
 from autofit.runs.what_would_help import advice_after, tried_rungs, tried_words
 
-LEAST_TO_PROBE_SECONDS = 30.0
+LEAST_TO_PROBE_STAGE_SECONDS = 30.0
 """The shortest time budget with which a stage is probed, for whose probe there has to be time besides: it takes 5 s on
 two cores with AVX-512, 11 s on slower ones (docs/decisions/0038), and shows whether memory is ample for kernels that
 train up to three times as fast."""
@@ -50,12 +50,11 @@ def needs_stage_probe(options: Options, plan: TrainingPlan, stage: StageName) ->
     It is not if a size was given, in a replay, which has the sizes of the replayed run, or if all layers train, since
     the run began with that probe. Nor is it with a short time budget, of which a probe would take too much.
     """
-    budget_seconds = options.time_budget_seconds
     is_given = options.batch_size is not None or options.micro_batch_size is not None
     is_known = is_given or plan.replay or begins_with_head(options)
-    return (
-        stage in FINE_TUNING and not is_known and (budget_seconds is None or budget_seconds >= LEAST_TO_PROBE_SECONDS)
-    )
+    budget_seconds = options.time_budget_seconds
+    has_time = budget_seconds is None or budget_seconds >= LEAST_TO_PROBE_STAGE_SECONDS
+    return stage in FINE_TUNING and not is_known and has_time
 
 
 def stage_workload(options: Options, num_classes: int, fine_tune: FineTunePlan) -> Workload:

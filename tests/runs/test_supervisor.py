@@ -348,6 +348,19 @@ def test_the_first_epoch_decides_how_many_a_budget_has_time_for(
     assert (stage.name, stage.epochs) == ("training", epochs)
 
 
+def test_a_run_that_was_killed_after_its_first_epoch_decides_when_it_is_resumed(
+    files: RunDirectory, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would be taken for finished, with one epoch."""
+    monkeypatch.setattr("autofit.runs.stage_decision.measured_epoch", lambda _: (1_200.0, 100.0))
+    record = load_child("stub_parent").run_record(epochs_by_budget="open", rate_falls=[RateFall(begin=8, end=12)])
+    assert run("complete", record=record) is None  # as far as a session comes that decides nothing
+    assert run("complete", record=record, budget=TimeBudget(10_000.0, time.monotonic() + 10_000.0)) is None
+    works = [work.plan.epochs for job in jobs(files) if isinstance(work := job.work, TrainJob)]
+    assert works == [1, 8]
+    assert_each_epoch_once(files.path, 8, range(24))
+
+
 @pytest.mark.slow
 def test_kills_lose_nothing_and_change_nothing(
     files: RunDirectory, run: Run, tmp_path_factory: pytest.TempPathFactory

@@ -23,6 +23,7 @@ from autofit.runs.time_budget import (
     most_epochs,
     opening_words,
     resumed_words,
+    views_fit,
     with_epochs,
 )
 
@@ -86,6 +87,24 @@ def test_all_layers_are_chosen_if_they_fit_and_nothing_else_is_lost(
         assert chosen == of_all
     else:
         assert chosen == alone
+
+
+@given(work=works, left=st.floats(0, 1e4), probes=st.booleans())
+def test_views_leave_all_layers_the_epochs_that_gain_most(work: Work, left: float, *, probes: bool) -> None:
+    """A point of accuracy would be bought with epochs that gain more."""
+    whole = stage(cut="input", views=1, epochs=10)
+    views = ViewsPlan(count=4, augment="light")
+    if views_fit(views, (whole, STAGE), work, left, 2.0, is_to_probe=probes):
+        after = left - work.views_seconds(views, 2.0)
+        without, kept = (
+            decide((whole, STAGE), work, seconds_left, is_asked_for=False, is_to_probe=probes).fine_tune
+            for seconds_left in (left, after)
+        )
+        assert after >= 0
+        if without is not None and without.cut == "input":
+            assert kept is not None
+            assert kept.cut == "input"
+            assert kept.epochs == without.epochs
 
 
 def test_a_budget_beyond_what_helps_is_not_used_up_and_said_to_be() -> None:
