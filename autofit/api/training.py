@@ -219,9 +219,9 @@ def run(  # noqa: PLR0913 - the options are the interface
         max_minutes: Save and stop after this many minutes; the run can be resumed.
         time_budget: The time until the finished model, such as `90s`, `5m` or `1h`; or a number of seconds. It decides
             whether the head is also trained on augmented views, and whether all layers or only the upper ones are
-            fine-tuned, and for how many epochs. Training ends after the last epoch that fits; if there is not even time
-            to read all images, fewer are used. The run ends at most a tenth of the budget, or 5 s, after it. A resumed
-            run goes on with what is left.
+            fine-tuned, and for how many epochs; or how many epochs train a network from scratch. Training ends after
+            the last epoch that fits; if there is not even time to read all images, fewer are used. The run ends at most
+            a tenth of the budget, or 5 s, after it. A resumed run goes on with what is left.
         max_bad_images: Stop as soon as more than this share of all images cannot be read; 1 for never. All images are
             those for training and for validation. One or two bad images stop a run only if the share is 0.
         run_dir: The folder for checkpoints, log, model and report. If it holds an unfinished run of the same request,
