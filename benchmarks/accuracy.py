@@ -87,27 +87,25 @@ class Contest:
 
     def scikit_learn(self) -> Judged:
         """Features, and LogisticRegressionCV on them; it judges itself."""
-        name = SCIKIT_LEARN
-        script = HERE / "peers" / "logistic_regression.py"
-        finished = self._run(name, [sys.executable, script, self.train, self.test, *self.task.network], {})
-        return self._row(name, finished.seconds, finished.answer(name)["accuracy"])
+        finished = self._run_peer(SCIKIT_LEARN, "logistic_regression.py", self.train, self.test)
+        return self._row(SCIKIT_LEARN, finished.seconds, finished.answer(SCIKIT_LEARN)["accuracy"])
 
     def keras(self) -> Judged:
         """The head, then fine-tuning, as in Keras's guide."""
-        name = KERAS
         model = self._fresh("keras") / "model.keras"
-        script = HERE / "peers" / "keras_two_stages.py"
-        finished = self._run(name, [sys.executable, script, self.train, model, *self.task.network], {})
-        return self._judged(name, finished.seconds, model)
+        finished = self._run_peer(KERAS, "keras_two_stages.py", self.train, model)
+        return self._judged(KERAS, finished.seconds, model)
 
     def tutorial(self) -> Judged:
         """A frozen backbone and a new head, ten epochs of a `keras.utils.Sequence`."""
-        name, folder = TUTORIAL, self._fresh("tutorial")
-        split_folders(self.train, self.split, folder / "photos", VALIDATION, "val")
-        model, weights = folder / "model.keras", self.task.network
-        script = HERE / "peers" / "tutorial_sequence.py"
-        finished = self._run(name, [sys.executable, script, folder / "photos", "--model", model, *weights], {})
-        return self._judged(name, finished.seconds, model)
+        folder = self._fresh("tutorial")
+        photos, model = folder / "photos", folder / "model.keras"
+        split_folders(self.train, self.split, photos, VALIDATION, "val")
+        finished = self._run_peer(TUTORIAL, "tutorial_sequence.py", photos, "--model", model)
+        return self._judged(TUTORIAL, finished.seconds, model)
+
+    def _run_peer(self, name: str, script: str, *arguments: str | Path) -> Finished:
+        return self._run(name, [sys.executable, HERE / "peers" / script, *arguments, *self.task.network], {})
 
     def _run(self, name: str, command: Sequence[str | Path], environment: dict[str, str]) -> Finished:
         finished = run_whole(command, {**QUIET, **environment}, self.folder)
