@@ -108,9 +108,9 @@ def needs_probe(options: Options) -> bool:
     return options.batch_size is None and options.batch_schedule is None and not uses_feature_cache(options)
 
 
-def has_time_to_probe(options: Options) -> bool:
+def has_time_to_probe(options: Options, least_seconds: float = LEAST_TO_PROBE_SECONDS) -> bool:
     """Whether a time budget, if there is one, is long enough for a probe; else steps shrink when memory runs out."""
-    return options.time_budget_seconds is None or options.time_budget_seconds >= LEAST_TO_PROBE_SECONDS
+    return options.time_budget_seconds is None or options.time_budget_seconds >= least_seconds
 
 
 def largest_useful_batch(options: Options, train_count: int, machine: Hardware) -> int:

@@ -17,9 +17,9 @@ from autofit.runs.run_record import RunRecord
 from autofit.runs.stage_forecast import Work
 from autofit.runs.stage_precision import with_stage_precision
 from autofit.runs.stage_probe import needs_stage_probe
-from autofit.runs.stage_speed import measured_epoch, measured_speed
+from autofit.runs.stage_speed import measured_epochs, measured_speed
 from autofit.runs.stages import next_stage
-from autofit.runs.time_budget import TimeBudget, decide, epochs_in, is_asked_for, seconds_words, views_fit
+from autofit.runs.time_budget import TimeBudget, decide, epochs_in, is_asked_for, left_words, seconds_words, views_fit
 from autofit.storage.run_directory import RunDirectory, writing_in
 
 LEAST_MEASURED = 128
@@ -178,14 +178,14 @@ def _with_epochs_decided(
         The record with the decision, and a message if more epochs follow.
     """
     done = sum(stage.epochs for stage in finished)
-    epoch_seconds, start_seconds = measured_epoch(files)
-    left_seconds = budget.left_seconds(now)
-    epochs = epochs_in(left_seconds, done, epoch_seconds / max(done, 1), start_seconds)
+    spent_seconds, start_seconds = measured_epochs(files)
+    epoch_seconds, left_seconds = spent_seconds / max(done, 1), budget.left_seconds(now)
+    epochs = epochs_in(left_seconds, done, epoch_seconds, start_seconds)
     updates = steps_per_epoch(record.data.train_count, record.plan.first_batch_size)
     falls = falls_of_other_length(record.plan.rate_falls, done * updates, epochs * updates)
     update = {"epochs": epochs, "rate_falls": falls, "epochs_by_budget": "decided"}
-    takes = seconds_words(start_seconds + (epochs - done) * epoch_seconds / max(done, 1))
-    words = f"time budget: {seconds_words(max(left_seconds, 0.0))} left: {epochs} epochs in all, about {takes} more"
+    takes = seconds_words(start_seconds + (epochs - done) * epoch_seconds)
+    words = f"{left_words(left_seconds)}: {epochs} epochs in all, about {takes} more"
     return _with_plan(record, files, update), words if epochs > done else ""
 
 
@@ -213,7 +213,7 @@ def _with_views_decided(
         return _with_plan(record, files, {"views": None}), ""
     decided = views.model_copy(update={"by_budget": False})
     words = (
-        f"time budget: {seconds_words(left_seconds)} left: the head is solved once more, "
+        f"{left_words(left_seconds)}: the head is solved once more, "
         f"on {views.count} augmented views of each image, about {seconds_words(needed)}"
     )
     return _with_plan(record, files, {"views": decided}), words
@@ -230,10 +230,8 @@ def _with_refit_decided(
     stage, left_seconds = record.plan.fine_tune, budget.left_seconds(now)
     if stage is None or left_seconds >= WARM_START * _work(record, files, budget).speed.other_seconds:
         return record, ""
-    left = seconds_words(max(left_seconds, 0.0))
-    words = (
-        f"time budget: {left} left, no time to fine-tune once more on all images: the model from before is the result"
-    )
+    why = "no time to fine-tune once more on all images: the model from before is the result"
+    words = f"{left_words(left_seconds)}, {why}"
     return _with_plan(record, files, {"fine_tune": stage.model_copy(update={"refit": False})}), words
 
 

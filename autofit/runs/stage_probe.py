@@ -17,7 +17,7 @@ from autofit.protocol.messages import FINE_TUNING, MemoryBudget, StageName, Stag
 from autofit.protocol.precision import PrecisionChoice
 from autofit.runs.memory_budget import foreseen_bytes, most_to_extract_bytes
 from autofit.runs.model_source import workload
-from autofit.runs.plan import SHARE_FOR_ONEDNN
+from autofit.runs.plan import SHARE_FOR_ONEDNN, has_time_to_probe
 from autofit.runs.stages import next_stage, stages_of
 from autofit.runs.what_would_help import advice_after, tried_rungs, tried_words
 
@@ -52,9 +52,7 @@ def needs_stage_probe(options: Options, plan: TrainingPlan, stage: StageName) ->
     """
     is_given = options.batch_size is not None or options.micro_batch_size is not None
     is_known = is_given or plan.replay or begins_with_head(options)
-    budget_seconds = options.time_budget_seconds
-    has_time = budget_seconds is None or budget_seconds >= LEAST_TO_PROBE_STAGE_SECONDS
-    return stage in FINE_TUNING and not is_known and has_time
+    return stage in FINE_TUNING and not is_known and has_time_to_probe(options, LEAST_TO_PROBE_STAGE_SECONDS)
 
 
 def stage_workload(options: Options, num_classes: int, fine_tune: FineTunePlan) -> Workload:

@@ -40,7 +40,7 @@ def measured_speed(files: RunDirectory, least_images: int = 1) -> Speed:
     return speed
 
 
-def measured_epoch(files: RunDirectory) -> tuple[float, float]:
+def measured_epochs(files: RunDirectory) -> tuple[float, float]:
     """The time of all epochs so far, and that of the newest finished attempt without them."""
     epochs = start = 0.0
     for attempt, *_ in attempts_at_first_stage(files):

@@ -106,7 +106,7 @@ def decide(
         is_to_probe: whether some of the time that is left is for a probe of the stage.
     """
     choices = [*(choice for choice in choices[:-1] if work.epoch_seconds(choice)), choices[-1]]
-    left = f"time budget: {seconds_words(max(left_seconds, 0.0))} left"
+    left = left_words(left_seconds)
     for stage in choices:
         free_seconds = left_seconds - (work.probe_seconds(stage) if is_to_probe else 0.0)
         least = _least_epochs(stage, is_asked_for=is_asked_for, is_only=stage is choices[-1])
@@ -217,6 +217,11 @@ def opening_words(
     after = decide(choices, work, left_seconds - head, is_asked_for=is_asked_for, is_to_probe=is_to_probe)
     then = f"then {_plan_words(after.fine_tune, work)}" if after.fine_tune else "and no time to fine-tune"
     return f"{opening} {head_words}, {then}"
+
+
+def left_words(left_seconds: float) -> str:
+    """How much of a time budget is left; nothing if it is used up."""
+    return f"time budget: {seconds_words(max(left_seconds, 0.0))} left"
 
 
 def resumed_words(budget_seconds: float, left_seconds: float) -> str:

@@ -332,7 +332,7 @@ def test_the_first_epoch_decides_how_many_a_budget_has_time_for(
     epochs: int,
 ) -> None:
     """A training from scratch would end with time left, or before its learning rate has fallen."""
-    monkeypatch.setattr("autofit.runs.stage_decision.measured_epoch", lambda _: (1_200.0, 100.0))
+    monkeypatch.setattr("autofit.runs.stage_decision.measured_epochs", lambda _: (1_200.0, 100.0))
     falls = [RateFall(begin=8, end=12)]
     record = load_child("stub_parent").run_record(epochs_by_budget="open", rate_falls=falls)
     budget = TimeBudget(10_000.0, time.monotonic() + left_seconds)
@@ -352,7 +352,7 @@ def test_a_run_that_was_killed_after_its_first_epoch_decides_when_it_is_resumed(
     files: RunDirectory, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It would be taken for finished, with one epoch."""
-    monkeypatch.setattr("autofit.runs.stage_decision.measured_epoch", lambda _: (1_200.0, 100.0))
+    monkeypatch.setattr("autofit.runs.stage_decision.measured_epochs", lambda _: (1_200.0, 100.0))
     record = load_child("stub_parent").run_record(epochs_by_budget="open", rate_falls=[RateFall(begin=8, end=12)])
     assert run("complete", record=record) is None  # as far as a session comes that decides nothing
     assert run("complete", record=record, budget=TimeBudget(10_000.0, time.monotonic() + 10_000.0)) is None
