@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 
 from autofit.dataset.flat_images import TEXT_NAMES, give_table
 from autofit.dataset.inside import NUMBERS, Inside, look_past_few, peek, shown
+from autofit.dataset.labels import composed, share_a_name
 from autofit.dataset.side_folders import IMAGE_NAMES, are_masks_of, describes_images, may_hold_masks
 from autofit.dataset.split_words import roles_of, split_name
 from autofit.errors import UserError
@@ -131,7 +132,8 @@ def _given_apart(folder: str, names: frozenset[str]) -> str:
     if len(training) != 1:
         return ""
     classes = _past_few(folder, training[0]).folders
-    held_out = [name for name in role_of if name != training[0] and classes & _past_few(folder, name).folders]
+    others = (name for name in role_of if name != training[0])
+    held_out = [name for name in others if share_a_name(_past_few(folder, name).folders, classes)]
     if len(held_out) != 1:
         return ""
     train, held = printable(training[0]), printable(held_out[0])
@@ -233,7 +235,7 @@ def _shared_of(names: frozenset[str], insides: Iterable[tuple[str, frozenset[str
     is_numbered, counts = _numbered_alike(names), Counter[str]()
     shared = frozenset[str]()
     for seen, (_, folders) in enumerate(insides, start=1):
-        counts.update(inner for inner in folders or () if inner.lower() not in TEXT_NAMES)
+        counts.update({composed(inner) for inner in folders or () if inner.lower() not in TEXT_NAMES})
         shared = frozenset(inner for inner, count in counts.items() if count >= (2 if is_numbered else seen))
         if folders is None or (2 * len(shared) < len(counts) and not is_numbered):
             return frozenset()

@@ -65,7 +65,7 @@ def held_out_images(
     if own is not None:
         source.found.notes += (f"the {split} images of the data are left out: {split}= is given",)
     known = KnownLabels(source.found.label_names, source.found.separator)
-    held = _given_images(split, source.root, given, replace(asked, may_lack_groups=True), progress, known)
+    held = _given_images(split, source, given, replace(asked, may_lack_groups=True), progress, known)
     source.found.notes += (*held.notes, *_join_groups(split, source.found.grouping, held.grouping))
     name = printable(os.fspath(given)) if isinstance(given, str | os.PathLike) else "DataFrame"
     path = os.path.expanduser(given) if isinstance(given, str | os.PathLike) else ""  # noqa: PTH111
@@ -113,20 +113,20 @@ def _places(root: str) -> Callable[[str], str]:
 
 
 def _given_images(
-    split: Split, root: str, given: HeldOut, asked: Asked, progress: Progress, known: KnownLabels
+    split: Split, source: Source, given: HeldOut, asked: Asked, progress: Progress, known: KnownLabels
 ) -> Found:
     if isinstance(given, str | os.PathLike):
         path = existing_source(given)
         if leads_to_folder(path):
             if asked.multi_label:
                 raise UserError(f"the {split} images are a folder, and its images have one label each: {TABLE_NEEDED}")
-            return find_images(class_folders(path), root, progress)
+            return find_images(class_folders(path, source.found.classes), source.root, progress)
         listing = from_file(Path(path), asked)
     elif isinstance(given, Frame):
         listing = from_frame(given, asked)
     else:
         raise UserError(f"{split} must be a folder, a table or a pair (images, labels), not {described(given)}")
-    found = gather(listing, root, progress, known)
+    found = gather(listing, source.root, progress, known)
     held = _of_split(split, found, "the DataFrame" if isinstance(given, Frame) else printable(os.fspath(given)))
     held.notes, held.grouping = found.notes, found.grouping  # of the table as a whole
     return held

@@ -146,9 +146,7 @@ def _of_lists(paths: list[object], labels: Iterable[object], class_names: Sequen
 
 
 def _of_folder(folder: str, class_names: Sequence[str]) -> LabelledImages:
-    classes = find_images(folder, folder, Progress()).classes
-    if classes.keys().isdisjoint(class_names):  # it may only wrap the class folders
-        classes = find_images(class_folders(folder), folder, Progress()).classes
+    classes = find_images(class_folders(folder, class_names), folder, Progress()).classes
     names = {**other_notations(classes, class_names), **{name: name for name in class_names}}
     if unknown := classes.keys() - names.keys():
         if splits := roles_of(classes):

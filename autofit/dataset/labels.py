@@ -83,6 +83,11 @@ def composed(name: str) -> str:
     return name if name.isascii() else unicodedata.normalize("NFC", name)
 
 
+def share_a_name(some: Iterable[str], others: Iterable[str]) -> bool:
+    """Whether a name is among both, however its letters are composed."""
+    return not set(map(composed, some)).isdisjoint(map(composed, others))
+
+
 def _without_zeros(label: str) -> str:
     """A whole number without zeros before it; any other label as it is."""
     return label.lstrip("0") or "0" if label.isdecimal() else label

@@ -16,7 +16,7 @@ from typing import NoReturn, get_args
 from autofit.dataset.class_level import require_classes
 from autofit.dataset.flat_images import remedy, tables_in
 from autofit.dataset.inside import Inside, look, look_past_few, peek, shown
-from autofit.dataset.labels import composed
+from autofit.dataset.labels import share_a_name
 from autofit.dataset.side_folders import IMAGE_NAMES, describes_images, holds_images
 from autofit.dataset.split_words import Role, roles_of, split_name
 from autofit.errors import UserError
@@ -67,10 +67,14 @@ def find_layout(folder: str, leave_out: Collection[str] = ()) -> Layout:
     return Layout(here, notes=tuple(notes[-1:]))
 
 
-def class_folders(folder: str) -> str:
-    """The folder that has the class folders: `folder`, or the one folder that it only wraps."""
+def class_folders(folder: str, classes: Collection[str] = ()) -> str:
+    """The folder that has the class folders: `folder`, or the one folder that it only wraps.
+
+    A folder with one of the `classes` of the training has them itself, though it may be the only one, with subfolders.
+    """
     for _ in range(MOST_WRAPPERS):
-        wrapped = _wrapped(folder, look(folder))
+        inside = look(folder)
+        wrapped = None if share_a_name(inside.folders, classes) else _wrapped(folder, inside)
         if wrapped is None:
             break
         folder = os.path.join(folder, wrapped)
@@ -127,22 +131,24 @@ def _of_splits(folder: str, inside: Inside, roles: Mapping[str, Role], notes: Se
         named[role] = name
     if "train" not in named:
         _refuse(folder, roles, "none of them is for training", _with_named_apart(folder, inside, roles))
-    paths = {role: class_folders(os.path.join(folder, named[role])) for role in get_args(Role) if role in named}
+    paths: dict[Role, str] = {"train": class_folders(os.path.join(folder, named["train"]))}
+    train = look_past_few(paths["train"])
+    held_out = [role for role in get_args(Role) if role in named and role != "train"]
+    paths |= {role: class_folders(os.path.join(folder, named[role]), train.folders) for role in held_out}
     if len(set(map(os.path.realpath, paths.values()))) < len(paths):
         _refuse(folder, roles, "two of them are links to one folder")
-    looks = {role: look_past_few(path) for role, path in paths.items()}
-    train = looks["train"]
     if train.has_images or not train.folders:
         inside_train = os.path.join(folder, named["train"])
         what_to_do = remedy(folder, inside_train, paths["train"]) + _tables_of_held_out(paths)
         beside = f"images lie in {named['train']} beside its {shown(train.folders)}" if train.folders else ""
         _refuse(folder, roles, beside or f"{named['train']} has no class folders", what_to_do)
     said = list(notes[-1:])
-    for role, held in looks.items():
-        if role != "train" and _is_unlabelled(paths[role], held, role, train.folders):
+    for role in held_out:
+        held = look_past_few(paths[role])
+        if _is_unlabelled(paths[role], held, role, train.folders):
             said.append(f"{named[role]}/ is left out: its images have no class folders")
             del paths[role]
-        elif not _share_a_name(held.folders, train.folders):
+        elif not share_a_name(held.folders, train.folders):
             _refuse(folder, roles, f"{named[role]} has none of the subfolders of {named['train']}")
     require_classes(paths["train"], train.folders)
     if left_out := inside.folders - roles.keys():
@@ -162,15 +168,11 @@ def _with_named_apart(folder: str, inside: Inside, roles: Mapping[str, Role]) ->
     classes = look(class_folders(os.path.join(folder, training[0])), stops_at_image=True).folders
     held = {n: look(class_folders(os.path.join(folder, n)), stops_at_image=True).folders for n in sorted(roles)}
     given = [
-        f"{printable(name)} with {roles[name]}=" for name, folders in held.items() if _share_a_name(folders, classes)
+        f"{printable(name)} with {roles[name]}=" for name, folders in held.items() if share_a_name(folders, classes)
     ]
     if not given:
         return ""
     return f"give {printable(training[0])} in it as the data, and {' and '.join(given)}, if those are its splits"
-
-
-def _share_a_name(some: frozenset[str], others: frozenset[str]) -> bool:
-    return not set(map(composed, some)).isdisjoint(map(composed, others))
 
 
 def _tables_of_held_out(paths: Mapping[Role, str]) -> str:
@@ -182,7 +184,7 @@ def _tables_of_held_out(paths: Mapping[Role, str]) -> str:
 
 def _is_unlabelled(path: str, held: Inside, role: Role, classes: frozenset[str]) -> bool:
     """Whether a split has no class folders: its images lie in it, or in the only folder in it, which is no class."""
-    if _share_a_name(held.folders, classes):
+    if share_a_name(held.folders, classes):
         return False
     if held.has_images or not held.folders:
         return True

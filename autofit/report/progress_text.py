@@ -50,7 +50,7 @@ class Status:
 
 
 def describe(progress: Progress, epochs: int) -> Status:
-    """A line of `progress.jsonl` as a status; `epochs` is 0 if none are planned.
+    """A line of `progress.jsonl` as a status; `epochs` is 0 if none are planned, or their number is open.
 
     A heartbeat repeats the last value of every field, so each phase shows only its own fields.
     """

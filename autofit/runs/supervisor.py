@@ -277,7 +277,7 @@ class Supervisor:
             view=self._view,
             payload=self._payload,
             lock_fd=self._lock_fd,
-            epochs=plan.epochs,
+            epochs=0 if plan.epochs_by_budget == "open" else plan.epochs,
             patience=self._patience,
             clock=self._clock,
             sleep=self._sleep,

@@ -64,6 +64,7 @@ def test_a_folder_with_another_class_is_refused(tmp_path: Path) -> None:
         ("images/cat images/owl annotations", NAMES, [0, 2]),
         ("set/dog", NAMES, [1]),
         ("dog/indoor dog/outdoor", NAMES, [1, 1]),
+        (unicodedata.normalize("NFD", "äpfel/2019 äpfel/2020"), ("äpfel", "梨"), [0, 0]),
         ("00007 00012", ("7", "12"), [0, 1]),
         (unicodedata.normalize("NFD", "äpfel 梨"), ("äpfel", "梨"), [0, 1]),
     ],

@@ -63,6 +63,12 @@ def test_a_validation_folder_uses_the_numbers_of_the_training_classes(pets: Path
     assert validating(index) == [str(tmp_path / "held" / "dog" / file) for file in images(2)]
 
 
+def test_a_validation_folder_may_have_one_class_that_is_divided(pets: Path, tmp_path: Path) -> None:
+    """The folder `2019` in the only class would be called a class that training does not have."""
+    photos(tmp_path / "held" / "dog", **{"2019": 1, "2020": 2})
+    assert list(scan(pets, validation=tmp_path / "held").labels[15:]) == [1, 1, 1]
+
+
 def test_a_validation_folder_inside_the_data_is_no_class(pets: Path) -> None:
     """The images held out would be trained on as a class of their own."""
     photos(pets / "held", cat=2)

@@ -37,6 +37,7 @@ from autofit.storage.run_directory import RunDirectory
 from autofit.storage.run_lock import RunLock
 from tests.support.paths import AUTOFIT_PATH, load_child
 from tests.support.run_files import assert_each_epoch_once, updates_of
+from tests.support.views import RecordingView
 
 IMPATIENT = Patience({**DEADLINE_SECONDS, Phase.START: 30.0, Phase.TRAIN: 1.5}, stop_seconds=0.5)
 
@@ -351,11 +352,14 @@ def test_the_first_epoch_decides_how_many_a_budget_has_time_for(
 def test_a_run_that_was_killed_after_its_first_epoch_decides_when_it_is_resumed(
     files: RunDirectory, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It would be taken for finished, with one epoch."""
+    """It would be taken for finished, with one epoch; and the first line be that of the only epoch, `Epoch 1/1`."""
     monkeypatch.setattr("autofit.runs.stage_decision.measured_epochs", lambda _: (1_200.0, 100.0))
     record = load_child("stub_parent").run_record(epochs_by_budget="open", rate_falls=[RateFall(begin=8, end=12)])
-    assert run("complete", record=record) is None  # as far as a session comes that decides nothing
-    assert run("complete", record=record, budget=TimeBudget(10_000.0, time.monotonic() + 10_000.0)) is None
+    view = RecordingView()
+    assert run("complete", record=record, view=view) is None  # as far as a session comes that decides nothing
+    budget = TimeBudget(10_000.0, time.monotonic() + 10_000.0)
+    assert run("complete", record=record, view=view, budget=budget) is None
+    assert view.epochs == {0, 8}
     works = [work.plan.epochs for job in jobs(files) if isinstance(work := job.work, TrainJob)]
     assert works == [1, 8]
     assert_each_epoch_once(files.path, 8, range(24))

@@ -9,17 +9,21 @@ from autofit.report.views import ProgressView
 
 
 class RecordingView(ProgressView):
-    """A silent progress view: `messages` also has a line for each finished epoch, `printed` what user code printed."""
+    """A silent progress view: `messages` also has a line for each finished epoch, `printed` what user code printed.
+
+    `epochs` has each number of epochs that a heartbeat was shown with.
+    """
 
     def __init__(self) -> None:
         super().__init__(io.StringIO())
         self.updates: list[Progress] = []
+        self.epochs = set[int]()
         self.messages: list[str] = []
         self.printed = ""
 
     def update(self, progress: Progress, *, epochs: int) -> None:
         """Record the heartbeat."""
-        del epochs
+        self.epochs.add(epochs)
         self.updates.append(progress)
 
     def epoch_done(self, end: EpochEnd, *, epochs: int) -> None:

@@ -12,7 +12,11 @@ import keras
 import tensorflow as tf
 
 from autofit.worker.execution.recompute import Recomputed, recomputed
-from autofit.worker.model.keras_internals import all_layers, draws_random_numbers
+from autofit.worker.model.keras_internals import all_layers, draws_random_numbers, keeps_values
+
+_KERAS = frozenset({"keras", "keras_hub"})
+"""Packages whose layers are known: of what does not train in them, a call changes the averages of BatchNormalization,
+the states of seed generators, and the vector of SpectralNormalization."""
 
 
 def summed(losses: Sequence[tf.Tensor]) -> tf.Tensor | float:
@@ -119,12 +123,29 @@ def slices_decide(model: keras.Model, network: Network) -> str | None:
     """Why the micro-batch size changes the result of this training; None if it does not.
 
     It does if BatchNormalization trains, which takes its statistics from a slice, or if a layer draws random numbers
-    inside the slices, which then differ.
+    inside the slices, which then differ. It may do so with a layer of the user's own that keeps values or adds a loss,
+    and with SpectralNormalization: what they do in a call, they do once for each slice.
     """
     own_dropout = network.dropout if isinstance(network, SplitNetwork) else None
-    for layer in all_layers(model):
-        if isinstance(layer, keras.layers.BatchNormalization) and layer.trainable:
-            return "BatchNormalization trains on each micro-batch"
-        if draws_random_numbers(layer) and layer is not own_dropout:
+    for layer in [model, *all_layers(model)]:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            if layer.trainable:
+                return "BatchNormalization trains on each micro-batch"
+        elif draws_random_numbers(layer) and layer is not own_dropout:
             return f"{layer.name} draws random numbers in each micro-batch"
+        elif _may_change_by_call(layer) and keeps_values(layer):
+            return f"{layer.name} has weights that do not train, and may change them with each micro-batch"
+        elif _may_change_by_call(layer) and _adds_a_loss(layer):
+            return f"{layer.name} adds a loss for each micro-batch"
     return None
+
+
+def _may_change_by_call(layer: keras.Layer) -> bool:
+    """Whether a call may change a layer's values: of Keras's own, without BatchNormalization, only in one class."""
+    is_own = type(layer).__module__.partition(".")[0] not in _KERAS
+    return is_own or isinstance(layer, keras.layers.SpectralNormalization)
+
+
+def _adds_a_loss(layer: keras.Layer) -> bool:
+    """Whether the code of the layer's `call` names `add_loss`; one that a call adds is known only after it."""
+    return "add_loss" in getattr(getattr(type(layer).call, "__code__", None), "co_names", ())

@@ -34,10 +34,20 @@ def draws_random_numbers(layer: keras.Layer) -> bool:
     `_seed_generators` exists in Keras 3.13 to 3.15; without it the generators are found among the values of the layer's
     attributes.
     """
-    generators = getattr(layer, "_seed_generators", None)
-    if generators is None:
-        return any(isinstance(value, keras.random.SeedGenerator) for value in _flat(vars(layer).values()))
-    return bool(generators)
+    return bool(_seed_generators(layer))
+
+
+def keeps_values(layer: keras.Layer) -> bool:
+    """Whether the layer itself has variables that it was made with `trainable=False`, which its calls may change.
+
+    The state of a seed generator is none of them. `_non_trainable_variables` exists in Keras 3.13 to 3.15; without it
+    all that does not train in a layer that trains is taken for such a variable, also of layers inside it.
+    """
+    own = getattr(layer, "_non_trainable_variables", None)
+    if own is None:
+        seeds = {id(generator.state) for generator in _seed_generators(layer)}
+        own = [each for each in layer.non_trainable_variables if layer.trainable and id(each) not in seeds]
+    return bool(own)
 
 
 def seed_states(model: keras.Model) -> list[keras.Variable]:
@@ -45,13 +55,7 @@ def seed_states(model: keras.Model) -> list[keras.Variable]:
 
     `_seed_generators` as in `draws_random_numbers`.
     """
-    found = list[keras.Variable]()
-    for layer in all_layers(model):
-        generators = getattr(layer, "_seed_generators", None)
-        if generators is None:
-            generators = [each for each in _flat(vars(layer).values()) if isinstance(each, keras.random.SeedGenerator)]
-        found += [generator.state for generator in generators]
-    return found
+    return [generator.state for layer in all_layers(model) for generator in _seed_generators(layer)]
 
 
 def direction_of(metric: keras.metrics.Metric) -> str | None:
@@ -122,6 +126,13 @@ def tensors_in(network: keras.Model) -> dict[str, Any]:
             if not any(each is one for each in outputs for one in network.inputs):
                 pending.extend(node.input_tensors)
     return found
+
+
+def _seed_generators(layer: keras.Layer) -> list[keras.random.SeedGenerator]:
+    found = getattr(layer, "_seed_generators", None)
+    if found is None:
+        found = [each for each in _flat(vars(layer).values()) if isinstance(each, keras.random.SeedGenerator)]
+    return list(found)
 
 
 def _layers_in_attributes(outer: keras.Layer) -> Iterator[keras.Layer]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
 import keras
 import pytest
 from keras import layers
 
-from autofit.worker.model.keras_internals import all_layers, draws_random_numbers
+from autofit.worker.model.keras_internals import all_layers, draws_random_numbers, keeps_values
 
 pytestmark = pytest.mark.slow  # imports TensorFlow
 
@@ -31,6 +34,10 @@ def drawing(model: keras.Model) -> set[str]:
     return {layer.name for layer in all_layers(model) if draws_random_numbers(layer)}
 
 
+def keeping(model: keras.Model) -> set[str]:
+    return {layer.name for layer in all_layers(model) if not layer._layers and keeps_values(layer)}
+
+
 def test_every_layer_is_found_once(nested: keras.Model) -> None:
     """A BatchNormalization inside a wrapper or an inner model would be trained though it is to be frozen."""
     names = [layer.name for layer in all_layers(nested)]
@@ -43,6 +50,13 @@ def test_layers_that_draw_are_known(nested: keras.Model) -> None:
     """A training whose result depends on the micro-batch would claim that it does not."""
     assert {"flip", "dropped"} <= drawing(nested)
     assert not {"conv1_bn", "wrapped", "in_sequence"} & drawing(nested)
+
+
+def test_layers_that_keep_values_are_known(nested: keras.Model) -> None:
+    """Averages that each micro-batch moves would change a result that is said not to change."""
+    nested.get_layer(index=-1).trainable = False
+    assert {"wrapped", "in_sequence", "conv1_bn"} <= keeping(nested)
+    assert not {"flip", "dropped", "conv1"} & keeping(nested)
 
 
 def test_a_keras_without_the_private_names_gives_the_same_answers(
@@ -60,3 +74,11 @@ def test_a_keras_without_the_private_names_gives_the_same_answers(
     assert len(found) == len(expected)
     assert {id(layer) for layer in found} == {id(layer) for layer in expected}
     assert drawing(nested) == expected_drawing
+
+
+def test_without_the_private_name_the_public_variables_tell_which_layers_keep_values(nested: keras.Model) -> None:
+    """Keras itself needs the name, so that it cannot be taken away from a layer."""
+    for layer in all_layers(nested):
+        names = ("trainable", "non_trainable_variables", "_seed_generators")
+        public: Any = SimpleNamespace(**{name: getattr(layer, name) for name in names})
+        assert layer._layers or keeps_values(public) == keeps_values(layer)

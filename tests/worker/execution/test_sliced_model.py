@@ -1,0 +1,94 @@
+"""Whether the size of the slices decides the result is known of every layer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import pytest
+from keras import layers
+
+from autofit.worker.execution.sliced_model import WholeNetwork, slices_decide
+
+pytestmark = pytest.mark.slow  # imports TensorFlow
+
+
+class Averages(layers.Layer):  # type: ignore[misc]  # Keras is not typed
+    """Keeps the mean of what it has seen, as BatchNormalization does."""
+
+    def build(self, shape: Any) -> None:
+        """Make the mean."""
+        self.mean = self.add_weight(shape=(shape[-1],), trainable=False)
+
+    def call(self, inputs: Any) -> Any:
+        """Move the mean by this slice."""
+        self.mean.assign(0.9 * self.mean + 0.1 * keras.ops.mean(inputs, axis=0))
+        return inputs
+
+
+class Penalised(layers.Layer):  # type: ignore[misc]  # Keras is not typed
+    """Adds the sum of what it is given to the loss."""
+
+    def call(self, inputs: Any) -> Any:
+        """Add this slice's."""
+        self.add_loss(keras.ops.sum(inputs))
+        return inputs
+
+
+class Doubles(layers.Layer):  # type: ignore[misc]  # Keras is not typed
+    """A user's layer that computes, and no more."""
+
+    def call(self, inputs: Any) -> Any:
+        """Twice the inputs."""
+        return 2 * inputs
+
+
+class OwnModel(keras.Model):  # type: ignore[misc]  # Keras is not typed
+    """A user's subclass of a functional model, which keeps nothing itself."""
+
+
+def reason(*middle: keras.Layer, model: Callable[..., keras.Model] = keras.Model) -> str | None:
+    inputs = flow = keras.Input((4,))
+    for layer in middle:
+        flow = layer(flow)
+    whole = model(inputs, layers.Dense(2, activation="softmax")(flow))
+    return slices_decide(whole, WholeNetwork(whole))
+
+
+def frozen(layer: keras.Layer) -> keras.Layer:
+    layer.trainable = False
+    return layer
+
+
+@pytest.mark.parametrize(
+    ("layer", "words"),
+    [
+        (layers.BatchNormalization(), "BatchNormalization trains"),
+        (layers.Dropout(0.5), "draws random numbers"),
+        (Averages(name="averages"), "averages has weights that do not train"),
+        (frozen(Averages(name="averages")), "averages has weights that do not train"),
+        (keras.Sequential([Averages(name="averages")]), "averages has weights that do not train"),
+        (layers.SpectralNormalization(layers.Dense(4), name="spectral"), "spectral has weights that do not train"),
+        (Penalised(name="penalised"), "penalised adds a loss"),
+    ],
+)
+def test_a_layer_that_does_something_for_each_slice_is_named(layer: keras.Layer, words: str) -> None:
+    """A run that had to take smaller micro-batches would end with another model, and say that it is the same."""
+    assert words in (reason(layer) or "")
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        frozen(layers.BatchNormalization()),
+        frozen(layers.Dense(4)),
+        layers.Normalization(mean=0.0, variance=1.0),
+        layers.Dense(4, kernel_regularizer="l2", activity_regularizer="l2"),
+        Doubles(),
+    ],
+)
+def test_a_layer_that_only_computes_is_not(layer: keras.Layer) -> None:
+    """Each shrink of an ordinary network would be called a changed result."""
+    assert reason(layer) is None
+    assert reason(layer, model=OwnModel) is None
