@@ -76,7 +76,9 @@ def predicted_in_parts(
     launcher = _launcher_of(run)
     with _folder() as folder:
         images = _found(data, view, partial(images_to_predict, data, folder))
-        done = 0 if go_on is None else go_on(prediction_key(model, run, images.paths, views, folder))
+        done = 0
+        if go_on is not None:
+            done = go_on(_found(data, view, lambda *_: prediction_key(model, run, images.paths, views, folder)))
         if done:
             view.message(f"going on after {done:,} of {len(images.paths):,} images that an earlier call has predicted")
         if done >= len(images.paths):
@@ -113,8 +115,9 @@ def _found(data: Any, view: ProgressView, find: Callable[[Callable[[str], None],
 def prediction_key(model: Path, run: RunRecord, paths: Sequence[str], views: int, in_memory: Path | None = None) -> str:
     """A hash of model, images and options: a prediction may go on where another with the same hash stopped.
 
-    Images are told by their paths. Those that were given in memory are files in the folder `in_memory`, which is
-    another one in each call; these are told by their content.
+    Images are told by their paths, with the sizes and times of the files: an image that has changed has another row.
+    Those that were given in memory are files in the folder `in_memory`, which is another one in each call; these are
+    told by their content.
 
     Raises:
         UserError: the model does not exist, or cannot be read.
@@ -130,8 +133,17 @@ def prediction_key(model: Path, run: RunRecord, paths: Sequence[str], views: int
     prefix = None if in_memory is None else f"{in_memory}{os.sep}"
     for path in paths:
         is_in_memory = prefix is not None and path.startswith(prefix)
-        digest.update((sha256_of_file(Path(path)).encode() if is_in_memory else os.fsencode(_absolute(path))) + b"\0")
+        digest.update((sha256_of_file(Path(path)).encode() if is_in_memory else _stamp(path)) + b"\0")
     return digest.hexdigest()
+
+
+def _stamp(path: str) -> bytes:
+    """A file's absolute path, with its size and the time when it was last written, if it is there."""
+    try:
+        found = os.stat(path)  # noqa: PTH116 - of each of a million images
+    except (OSError, ValueError):
+        return os.fsencode(_absolute(path))
+    return os.fsencode(f"{_absolute(path)}\0{found.st_size}\0{found.st_mtime_ns}")
 
 
 def evaluated(  # noqa: PLR0913 - as the method

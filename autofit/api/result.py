@@ -177,7 +177,7 @@ class Result(ResultFigures):
             images: as in `predict`.
             views: as in `predict`.
             view: as in `predict`.
-            go_on: for callers that store the parts and want to go on after a kill: called with a hash of model, paths
+            go_on: for callers that store the parts and want to go on after a kill: called with a hash of model, images
                 and options, it returns how many images an earlier call with that hash has predicted; these are skipped.
 
         Yields:
@@ -198,8 +198,8 @@ class Result(ResultFigures):
         Several labels of an image are `cat|dog`, or a JSON list where a name has a `|` or begins with `[`; the column
         of a class `path` is `probability of path`. For an image that cannot be read, all cells but the path are empty.
         The file grows as `PATH.part` and gets its name when it is complete. After a kill or Ctrl-C the same call goes
-        on after the last part that was written (of up to 4,096 images); with another model, other images or other views
-        it begins anew.
+        on after the last part that was written (of up to 4,096 images); with another model, other or changed images or
+        other views it begins anew.
 
         Args:
             images: as in `predict`.

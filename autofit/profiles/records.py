@@ -253,7 +253,7 @@ def entry_of(report: ProbeReport, measured_at: float, *, limit_is_given: bool) -
         non_allocator_bytes=report.non_allocator_bytes,
         baseline_rss_bytes=report.baseline_rss_bytes,
         memory_model=_saved_model(report),
-        trials=_trials_to_save(report.trials),
+        trials=_trials_to_save([trial for trial in report.trials if not _ran_out_beside(report, trial)]),
         measured_at=measured_at,
         autofit_version=_autofit_version(),
     )
@@ -289,14 +289,26 @@ def _autofit_version() -> str:
 def _searched_to(report: ProbeReport) -> int:
     """The size up to which the answer tells what the limit holds.
 
-    Not beyond the answer, if a larger size was only too slow, or if other processes took memory meanwhile.
+    Not beyond the answer, if a larger size was only too slow, if memory that is not the device's ran out, or if other
+    processes took memory meanwhile.
     """
     largest, now = report.largest_feasible_batch, [trial for trial in report.trials if not trial.saved]
-    was_slow = any(trial.verdict is Verdict.TIMEOUT for trial in now)
-    is_cpu = report.hardware.get("device") == "cpu"  # there only a trial that ran out has what others took
-    taken = max((trial.other_processes_bytes for trial in now), default=0) if is_cpu else others_grew_bytes(now)
+    was_another = any(trial.verdict is Verdict.TIMEOUT or _ran_out_beside(report, trial) for trial in now)
+    if _is_on_cpu(report):  # there only a trial that ran out has what others took
+        taken = max((trial.other_processes_bytes for trial in now), default=0)
+    else:
+        taken = others_grew_bytes(now)
     was_squeezed = taken > MUCH_TAKEN * report.memory_limit_bytes
-    return largest if was_slow or was_squeezed else max(report.max_batch, largest)
+    return largest if was_another or was_squeezed else max(report.max_batch, largest)
+
+
+def _is_on_cpu(report: ProbeReport) -> bool:
+    return report.hardware.get("device") == "cpu"
+
+
+def _ran_out_beside(report: ProbeReport, trial: Trial) -> bool:
+    """Whether the host's memory ran out beside a GPU, which says nothing about what the GPU holds."""
+    return trial.verdict is Verdict.HOST_OOM and not _is_on_cpu(report)
 
 
 def _saved_model(report: ProbeReport) -> SavedMemoryModel | None:

@@ -204,6 +204,25 @@ def test_images_in_memory_are_the_same_in_the_next_call(tmp_path: Path) -> None:
     assert key(tmp_path / "three", b"y", b"x") != key(tmp_path / "four", b"x", b"y")
 
 
+def test_the_key_tells_a_changed_image(tmp_path: Path) -> None:
+    """A table would go on with the answers for images that were replaced meanwhile, or could not be read then."""
+    model, image = tmp_path / "model.keras", tmp_path / "a.jpg"
+    model.write_bytes(b"weights")
+
+    def key() -> str:
+        return prediction_key(model, a_run(), [str(image)], 1)
+
+    keys = [key()]
+    image.write_bytes(b"half an im")
+    keys += [key(), key()]
+    image.write_bytes(b"an image")
+    keys.append(key())
+    os.utime(image, ns=(1, 1))
+    keys.append(key())
+    assert keys[1] == keys[2]
+    assert len(set(keys)) == 4
+
+
 def test_the_key_tells_models_images_and_options_apart(tmp_path: Path) -> None:
     """A table would go on with the answers of another model, or of other images."""
     model, other = tmp_path / "model.keras", tmp_path / "other.keras"

@@ -90,7 +90,8 @@ def test_only_trials_that_say_something_about_memory_are_saved(make_entry: MakeE
         make_trial(256, Verdict.DEVICE_OOM),
         make_trial(128, Verdict.HOST_OOM, peak_bytes=0),
     ]
-    assert [trial.batch_size for trial in make_entry(trials=trials).trials] == [4, 256, 128]
+    saved = make_entry(trials=trials, hardware={"device": "cpu"}).trials
+    assert [trial.batch_size for trial in saved] == [4, 256, 128]
 
 
 def test_a_new_trial_replaces_the_saved_one_of_its_size(make_entry: MakeEntry, make_trial: MakeTrial) -> None:
@@ -162,6 +163,17 @@ def test_what_another_program_has_left_of_the_host_is_no_answer_either(
     trials = [ran_out, make_trial(200), make_trial(300, Verdict.HOST_OOM, other_processes_bytes=second)]
     entry = entry_of(make_report(trials=trials, hardware={"device": "cpu"}), 1.0, limit_is_given=False)
     assert (entry.max_batch > entry.largest_feasible_batch) is is_limit
+
+
+@pytest.mark.parametrize(("device", "is_limit"), [("cpu", True), ("gpu", False)])
+def test_what_the_host_lacked_is_not_what_a_gpu_holds(
+    make_report: MakeReport, make_trial: MakeTrial, device: str, *, is_limit: bool
+) -> None:
+    """A session with little RAM would make every later training on its GPU small."""
+    trials = [make_trial(200), make_trial(400, Verdict.HOST_OOM)]
+    entry = entry_of(make_report(trials=trials, hardware={"device": device}), 1.0, limit_is_given=False)
+    assert (entry.max_batch > entry.largest_feasible_batch) is is_limit
+    assert ([trial.verdict for trial in entry.trials] == ["fits", "host_oom"]) is is_limit
 
 
 def test_an_entry_has_the_version_that_measured(make_entry: MakeEntry, make_extraction: MakeExtraction) -> None:
