@@ -88,6 +88,7 @@ class FineTunePlan(Record):
         precision_choice: how `precision="auto"` was decided for this stage; None if the run's decision applies.
         early_stopping: after so many epochs in a row without a better one the stage ends; None for all epochs.
         pixel_cache: whether decoded images are kept for its epochs.
+        calibrates: whether the confidence of its best model is calibrated on the validation images.
     """
 
     epochs: int = Field(ge=1)
@@ -105,6 +106,7 @@ class FineTunePlan(Record):
     precision_choice: PrecisionChoice | None = None
     early_stopping: int | None = None
     pixel_cache: bool = False
+    calibrates: bool = False
 
 
 class ViewsPlan(Record):
@@ -137,7 +139,8 @@ class TrainingPlan(Record):
     `precision_choice` is how `precision="auto"` was decided; None if the request names the precision. Layers of the
     backbone train on `devices`. In the updates of `rate_falls` the learning rate of a training by epochs falls to zero;
     it is constant in the others, and in all without any. `epochs_by_budget` says whether a time budget decides the
-    number of epochs, once the first one has shown how long one takes: until then it is "open".
+    number of epochs, once the first one has shown how long one takes: until then it is "open". `calibrates` is that of
+    `FineTunePlan`, in the plan of its stage.
     """
 
     epochs: int = Field(ge=1)
@@ -177,6 +180,7 @@ class TrainingPlan(Record):
     devices: Devices = 1
     rate_falls: Annotated[tuple[RateFall, ...], Field(max_length=MOST_FALLS)] = ()
     epochs_by_budget: Literal["no", "open", "decided"] = "no"
+    calibrates: bool = False
 
     @property
     def schedule(self) -> BatchSchedule:

@@ -184,6 +184,18 @@ class StageRecord(Record):
     diverged: str = ""
 
 
+class Calibration(Record):
+    """How the confidence of a model was corrected on validation images (docs/decisions/0072).
+
+    Attributes:
+        temperature: what the logits are divided by: over 1, since fine-tuning makes a model too confident.
+        loss: the mean cross-entropy of the validation images at that temperature, in nats.
+    """
+
+    temperature: float = Field(ge=1)
+    loss: float
+
+
 class EpochEnd(Record):
     """One finished epoch, counted from zero, and its metrics as `model.fit` would log them.
 

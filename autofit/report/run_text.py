@@ -161,7 +161,7 @@ def stage_lines(result: ResultRecord) -> list[str]:
             "The saved model was then fitted on the training and validation images together; "
             "the validation figures are from before that."
         )
-    return lines + _budget_lines(result) + _fine_tuning_lines(result)
+    return lines + _budget_lines(result) + _fine_tuning_lines(result) + _calibration_lines(result)
 
 
 def _solved_words(stage: StageRecord, best: str) -> str:
@@ -208,6 +208,14 @@ def _fine_tuning_lines(result: ResultRecord) -> list[str]:
             "The validation figures are from before.",
         ]
     return ["Fine-tuning gave a better model than the head alone by validation, and that model was kept."]
+
+
+def _calibration_lines(result: ResultRecord) -> list[str]:
+    """How the saved model's confidence was corrected, as one line; no line if it was not."""
+    if result.calibration is None:
+        return []
+    by = f"by a temperature of {result.calibration.temperature:.2f}, with which their loss is"
+    return [f"Its confidence was calibrated on the validation images, {by} {metric_words(result.calibration.loss)}."]
 
 
 def figure_words(name: str, value: float, result: ResultRecord) -> str:

@@ -19,7 +19,7 @@ from autofit.config.multi_label_figures import MEAN_AVERAGE_PRECISION
 from autofit.config.options import Options
 from autofit.errors import UserError
 from autofit.protocol.job import Event, Job, Outcome, TrainJob
-from autofit.protocol.messages import OUT_OF_MEMORY, Phase, Progress, StageName, StageRecord, Verdict
+from autofit.protocol.messages import OUT_OF_MEMORY, Calibration, Phase, Progress, StageName, StageRecord, Verdict
 from autofit.runs.grouped_validation import NOT_GROUPED, GroupedValidation
 from autofit.runs.result_record import AttemptRecord, ResultRecord
 from autofit.runs.result_warnings import ValidatedRun, result_warnings, validation_error
@@ -53,6 +53,7 @@ class Committed(BaseModel):
     history: dict[str, list[float]] = Field(default_factory=dict)
     best_epoch: int | None = Field(None, ge=0)
     best_predicted: list[int] = Field(default_factory=list)
+    calibration: Calibration | None = None
     result_changed: bool = False
     stopped: bool = False
     callbacks_ended: bool = False
@@ -102,6 +103,7 @@ def collect_result(
         cut_off_images=max((event.cut_off or 0 for event in events), default=0),
         best_epoch=state.best_epoch,
         stages=state.stages,
+        calibration=state.calibration,
         result_changed=state.result_changed or any(event.result_changed for event in events),
         is_bit_equal=all(map(_is_bit_equal, attempts)) and not _has_changed_rung(attempts),
         weights_sha256=_last_sha256(attempts) if status == "completed" else None,

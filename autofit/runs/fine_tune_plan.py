@@ -8,7 +8,7 @@ from autofit.config.cuts import WHOLE
 from autofit.config.fine_tuning import MOST_AUTO_EPOCHS
 from autofit.config.learning_rates import PRETRAINED_LEARNING_RATE
 from autofit.config.options import Options, epochs_of, strength_of
-from autofit.protocol.job import FineTunePlan, Kernels
+from autofit.protocol.job import FineTunePlan, Kernels, TrainingPlan
 
 FINE_TUNE_BATCH = 32
 FINE_TUNE_RATE = 1e-4
@@ -46,7 +46,35 @@ def above_cut(options: Options, train_count: int, asked: Kernels | None, devices
         by_budget=options.time_budget_seconds is not None,
         refit=is_refitted(options, train_count),
         pixel_cache=keeps_pixels(options, options.fine_tune_from),
+        calibrates=is_calibrated(options),
     )
+
+
+def of_whole_training(
+    whole: TrainingPlan, options: Options, train_count: int, batch_size: int, micro_batch_size: int
+) -> FineTunePlan:
+    """The plan for all layers after the head, where `whole` would train them from the start, with `trainable="all"`."""
+    return FineTunePlan(
+        epochs=whole.epochs,
+        batch_size=batch_size,
+        micro_batch_size=micro_batch_size,
+        learning_rate=options.learning_rate,
+        cut=WHOLE,
+        augment=whole.augment,
+        flip=whole.flip,
+        kernels=whole.kernels,
+        rung=whole.rung,
+        by_budget=options.time_budget_seconds is not None,
+        refit=is_refitted(options, train_count),
+        early_stopping=options.early_stopping,
+        pixel_cache=keeps_pixels(options, WHOLE),
+        calibrates=is_calibrated(options),
+    )
+
+
+def is_calibrated(options: Options) -> bool:
+    """Whether the confidence of a fine-tuned model is calibrated: not if the user's own loss says what it should be."""
+    return options.loss is None and not options.multi_label
 
 
 def keeps_pixels(options: Options, cut: str) -> bool:
@@ -75,9 +103,8 @@ def choices(stage: FineTunePlan, options: Options, train_count: int) -> tuple[Fi
     if upper is None:
         return (stage,)
     # `refit` is that of the stage, which is False if the user gave validation images
-    upper = upper.model_copy(
-        update={"refit": stage.refit, "rung": stage.rung, "micro_batch_size": stage.micro_batch_size}
-    )
+    kept = {name: getattr(stage, name) for name in ("refit", "rung", "micro_batch_size", "calibrates")}
+    upper = upper.model_copy(update=kept)
     return (of_all_layers(upper, options), upper)
 
 

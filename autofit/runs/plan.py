@@ -13,7 +13,6 @@ from autofit.config.batch_schedule import (
     auto_micro_batch_size,
     batch_image_bytes,
 )
-from autofit.config.cuts import WHOLE
 from autofit.config.learning_rates import fall_at_the_end
 from autofit.config.options import (
     Options,
@@ -30,8 +29,8 @@ from autofit.config.rungs import Rung
 from autofit.machine.hardware import Hardware, device_count
 from autofit.machine.memory_policy import usable_bytes
 from autofit.probing.records import ProbeReport
-from autofit.protocol.job import MOST_THREADS, FineTunePlan, Kernels, TrainingPlan, Tuning, ViewsPlan
-from autofit.runs.fine_tune_plan import FINE_TUNE_AUGMENT, FINE_TUNE_BATCH, above_cut, is_refitted, keeps_pixels
+from autofit.protocol.job import MOST_THREADS, Kernels, TrainingPlan, Tuning, ViewsPlan
+from autofit.runs.fine_tune_plan import FINE_TUNE_AUGMENT, FINE_TUNE_BATCH, above_cut, of_whole_training
 from autofit.runs.memory_budget import can_spare, foreseen_bytes, most_to_extract_bytes
 from autofit.runs.time_budget import epochs_by_budget
 
@@ -231,21 +230,8 @@ def staged_plan(
     if planned.head != "solve":
         return _with_falling_rate(whole, options, train_count, has_callbacks=has_callbacks)
     size = options.batch_size or FINE_TUNE_BATCH
-    fine_tune = FineTunePlan(
-        epochs=whole.epochs,
-        batch_size=size,
-        micro_batch_size=_micro_batch_size(options, part_of_batch(options, size, machine), probe),
-        learning_rate=options.learning_rate,
-        cut=WHOLE,
-        augment=whole.augment,
-        flip=whole.flip,
-        kernels=whole.kernels,
-        rung=whole.rung,
-        by_budget=options.time_budget_seconds is not None,
-        refit=is_refitted(options, train_count),
-        early_stopping=options.early_stopping,
-        pixel_cache=keeps_pixels(options, WHOLE),
-    )
+    micro_batch_size = _micro_batch_size(options, part_of_batch(options, size, machine), probe)
+    fine_tune = of_whole_training(whole, options, train_count, size, micro_batch_size)
     return planned.model_copy(update={"fine_tune": fine_tune})
 
 

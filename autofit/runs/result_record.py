@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from autofit.protocol.messages import BadImage, OomEvent, StageName, StageRecord, Verdict
+from autofit.protocol.messages import BadImage, Calibration, OomEvent, StageName, StageRecord, Verdict
 from autofit.runs.data_findings import DataFindings
 from autofit.storage.format_version import NewerFormatError
 from autofit.storage.json_bounds import LONG_RECORD, JsonLimits
@@ -77,7 +77,7 @@ class ResultRecord(Record):
     `environment` names the machine and the software of the last attempt.
     `data` is what the run knows of its data anyway: sizes of classes and, if features or pixels are cached, equal
     images. None if the run has not completed.
-    `time_spent` is where the seconds went.
+    `time_spent` is where the seconds went. `calibration` is that of the saved model; None if it is not calibrated.
     Results of earlier versions lack some of these fields; they are then empty or None.
     """
 
@@ -95,6 +95,7 @@ class ResultRecord(Record):
     is_bit_equal: bool = True
     best_epoch: int | None = Field(None, ge=0)
     stages: list[StageRecord] = Field(default_factory=list)
+    calibration: Calibration | None = None
     weights_sha256: str | None
     seconds_to_first_step: float | None
     wall_seconds: float

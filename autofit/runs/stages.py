@@ -78,6 +78,7 @@ def plan_of_stage(
             "pixel_cache": plan.pixel_cache or fine_tune.pixel_cache,
             "feature_views": min(fine_tune.views, epochs),  # an image has one an epoch: no others are extracted
             "kernels": fine_tune.kernels,
+            "calibrates": fine_tune.calibrates,
             "head": "epochs",
             "refit_head": False,
             "views": None,

@@ -5,6 +5,7 @@ Kills within and between both are in `tests/faults/test_stage_kills.py`.
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +114,35 @@ def test_fine_tuning_that_helped_is_done_once_more_on_all_images(photos: Path, f
     scores = result.evaluate(paths, [path.parent.name for path in paths])
     assert scores.loss < 0.9 * result.history["val_loss"][best]  # it has learned them
     assert "once more, on the training and validation images together" in result.summary()
+
+
+def test_a_calibrated_model_is_saved_with_its_temperature(fine_tuned: Path, tmp_path: Path) -> None:
+    """The figures would be of a model whose confidence was corrected, and the file of another."""
+    from autofit.worker.training.calibration import calibrated, calibration  # noqa: PLC0415 - imports TensorFlow
+
+    before = autofit.Result(fine_tuned)
+    files = RunDirectory(tmp_path / "run")
+    shutil.copytree(fine_tuned, files.path)
+    store = CheckpointStore(files.checkpoints)
+    last, labels = store.latest(), before.predicted_images().labels
+    assert last is not None
+    told = np.eye(3, dtype=np.float32)[labels] * 0.98 + 0.01
+    told[:6] = told[:6, [1, 2, 0]]  # a third is wrong, and as certain as the others
+    expected = calibration(told, labels)
+    assert expected is not None
+    state = last.state | {"calibration": expected.model_dump()}
+    store.save(last.groups | {"validation": {"probabilities": told}}, state)
+    files.result.unlink()
+    files.model.unlink()  # else nothing is left to do
+
+    result = autofit.resume(files.path)
+
+    assert result.record.calibration == expected
+    assert f"by a temperature of {expected.temperature:.2f}, with which" in " ".join(result.summary().split())
+    assert result.weights_sha256 == before.weights_sha256  # those that a longer training goes on with
+    np.testing.assert_allclose(last_layer(result), last_layer(before) / expected.temperature, rtol=1e-6)
+    of_saved = calibrated(told, expected.temperature)
+    np.testing.assert_allclose(result.predicted_images().probabilities, of_saved, rtol=1e-6)
 
 
 class ReplacesTheWeights(RecordingView):

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from autofit.protocol.messages import BadImage, OomEvent, Phase, StageName, StageRecord, Verdict
+from autofit.protocol.messages import BadImage, Calibration, OomEvent, Phase, StageName, StageRecord, Verdict
 from autofit.report.run_text import headline, incidents, run_summary, stage_lines, time_words
 from autofit.report.width import in_columns
 from autofit.runs.history import accuracy_name, best_epoch, best_figures
@@ -345,6 +345,14 @@ def test_a_fine_tuned_model_without_validation_is_not_said_to_be_better(make_res
     result = make_result(stages=[head, tuned], best_epoch=2, history={"loss": [0.1, 0.5, 0.3]})
     said = "The fine-tuned model was kept: there were no validation images to compare it with the head alone."
     assert stage_lines(result) == [said]
+
+
+def test_the_loss_of_a_calibrated_model_is_given_beside_the_one_in_the_history(make_result: MakeResult) -> None:
+    """The model that was saved would have another loss than any that is shown."""
+    head, tuned = solved("head"), StageRecord(name="fine-tune", method="epochs", epochs=2)
+    result = make_result(stages=[head, tuned], best_epoch=2, calibration=Calibration(temperature=1.844, loss=0.5171))
+    said = "Its confidence was calibrated on the validation images, by a temperature of 1.84, with which their loss is"
+    assert stage_lines(result)[-1] == f"{said} 0.517."
 
 
 def test_a_solved_head_is_no_trained_epoch(make_result: MakeResult) -> None:

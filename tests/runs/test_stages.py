@@ -10,7 +10,7 @@ import pytest
 from autofit.config.options import make_options
 from autofit.protocol.job import TrainingPlan
 from autofit.protocol.messages import StageName, StageRecord
-from autofit.runs.fine_tune_plan import MOST_REFITTED
+from autofit.runs.fine_tune_plan import MOST_REFITTED, choices
 from autofit.runs.model_source import model_source
 from autofit.runs.plan import staged_plan
 from autofit.runs.run_record import DataRecord
@@ -214,6 +214,32 @@ def test_images_are_decoded_once_where_all_layers_need_them_in_each_epoch(
     """They would be decoded in each epoch, as the guide says they are not; a head needs them only once."""
     made = plan(**given)
     assert [plan_of_stage(made, stage, [HEAD, FINE_TUNED], 1).pixel_cache for stage in IN_STAGES] == kept
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"trainable": "all"}, [False, True, True]),
+        ({"fine_tune_epochs": 4}, [False, True, True]),
+        ({"fine_tune_epochs": 4, "loss": "categorical_focal_crossentropy"}, [False, False, False]),
+        ({"trainable": "all", "multi_label": True}, [False, False, False]),
+    ],
+    ids=str,
+)
+def test_what_is_fine_tuned_by_autofits_own_loss_is_calibrated(given: dict[str, Any], expected: list[bool]) -> None:
+    """A loss of the user's own may be there to make the model more confident, or less."""
+    made = plan(**given)
+    assert [plan_of_stage(made, stage, [HEAD, FINE_TUNED], 1).calibrates for stage in IN_STAGES] == expected
+
+
+@pytest.mark.parametrize("calibrates", [False, True])
+def test_what_a_time_budget_chooses_from_is_calibrated_as_the_run_was_planned(*, calibrates: bool) -> None:
+    """A run of an earlier version would be resumed to another model than it was started for."""
+    options = make_options(time_budget="5m")
+    stage = plan(time_budget="5m").fine_tune
+    assert stage is not None
+    may_be = choices(stage.model_copy(update={"calibrates": calibrates}), options, 500)
+    assert [each.calibrates for each in may_be] == [calibrates] * 2
 
 
 def test_each_stage_has_its_network_and_its_rates() -> None:

@@ -9,6 +9,7 @@ divergence.py     decides whether a training has diverged
 bn_recalibration.py  computes the averages of trained BatchNormalization anew before each validation
 source_opener.py  chooses and opens the source of the batches; batch_sources.py: the two sources
 audit_log.py      writes a line for each update; replay.py: repeats the micro-batch sizes of another run's log
+calibration.py    how confident a fine-tuned model is, corrected by its validation images
 export.py         the saved model and the history
 evaluation.py     the recalibration and the validation after an epoch
 head_stage.py     solves the head on cached features

@@ -14,11 +14,13 @@ from numpy.typing import NDArray
 from autofit.dataset import ImageIndex
 from autofit.dataset.table import csv_line
 from autofit.printable import as_cell
+from autofit.protocol.messages import Calibration
 from autofit.storage.probabilities import write_probabilities
 from autofit.storage.run_directory import RunDirectory
 from autofit.storage.safe_files import rename_durably, write_atomically
 from autofit.worker.model.builder import BuiltModel
 from autofit.worker.model.precision import as_float32
+from autofit.worker.training.calibration import calibrated, divide_logits
 from autofit.worker.training.train_state import TrainState
 
 
@@ -41,7 +43,13 @@ def write_model(
 
 
 def write_best(
-    state: TrainState, built: BuiltModel, files: RunDirectory, index: ImageIndex, *, must: bool = True
+    state: TrainState,
+    built: BuiltModel,
+    files: RunDirectory,
+    index: ImageIndex,
+    calibration: Calibration | None = None,
+    *,
+    must: bool = True,
 ) -> None:
     """Write the best epoch's model, for the last time in this process: the model has its weights from then on.
 
@@ -50,6 +58,7 @@ def write_best(
         built: the model.
         files: of the run.
         index: its images and classes.
+        calibration: of this model; None if it is not calibrated.
         must: whether it is the model of a finished run; else there may be no epoch to write, or no room.
 
     Raises:
@@ -58,8 +67,12 @@ def write_best(
     if not (must or state.best):
         return
     state.show_best()
+    probabilities = state.probabilities
+    if calibration is not None:
+        divide_logits(built.head_layers[-1], calibration.temperature)
+        probabilities = None if probabilities is None else calibrated(probabilities, calibration.temperature)
     with nullcontext() if must else suppress(OSError):
-        write_model(built, files, index, state.probabilities)
+        write_model(built, files, index, probabilities)
 
 
 def save_model(model: keras.Model, path: Path) -> None:

@@ -116,6 +116,18 @@ class RunEvents:
         """Report that the result may differ from that of an undisturbed run of the plan, and why."""
         self._heartbeat.event(Event(result_changed=True, message=f"the result changes: {why}"))
 
+    def micro_batch_made_smaller(self, progress: TrainingProgress, why: str | None) -> TrainingProgress:
+        """Report it, once in a run, if the result changes by that; returns the progress with that noted.
+
+        Args:
+            progress: so far.
+            why: why the size of the micro-batch changes the result; None if it does not.
+        """
+        if not why or progress.result_changed:
+            return progress
+        self.result_changed(why)
+        return progress.moved(result_changed=True)
+
     def bad_image(self, path: str, reason: str) -> None:
         """Report an image that cannot be read."""
         self._heartbeat.event(Event(quarantined=BadImage(path=path, reason=reason)))

@@ -17,7 +17,7 @@ from pydantic import Field
 
 from autofit.config.monitoring import higher_is_better
 from autofit.errors import TrainingFailedError
-from autofit.protocol.messages import StageName, StageRecord
+from autofit.protocol.messages import Calibration, StageName, StageRecord
 from autofit.storage.checkpoints import Checkpoint
 from autofit.storage.records import Record
 from autofit.worker.execution.loss_scale import LossScale
@@ -44,6 +44,7 @@ class TrainingProgress(Record):
     without a validation. `stages` are the finished stages, `stage` the checkpoint's. `callbacks` are their states
     (`callback_states.py`); `callbacks_ended`: they were told of the end of the stage; `callbacks_lost`: the user was
     told which of their states could not be kept. `refit_losses` are those of a refit's epochs, which has no history.
+    `calibration` is the best model's, if it is one of fine-tuning.
     """
 
     epoch: int = 0
@@ -58,6 +59,7 @@ class TrainingProgress(Record):
     best_value: float | None = None
     best_accuracy: float | None = None
     best_predicted: list[int] = Field(default_factory=list)
+    calibration: Calibration | None = None
     refit_losses: list[float] = Field(default_factory=list)
     waited_epochs: int = 0
     stopped: bool = False

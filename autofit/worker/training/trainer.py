@@ -29,6 +29,7 @@ from autofit.worker.training.audit_log import AuditLog
 from autofit.worker.training.batch_sources import CachedFeatures, Samples, Source
 from autofit.worker.training.best_model import with_best_before, with_best_kept
 from autofit.worker.training.bn_recalibration import recalibration_for
+from autofit.worker.training.calibration import Calibrator
 from autofit.worker.training.callbacks import Callbacks
 from autofit.worker.training.commits import Commits
 from autofit.worker.training.divergence import dropped_if_diverged, require_convergence
@@ -74,17 +75,17 @@ class Trainer:
         self._clock, self._replay = stage_clock(job, work, self._progress.epoch), Replay(work.plan)
         self._audit_log = AuditLog(self._files.audit if work.plan.audit else None, self._progress.ledger_bytes)
         self._micro = MicroBatcher(self._progress.micro_batch_size, self._note_training_shrink, pads=session.pads)
-        self._validation_micro = MicroBatcher(
-            self._progress.validation_micro_batch_size, self._note_shrink, pads=session.pads
-        )
+        of_validation = self._progress.validation_micro_batch_size
+        self._validation_micro = MicroBatcher(of_validation, self._note_shrink, pads=session.pads)
         if not self._replay and (work.plan.micro_batch_is_cut or work.micro_batch_size < work.plan.micro_batch_size):
-            self._note_changed_result()
+            self._progress = self._events.micro_batch_made_smaller(self._progress, session.micro_decides)
         steps = steps_per_epoch(self._index.train_count, work.plan.first_batch_size)
         of_training = session, self._state, self._events, work.plan.epochs, steps, work.plan.monitor, work.stage
         self._callbacks = Callbacks(payload.callbacks if payload else (), *of_training)
         self._bad_images = UnreadImages(self._index, work.plan.max_bad_images, self._events)
         of_passes = session, self._epoch_plans, self._targets, recalibration, self._micro
         self._evaluation = Evaluation(*of_passes, self._events, self._callbacks, self._goes_on)
+        self._calibrator = Calibrator(work.plan, session.built, self._targets.numbers[self._index.train_count :])
 
     def run(self) -> str:
         """Train to the end, save the best epoch's model, and return the SHA-256 of the last epoch's weights."""
@@ -107,7 +108,7 @@ class Trainer:
         self._events.phase(Phase.SAVE)
         sha256 = weights_sha256(self._session.built.model)
         self._callbacks.detach()
-        write_best(self._state, self._session.built, self._files, self._index)
+        self._write_best()
         return sha256
 
     def _open_source(self, opener: SourceOpener) -> Source[Any]:
@@ -144,8 +145,12 @@ class Trainer:
             self._progress = self._callbacks.end(self._progress)
             if self._progress.best_epoch != chosen:
                 self._progress = self._evaluation.of_best(self._progress, self._state, self._source)
+            self._progress = self._calibrator.noted(self._progress, self._state.probabilities)
             if self._callbacks.are_given:
                 self._commit()
+
+    def _write_best(self, *, must: bool = True) -> None:
+        write_best(self._state, self._session.built, self._files, self._index, self._progress.calibration, must=must)
 
     # Checkpoints --------------------------------------------------------------------------------------------------
 
@@ -181,7 +186,7 @@ class Trainer:
             self.commit_if_behind()
             if self._stop_conditions.ends_run:
                 self._callbacks.detach()
-                write_best(self._state, self._session.built, self._files, self._index, must=False)
+                self._write_best(must=False)
             self._stop_conditions.stop()
 
     # An epoch -----------------------------------------------------------------------------------------------------
@@ -297,6 +302,7 @@ class Trainer:
         is_refitted = is_refit and progress.epoch == self._plan.epochs and not is_torn
         evaluation = self._evaluation if self._index.validation_count else None
         progress = with_best_kept(progress, self._state, self._session, evaluation, solved, is_refitted=is_refitted)
+        progress = self._calibrator.noted(progress, self._state.probabilities)
         self._callbacks.epoch_ended(epoch, logs)
         asked_to_stop = self._progress.stopped or self._callbacks.have_stopped_training
         waited, out_of_time = progress.has_waited(self._plan.early_stopping), not self._clock.epoch_ended()
@@ -321,15 +327,9 @@ class Trainer:
         phase = self._heartbeat.current_phase
         self._note_shrink(shrink)
         self._events.beat(micro_batch_size=shrink.after)
-        self._note_changed_result()
+        self._progress = self._events.micro_batch_made_smaller(self._progress, self._session.micro_decides)
         self.commit_if_behind()
         self._events.phase(phase)
-
-    def _note_changed_result(self) -> None:
-        """Report, once in a run, that the micro-batch was made smaller, if its size changes the result."""
-        if self._session.micro_decides and not self._progress.result_changed:
-            self._progress = self._progress.moved(result_changed=True)
-            self._events.result_changed(self._session.micro_decides)
 
     def _note_bad_images(self, skipped: Sequence[tuple[int, str]]) -> None:
         """Report the images that could not be read; raise UserError, after a commit, if these are too many."""

@@ -1,0 +1,100 @@
+"""Calibrates a fine-tuned model: its probabilities become as reliable as the validation images show them to be.
+
+Temperature scaling (Guo, Pleiss, Sun and Weinberger, On Calibration of Modern Neural Networks, ICML 2017): the logits
+are divided by one number. What is predicted stays the same; how confident the model is does not.
+"""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from autofit.protocol.job import TrainingPlan
+from autofit.protocol.messages import Calibration
+from autofit.worker.model.builder import BuiltModel
+from autofit.worker.training.train_state import TrainingProgress
+
+Probabilities = NDArray[np.float32]
+
+LEAST_IMAGES = 10
+"""Fewer images say too little about the temperature (docs/decisions/0072)."""
+
+MOST_TEMPERATURE = 5.0
+LEAST_PROBABILITY = float(np.finfo(np.float32).tiny)
+
+
+class Calibrator:
+    """Calibrates the best model of a training.
+
+    Args:
+        plan: of the stage; says whether to calibrate.
+        built: the network. Only one that autofit has given its softmax is calibrated.
+        labels: the class numbers of the stage's validation images, int64 (n,).
+    """
+
+    def __init__(self, plan: TrainingPlan, built: BuiltModel, labels: NDArray[np.int64]) -> None:
+        self._labels = labels if plan.calibrates and built.head_layers else None
+
+    def noted(self, progress: TrainingProgress, probabilities: Probabilities | None) -> TrainingProgress:
+        """The progress with the calibration of its best model; with none if that is not one of fine-tuning.
+
+        A refit, which has no validation, keeps that of the fine-tuning that it repeats.
+
+        Args:
+            progress: so far.
+            probabilities: what the best model says of the validation images; None if that is not known.
+        """
+        found = progress.calibration if probabilities is not None else None
+        if progress.stage == "fine-tune":
+            found, is_best = None, (progress.best_epoch or 0) >= progress.first_epoch
+            if self._labels is not None and probabilities is not None and is_best:
+                found = calibration(probabilities, self._labels)
+        return progress.moved(calibration=found)
+
+
+def calibration(probabilities: Probabilities, labels: NDArray[np.int64]) -> Calibration | None:
+    """The temperature with which images are predicted with the lowest loss; None if that is 1, or cannot be told.
+
+    It is never below 1: a model that knows all validation images would become certain of everything.
+
+    Args:
+        probabilities: of a softmax, float32 (n, k); rows of NaN do not count.
+        labels: the class number of each row, int64 (n,).
+    """
+    from scipy.optimize import minimize_scalar  # noqa: PLC0415 - takes 0.2 s
+
+    is_known = ~np.isnan(probabilities).any(axis=1)
+    if is_known.sum() < LEAST_IMAGES:
+        return None
+    logits, numbers = _logits(probabilities[is_known]), labels[is_known]
+
+    def loss(inverse: float) -> float:  # convex in the inverse of the temperature
+        scores = inverse * logits
+        return float(np.mean(_log_sums(scores) - scores[np.arange(len(scores)), numbers]))
+
+    found = minimize_scalar(loss, bounds=(1 / MOST_TEMPERATURE, 1.0), method="bounded")
+    best = float(found.x)
+    return Calibration(temperature=1 / best, loss=loss(best)) if loss(best) < loss(1.0) else None
+
+
+def calibrated(probabilities: Probabilities, temperature: float) -> Probabilities:
+    """The probabilities (n, k) of the same model with its logits divided by a temperature."""
+    scores = _logits(probabilities) / temperature
+    return np.exp(scores - _log_sums(scores)[:, None]).astype(np.float32)
+
+
+def divide_logits(layer: keras.layers.Dense, temperature: float) -> None:
+    """Divide the logits of a Dense layer by a temperature."""
+    layer.set_weights([weights / np.float32(temperature) for weights in layer.get_weights()])
+
+
+def _logits(probabilities: Probabilities) -> NDArray[np.float64]:
+    """Logits that give these probabilities, float64 (n, k)."""
+    return np.log(np.maximum(probabilities.astype(np.float64), LEAST_PROBABILITY))
+
+
+def _log_sums(scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The logarithm of the sum of the exponentials of each row, (n,)."""
+    most = scores.max(axis=1)
+    return np.asarray(most + np.log(np.exp(scores - most[:, None]).sum(axis=1)))

@@ -1,0 +1,137 @@
+"""A fine-tuned model's probabilities are as reliable as the validation shows; what it predicts stays the same."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+from scipy.special import softmax
+
+from autofit.protocol.messages import Calibration, StageName, StageRecord
+from autofit.worker.training.calibration import LEAST_IMAGES, Calibrator, calibrated, calibration, divide_logits
+from autofit.worker.training.train_state import TrainingProgress
+from tests.support.records import make_plan
+
+pytestmark = pytest.mark.slow  # imports TensorFlow
+
+CLASSES = 5
+HEAD = StageRecord(name="head", method="solved", epochs=1)
+VIEWS = StageRecord(name="views", method="solved", epochs=1)
+TUNED = StageRecord(name="fine-tune", method="epochs", epochs=3)
+
+
+def judged(count: int, confidence: float, seed: int = 0) -> tuple[Any, Any]:
+    """Logits, and labels that are drawn by their probabilities; the model is more confident by a factor."""
+    random = np.random.default_rng(seed)
+    logits = random.normal(0, 1.5, (count, CLASSES))
+    labels = np.array([random.choice(CLASSES, p=row) for row in softmax(logits, axis=1)])
+    return confidence * logits, labels
+
+
+def probabilities(logits: Any) -> Any:
+    return softmax(logits, axis=1).astype(np.float32)
+
+
+def loss(given: Any, labels: Any) -> float:
+    return float(-np.log(given[np.arange(len(labels)), labels]).mean())
+
+
+def test_a_model_that_is_twice_too_confident_gets_the_temperature_that_it_needs() -> None:
+    """A photo that is right in six of ten cases would be said to be of a class by 98 per cent."""
+    logits, labels = judged(3000, confidence=2.0)
+    found = calibration(probabilities(logits), labels)
+    assert found is not None
+    assert found.temperature == pytest.approx(2.0, rel=0.1)
+    after = calibrated(probabilities(logits), found.temperature)
+    assert found.loss == pytest.approx(loss(after, labels), rel=1e-5)
+    assert found.loss < 0.9 * loss(probabilities(logits), labels)
+    np.testing.assert_allclose(after, probabilities(logits / found.temperature), rtol=1e-4, atol=1e-7)
+    assert (after.argmax(axis=1) == logits.argmax(axis=1)).all()
+
+
+@pytest.mark.parametrize(("count", "confidence"), [(3000, 0.5), (LEAST_IMAGES - 1, 3.0)])
+def test_nothing_is_changed_without_need_or_grounds(count: int, confidence: float) -> None:
+    """A model that knows its few validation images would become certain of everything."""
+    logits, labels = judged(count, confidence)
+    assert calibration(probabilities(logits), labels) is None
+
+
+def test_images_that_could_not_be_read_do_not_count() -> None:
+    """One damaged photo would make each probability of the model NaN."""
+    logits, labels = judged(500, confidence=2.0)
+    given = probabilities(logits)
+    expected = calibration(given[:400], labels[:400])
+    given[400:] = np.nan
+    assert calibration(given, labels) == expected is not None
+    given[LEAST_IMAGES - 1 :] = np.nan
+    assert calibration(given, labels) is None
+
+
+def test_probabilities_too_small_for_float32_stay_finite() -> None:
+    """The temperature would be NaN where a model gives a class a probability of 0."""
+    logits, labels = judged(500, confidence=80.0)
+    given = probabilities(logits)
+    assert (given == 0).any()
+    found = calibration(given, labels)
+    assert found is not None
+    assert np.isfinite(found.loss)
+    assert np.isfinite(calibrated(given, found.temperature)).all()
+
+
+def test_the_layer_gives_what_was_promised_of_it() -> None:
+    """The saved model would have another confidence than the one that was measured."""
+    keras.utils.set_random_seed(0)
+    layer = keras.layers.Dense(CLASSES, activation="softmax", bias_initializer="normal")
+    rows = np.random.default_rng(0).normal(0, 3, (20, 7)).astype(np.float32)
+    before = np.asarray(layer(rows))
+    divide_logits(layer, 1.7)
+    np.testing.assert_allclose(np.asarray(layer(rows)), calibrated(before, 1.7), rtol=1e-4, atol=1e-7)
+
+
+def noted(
+    *finished: StageRecord, stage: StageName, best: int | None, calibrates: bool = True, layers: tuple[Any, ...] = ("",)
+) -> TrainingProgress:
+    logits, labels = judged(200, confidence=2.0)
+    built: Any = SimpleNamespace(head_layers=layers)
+    progress = TrainingProgress(stage=stage, stages=list(finished), best_epoch=best)
+    return Calibrator(make_plan(calibrates=calibrates), built, labels).noted(progress, probabilities(logits))
+
+
+def test_the_best_epoch_of_fine_tuning_is_calibrated() -> None:
+    """The saved model would be as overconfident as its training has left it."""
+    assert noted(HEAD, stage="fine-tune", best=1).calibration is not None
+    assert noted(HEAD, VIEWS, TUNED, stage="fine-tune", best=4).calibration is not None
+
+
+def test_a_refit_keeps_the_calibration_of_the_fine_tuning_that_it_repeats() -> None:
+    """It has no validation images of its own, and is as overconfident."""
+    found = Calibration(temperature=2.0, loss=0.5)
+    progress = TrainingProgress(stage="refit", stages=[HEAD, TUNED], best_epoch=2, calibration=found)
+    built: Any = SimpleNamespace(head_layers=("",))
+    calibrator = Calibrator(make_plan(calibrates=True), built, np.zeros(0, np.int64))
+    assert calibrator.noted(progress, np.zeros((3, CLASSES), np.float32)).calibration == found
+    assert calibrator.noted(progress, None).calibration is None
+
+
+def test_the_head_is_not() -> None:
+    """The solved head, whose penalty was chosen by its loss, would become too cautious by the noise of few images."""
+    assert noted(HEAD, stage="fine-tune", best=0).calibration is None
+    assert noted(HEAD, VIEWS, TUNED, stage="fine-tune", best=1).calibration is None
+
+
+def test_a_run_that_was_not_planned_so_and_a_network_of_the_users_own_are_left_alone() -> None:
+    """A run of an earlier version would be resumed to another model, or a layer changed that is no softmax."""
+    assert noted(HEAD, stage="fine-tune", best=1, calibrates=False).calibration is None
+    assert noted(HEAD, stage="fine-tune", best=1, layers=()).calibration is None
+
+
+def test_a_model_of_which_nothing_is_known_loses_its_calibration() -> None:
+    """Weights that a callback has set would get the temperature of others."""
+    progress = noted(HEAD, stage="fine-tune", best=1)
+    built: Any = SimpleNamespace(head_layers=("",))
+    assert (
+        Calibrator(make_plan(calibrates=True), built, np.zeros(0, np.int64)).noted(progress, None).calibration is None
+    )
