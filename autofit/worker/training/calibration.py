@@ -21,7 +21,7 @@ LEAST_IMAGES = 10
 """Fewer images say too little about the temperature (docs/decisions/0072)."""
 
 MOST_TEMPERATURE = 5.0
-LEAST_PROBABILITY = float(np.finfo(np.float32).tiny)
+LEAST_PROBABILITY = np.finfo(np.float32).tiny
 
 
 class Calibrator:
@@ -70,8 +70,8 @@ def calibration(probabilities: Probabilities, labels: NDArray[np.int64]) -> Cali
     logits, numbers = _logits(probabilities[is_known]), labels[is_known]
 
     def loss(inverse: float) -> float:  # convex in the inverse of the temperature
-        scores = inverse * logits
-        return float(np.mean(_log_sums(scores) - scores[np.arange(len(scores)), numbers]))
+        scores = np.float32(inverse) * logits
+        return float(np.mean(_log_sums(scores) - scores[np.arange(len(scores)), numbers], dtype=np.float64))
 
     found = minimize_scalar(loss, bounds=(1 / MOST_TEMPERATURE, 1.0), method="bounded")
     best = float(found.x)
@@ -80,8 +80,8 @@ def calibration(probabilities: Probabilities, labels: NDArray[np.int64]) -> Cali
 
 def calibrated(probabilities: Probabilities, temperature: float) -> Probabilities:
     """The probabilities (n, k) of the same model with its logits divided by a temperature."""
-    scores = _logits(probabilities) / temperature
-    return np.exp(scores - _log_sums(scores)[:, None]).astype(np.float32)
+    scores = _logits(probabilities) / np.float32(temperature)
+    return np.exp(scores - _log_sums(scores)[:, None])
 
 
 def divide_logits(layer: keras.layers.Dense, temperature: float) -> None:
@@ -89,12 +89,13 @@ def divide_logits(layer: keras.layers.Dense, temperature: float) -> None:
     layer.set_weights([weights / np.float32(temperature) for weights in layer.get_weights()])
 
 
-def _logits(probabilities: Probabilities) -> NDArray[np.float64]:
-    """Logits that give these probabilities, float64 (n, k)."""
-    return np.log(np.maximum(probabilities.astype(np.float64), LEAST_PROBABILITY))
+def _logits(probabilities: Probabilities) -> NDArray[np.float32]:
+    """Logits that give these probabilities, float32 (n, k)."""
+    return np.log(np.maximum(probabilities, LEAST_PROBABILITY))
 
 
-def _log_sums(scores: NDArray[np.float64]) -> NDArray[np.float64]:
+def _log_sums(scores: NDArray[np.float32]) -> NDArray[np.float32]:
     """The logarithm of the sum of the exponentials of each row, (n,)."""
     most = scores.max(axis=1)
-    return np.asarray(most + np.log(np.exp(scores - most[:, None]).sum(axis=1)))
+    shifted = scores - most[:, None]
+    return np.asarray(most + np.log(np.exp(shifted, out=shifted).sum(axis=1)))
