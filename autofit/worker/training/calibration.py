@@ -17,10 +17,10 @@ from autofit.worker.training.train_state import TrainingProgress
 
 Probabilities = NDArray[np.float32]
 
-LEAST_IMAGES = 10
-"""Fewer images say too little about the temperature (docs/decisions/0072)."""
+LEAST_IMAGES = 15
+MOST_TEMPERATURE = 3.0
+"""Fewer images say too little, and a higher temperature is only found by chance (docs/decisions/0072)."""
 
-MOST_TEMPERATURE = 5.0
 LEAST_PROBABILITY = np.finfo(np.float32).tiny
 
 
