@@ -6,6 +6,8 @@ are divided by one number. What is predicted stays the same; how confident the m
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import keras
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +37,21 @@ class Calibrator:
 
     def __init__(self, plan: TrainingPlan, built: BuiltModel, labels: NDArray[np.int64]) -> None:
         self._labels = labels if plan.calibrates and built.head_layers else None
+        self._monitor = plan.monitor
+
+    def after_epoch(
+        self, progress: TrainingProgress, epoch: int, logs: Mapping[str, float], probabilities: Probabilities | None
+    ) -> TrainingProgress:
+        """`TrainingProgress.after_epoch`, with the epoch's calibrated loss unless the user has said what counts.
+
+        Args:
+            progress: before the epoch is counted.
+            epoch: the epoch.
+            logs: its metrics.
+            probabilities: what its model says of the validation images; None if that is not known.
+        """
+        found = self._of(progress, probabilities) if self._monitor == "auto" else None
+        return progress.after_epoch(epoch, logs, self._monitor, found.loss if found else None)
 
     def noted(self, progress: TrainingProgress, probabilities: Probabilities | None) -> TrainingProgress:
         """The progress with the calibration of its best model; with none if that is not one of fine-tuning.
@@ -47,14 +64,18 @@ class Calibrator:
         """
         found = progress.calibration if probabilities is not None else None
         if progress.stage == "fine-tune":
-            found, is_best = None, (progress.best_epoch or 0) >= progress.first_epoch
-            if self._labels is not None and probabilities is not None and is_best:
-                found = calibration(probabilities, self._labels)
-        return progress.moved(calibration=found)
+            is_best = (progress.best_epoch or 0) >= progress.first_epoch
+            found = self._of(progress, probabilities) if is_best else None
+        return progress.moved(calibration=found if found and found.temperature > 1 else None)
+
+    def _of(self, progress: TrainingProgress, probabilities: Probabilities | None) -> Calibration | None:
+        if self._labels is None or probabilities is None or progress.stage != "fine-tune":
+            return None
+        return calibration(probabilities, self._labels)
 
 
 def calibration(probabilities: Probabilities, labels: NDArray[np.int64]) -> Calibration | None:
-    """The temperature with which images are predicted with the lowest loss; None if that is 1, or cannot be told.
+    """The temperature with which images are predicted with the lowest loss; None for too few images.
 
     It is never below 1: a model that knows all validation images would become certain of everything.
 
@@ -73,9 +94,9 @@ def calibration(probabilities: Probabilities, labels: NDArray[np.int64]) -> Cali
         scores = np.float32(inverse) * logits
         return float(np.mean(_log_sums(scores) - scores[np.arange(len(scores)), numbers], dtype=np.float64))
 
-    found = minimize_scalar(loss, bounds=(1 / MOST_TEMPERATURE, 1.0), method="bounded")
-    best = float(found.x)
-    return Calibration(temperature=1 / best, loss=loss(best)) if loss(best) < loss(1.0) else None
+    found = float(minimize_scalar(loss, bounds=(1 / MOST_TEMPERATURE, 1.0), method="bounded").x)
+    best = found if loss(found) < loss(1.0) else 1.0
+    return Calibration(temperature=1 / best, loss=loss(best))
 
 
 def calibrated(probabilities: Probabilities, temperature: float) -> Probabilities:

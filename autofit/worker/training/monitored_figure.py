@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping
 
 from autofit.errors import UserError
@@ -27,3 +28,8 @@ def require_monitored(monitor: str, names: Collection[str]) -> None:
     """
     if monitor not in names:
         raise UserError(f"monitor {monitor!r} is none of the metrics here: {', '.join(names)}; choose another monitor")
+
+
+def as_accurate(one: float, other: float | None) -> bool:
+    """Whether two accuracies are those of as many images, or one is not known: a solved head's is no float32."""
+    return other is None or math.isclose(one, other, rel_tol=1e-6)

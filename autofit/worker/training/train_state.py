@@ -25,7 +25,7 @@ from autofit.worker.execution.session import Session
 from autofit.worker.execution.steps import TrainStep
 from autofit.worker.model.network_hash import network_sha256
 from autofit.worker.model.weights import frozen_hash
-from autofit.worker.training.monitored_figure import monitored
+from autofit.worker.training.monitored_figure import as_accurate, monitored
 
 Arrays = dict[str, np.ndarray[Any, Any]]
 PROBABILITIES = "probabilities"
@@ -146,20 +146,22 @@ class TrainingProgress(Record):
         """How many updates of the epoch were skipped, for its history; empty for a network without a loss scale."""
         return {} if self.loss_scale is None else {SKIPPED_UPDATES: float(self.skipped_updates)}
 
-    def after_epoch(self, epoch: int, logs: Mapping[str, float], monitor: str = "auto") -> TrainingProgress:
+    def after_epoch(
+        self, epoch: int, logs: Mapping[str, float], monitor: str = "auto", calibrated_loss: float | None = None
+    ) -> TrainingProgress:
         """The progress after an epoch with these metrics: at the beginning of the next one, with the best noted.
 
-        `best_value` follows `monitor`: by default `val_loss`, or `loss` where there is no validation. Then an epoch of
-        fine-tuning is better if it is more accurate: with growing confidence its loss rises while it gets more images
-        right. With equal accuracy the lower loss counts. Without a validation, epochs of fine-tuning are compared only
-        with each other: the figures of the head are of the images that it was fitted to. The epochs of a refit, which
-        has no validation, are compared with nothing: the history and the best are those of the stages before.
+        `best_value` follows `monitor`: by default `val_loss`, or `loss` without a validation. Fine-tuning, whose loss
+        rises with its confidence, is then better if it is more accurate; if it is as accurate, by the `calibrated_loss`
+        where that is known. Without a validation its epochs are compared only with each other: the head's figures are
+        of images that it was fitted to. Those of a refit, which has none, leave the history and the best as they are.
         """
         ended = self.moved(epoch=epoch + 1, position=0, step=0, skipped_updates=0)
         if self.stage == "refit":
             return ended.moved(refit_losses=[*self.refit_losses, logs["loss"]])
         progress = ended.moved(history={name: [*self._column(name), value] for name, value in logs.items()})
-        value, accuracy = monitored(logs, monitor), logs.get("val_accuracy", logs.get("accuracy"))
+        value = monitored(logs, monitor) if calibrated_loss is None else calibrated_loss
+        accuracy = logs.get("val_accuracy", logs.get("accuracy"))
         if not math.isfinite(logs.get("val_loss", logs["loss"])):
             value = math.nan  # a network of NaN always gives the first class, which may be more accurate
         is_better = self._is_better(value, accuracy) if monitor == "auto" else self._is_best(value, monitor)
@@ -194,9 +196,9 @@ class TrainingProgress(Record):
             return True
         if math.isnan(value):
             return False
-        if self.stage == "fine-tune" and accuracy is not None and self.best_accuracy not in {None, accuracy}:
-            return accuracy > (self.best_accuracy or 0.0)
-        return value < self.best_value
+        if self.stage != "fine-tune" or accuracy is None or as_accurate(accuracy, self.best_accuracy):
+            return value < self.best_value
+        return accuracy > (self.best_accuracy or 0.0)
 
 
 class TrainState:

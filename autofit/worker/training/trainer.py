@@ -296,7 +296,7 @@ class Trainer:
         """Keep the best weights, write the history, commit, and report; a solved head is an epoch of its own."""
         record = solved.record if solved else None
         shown = self._callbacks.history_logs(logs, self._progress.history)
-        progress = self._progress.after_epoch(epoch, shown, self._plan.monitor)
+        progress = self._calibrator.after_epoch(self._progress, epoch, shown, self._evaluation.probabilities)
         is_refit = self._work.stage == "refit"
         is_torn = is_refit and self._progress.stopped  # the time was over within its epoch, or a callback has ended it
         is_refitted = is_refit and progress.epoch == self._plan.epochs and not is_torn

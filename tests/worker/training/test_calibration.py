@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import keras
 import numpy as np
@@ -56,7 +56,8 @@ def test_a_model_that_is_twice_too_confident_gets_the_temperature_that_it_needs(
 def test_nothing_is_changed_without_need_or_grounds(count: int, confidence: float) -> None:
     """A model that knows its few validation images would become certain of everything."""
     logits, labels = judged(count, confidence)
-    assert calibration(probabilities(logits), labels) is None
+    found = calibration(probabilities(logits), labels)
+    assert found is None if count < LEAST_IMAGES else found is not None and found.temperature == 1
 
 
 def test_images_that_could_not_be_read_do_not_count() -> None:
@@ -114,6 +115,39 @@ def test_a_refit_keeps_the_calibration_of_the_fine_tuning_that_it_repeats() -> N
     calibrator = Calibrator(make_plan(calibrates=True), built, np.zeros(0, np.int64))
     assert calibrator.noted(progress, np.zeros((3, CLASSES), np.float32)).calibration == found
     assert calibrator.noted(progress, None).calibration is None
+
+
+def best_after(accuracy: float, worse: float, monitor: str = "auto", *, calibrates: bool = True) -> int | None:
+    """The best epoch after a head, and one of fine-tuning that is twice too confident.
+
+    Args:
+        accuracy: the head's; that of fine-tuning is 42 of 62 images, as Keras computes it.
+        worse: how much higher the head's loss is than the calibrated loss of fine-tuning.
+        monitor: what is compared.
+        calibrates: whether the run is planned so.
+    """
+    logits, labels = judged(200, confidence=2.0)
+    given, built = probabilities(logits), SimpleNamespace(head_layers=("",))
+    found = calibration(given, labels)
+    assert found is not None
+    head = {"loss": 0.1, "val_loss": found.loss + worse, "val_accuracy": accuracy}
+    progress = TrainingProgress(stage="head").after_epoch(0, head, monitor).after_stage(HEAD).in_stage("fine-tune")
+    tuned = {"loss": 0.01, "val_loss": loss(given, labels), "val_accuracy": float(np.float32(42 / 62))}
+    calibrator = Calibrator(make_plan(calibrates=calibrates, monitor=monitor), cast("Any", built), labels)
+    return calibrator.after_epoch(progress, 1, tuned, given).best_epoch
+
+
+def test_of_two_that_are_as_accurate_the_lower_calibrated_loss_counts() -> None:
+    """A model would be better by the eighth digit of its accuracy, or worse since it is more confident."""
+    assert [best_after(42 / 62, worse) for worse in (-0.01, 0.01)] == [0, 1]
+    assert [best_after(43 / 62, worse) for worse in (-0.01, 0.01)] == [0, 0]
+    assert [best_after(41 / 62, worse) for worse in (-0.01, 0.01)] == [1, 1]
+
+
+def test_what_the_user_names_or_the_run_was_planned_with_counts() -> None:
+    """A run would end with another model than it was started for."""
+    assert best_after(42 / 62, 0.01, calibrates=False) == 0
+    assert best_after(42 / 62, 0.01, monitor="val_loss") == 0
 
 
 def test_the_head_is_not() -> None:
