@@ -42,7 +42,9 @@ class Calibrator:
     def after_epoch(
         self, progress: TrainingProgress, epoch: int, logs: Mapping[str, float], probabilities: Probabilities | None
     ) -> TrainingProgress:
-        """`TrainingProgress.after_epoch`, with the epoch's calibrated loss unless the user has said what counts.
+        """`TrainingProgress.after_epoch`, with the calibration of an epoch of fine-tuning that is the best so far.
+
+        Its calibrated loss counts, unless the user has said what counts.
 
         Args:
             progress: before the epoch is counted.
@@ -50,11 +52,15 @@ class Calibrator:
             logs: its metrics.
             probabilities: what its model says of the validation images; None if that is not known.
         """
-        found = self._of(progress, probabilities) if self._monitor == "auto" else None
-        return progress.after_epoch(epoch, logs, self._monitor, found.loss if found else None)
+        found = self._of(progress, probabilities)
+        counts = found.loss if found and self._monitor == "auto" else None
+        ended = progress.after_epoch(epoch, logs, self._monitor, counts)
+        return ended.moved(calibration=_if_needed(found)) if ended.best_epoch == epoch else ended
 
     def noted(self, progress: TrainingProgress, probabilities: Probabilities | None) -> TrainingProgress:
-        """The progress with the calibration of its best model; with none if that is not one of fine-tuning.
+        """The progress with the calibration of a best model that a callback may have chosen at the end of the stage.
+
+        There is none if that is not one of fine-tuning.
 
         A refit, which has no validation, keeps that of the fine-tuning that it repeats.
 
@@ -66,12 +72,16 @@ class Calibrator:
         if progress.stage == "fine-tune":
             is_best = (progress.best_epoch or 0) >= progress.first_epoch
             found = self._of(progress, probabilities) if is_best else None
-        return progress.moved(calibration=found if found and found.temperature > 1 else None)
+        return progress.moved(calibration=_if_needed(found))
 
     def _of(self, progress: TrainingProgress, probabilities: Probabilities | None) -> Calibration | None:
         if self._labels is None or probabilities is None or progress.stage != "fine-tune":
             return None
         return calibration(probabilities, self._labels)
+
+
+def _if_needed(found: Calibration | None) -> Calibration | None:
+    return found if found and found.temperature > 1 else None
 
 
 def calibration(probabilities: Probabilities, labels: NDArray[np.int64]) -> Calibration | None:

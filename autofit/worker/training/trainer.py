@@ -302,7 +302,6 @@ class Trainer:
         is_refitted = is_refit and progress.epoch == self._plan.epochs and not is_torn
         evaluation = self._evaluation if self._index.validation_count else None
         progress = with_best_kept(progress, self._state, self._session, evaluation, solved, is_refitted=is_refitted)
-        progress = self._calibrator.noted(progress, self._state.probabilities)
         self._callbacks.epoch_ended(epoch, logs)
         asked_to_stop = self._progress.stopped or self._callbacks.have_stopped_training
         waited, out_of_time = progress.has_waited(self._plan.early_stopping), not self._clock.epoch_ended()

@@ -134,7 +134,9 @@ def best_after(accuracy: float, worse: float, monitor: str = "auto", *, calibrat
     progress = TrainingProgress(stage="head").after_epoch(0, head, monitor).after_stage(HEAD).in_stage("fine-tune")
     tuned = {"loss": 0.01, "val_loss": loss(given, labels), "val_accuracy": float(np.float32(42 / 62))}
     calibrator = Calibrator(make_plan(calibrates=calibrates, monitor=monitor), cast("Any", built), labels)
-    return calibrator.after_epoch(progress, 1, tuned, given).best_epoch
+    ended = calibrator.after_epoch(progress, 1, tuned, given)
+    assert ended.calibration == (found if ended.best_epoch == 1 and calibrates else None)
+    return ended.best_epoch
 
 
 def test_of_two_that_are_as_accurate_the_lower_calibrated_loss_counts() -> None:
