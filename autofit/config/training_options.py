@@ -144,7 +144,7 @@ TRAINING = (
         "auto",
         "The number of samples in an update.",
         "`auto` follows from the data, never from the machine: 32; 16 with less than 1,280 training images (from "
-        "scratch 3,840), 8 with less than 640 (not from scratch).",
+        "scratch 3,840), 8 with less than 640 (not from scratch); 32 for fine-tuning.",
         check=auto_or_whole_number,
         metavar="auto|N",
     ),

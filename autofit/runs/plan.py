@@ -114,7 +114,8 @@ def has_time_to_probe(options: Options, least_seconds: float = LEAST_TO_PROBE_SE
 
 def largest_useful_batch(options: Options, train_count: int, machine: Hardware) -> int:
     """The largest micro-batch that a training of so many images could use, and that has to be probed."""
-    return options.micro_batch_size or part_of_batch(options, _auto_batch_size(options, train_count), machine)
+    size = FINE_TUNE_BATCH if begins_with_head(options) else _auto_batch_size(options, train_count)
+    return options.micro_batch_size or part_of_batch(options, size, machine)
 
 
 def part_of_batch(options: Options, batch_size: int, machine: Hardware) -> int:

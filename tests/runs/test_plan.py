@@ -269,6 +269,8 @@ def test_a_probe_is_made_only_where_a_size_is_left_open(given: dict[str, Any], e
         ({"weights": "none"}, 4_000, 32),
         ({"weights": "none", "recipe": "classic"}, 3_000, 32),
         ({"trainable": "all", "model": "json:loads"}, 3_000, 32),
+        ({"trainable": "all"}, 100, 32),  # after the head, and that has 32 for any number of images
+        ({"trainable": "all", "recipe": "classic"}, 100, 8),
     ],
     ids=str,
 )
