@@ -10,7 +10,8 @@ from pathlib import Path
 
 from autofit.api.existing_run import find_same_run, is_only_read
 from autofit.api.result import shown_path
-from autofit.config.options import Options, difference
+from autofit.config.options import Options
+from autofit.config.request_difference import difference
 from autofit.dataset import ImageIndex
 from autofit.errors import AutofitError, UserError
 from autofit.machine.hardware import Hardware

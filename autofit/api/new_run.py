@@ -19,6 +19,7 @@ from autofit.api.workers import measurer_for
 from autofit.config.half_precision import slow_words
 from autofit.config.learning_rates import unusual_rate
 from autofit.config.option_checks import GIVEN_FUNCTION
+from autofit.config.option_table import BY_NAME
 from autofit.config.options import Options, freezes_backbone, trains_pretrained
 from autofit.dataset import ImageIndex
 from autofit.dataset.class_weights import weights_by_class
@@ -143,6 +144,8 @@ def new_run(
     has_callbacks = bool(payload and payload.callbacks)
     counts = index.train_count, len(index.class_names)
     planned = fresh_plan(options, *counts, report, machine, has_callbacks=has_callbacks)
+    if unused := _unused_dropout(options, planned):
+        view.message(unused)
     if index.keeps_validation:
         planned = plan.without_refit(planned)
     found = find_ranges(len(index.paths), index.path, options.seed, view.message)
@@ -170,6 +173,13 @@ def new_run(
         index.write_csv(files.samples)
         record.save(files.run)
     return record
+
+
+def _unused_dropout(options: Options, planned: TrainingPlan) -> str:
+    """That a dropout which the user has given has no effect, since nothing is trained by epochs; empty if it has."""
+    if options.dropout == BY_NAME["dropout"].default or planned.head != "solve" or planned.fine_tune:
+        return ""
+    return f"dropout {options.dropout:g} has no effect: the head is solved, not trained by epochs (recipe 'classic' is)"
 
 
 def fresh_plan(

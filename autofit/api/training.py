@@ -139,7 +139,8 @@ def run(  # noqa: PLR0913 - the options are the interface
         fine_tune_from: The layer above which fine-tuning trains: `auto`, `input` (everything), a layer's name, or the
             share of the backbone's layers that stays frozen.
         batch_size: The number of samples in an update. `auto` follows from the data, never from the machine: 32; 16
-            with less than 1,280 training images (from scratch 3,840), 8 with less than 640 (not from scratch).
+            with less than 1,280 training images (from scratch 3,840), 8 with less than 640 (not from scratch); 32 for
+            fine-tuning.
         micro_batch_size: The number of samples on the device at once. `auto` takes the batch size if it fits and the
             backbone trains; else what the probe recommends, but at most the batch size.
         batch_schedule: A ramp of the batch size over the epochs, such as `32:16`. Not together with `batch_size`.
@@ -337,7 +338,7 @@ def _start_or_resume(
             view.message(going_on(files))
             if index.store:
                 write_list(files, index)
-            record = go_on(files, rerun)
+            record = go_on(files, rerun, view)
         return supervise(files, record, machine, payload, lock, view, mirror, called.at)
 
 

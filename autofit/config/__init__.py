@@ -2,6 +2,7 @@
 
 options.py           Options, the validated request; make_options and the checks across options
 given_options.py     from a request back to the options that a user has to give (pure)
+request_difference.py  in which option two requests differ (pure)
 option_table.py      all options, each declared once
 training_options.py  the declarations about the network and the training
 run_options.py       the declarations about images and caches, the machine, and the run

@@ -37,6 +37,11 @@ def monitor_choice(name: str, value: object) -> str:
     return text
 
 
+def judged_by(monitor: str) -> str:
+    """By what the models of stages are compared, in words: one may be better by this and worse by another figure."""
+    return "by validation" if monitor == "auto" or monitor.startswith("val_") else f"by training {monitor}"
+
+
 def higher_is_better(monitor: str) -> bool:
     """Whether an epoch is better if it has more of this."""
     text = monitor.lower()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from autofit.config.given_objects import first_rate
+from autofit.config.given_objects import KerasConfig, first_rate
 from autofit.config.multi_label_figures import F1, MEAN_AVERAGE_PRECISION
 from autofit.config.option_table import BY_NAME
 from autofit.errors import UserError
@@ -40,19 +40,18 @@ def refuse_logits(found: Mapping[str, Any]) -> None:
         raise UserError("loss has from_logits=True, but the head ends with a softmax: leave from_logits out")
 
 
-def refuse_with_devices(found: Mapping[str, Any]) -> None:
+def refuse_with_devices(devices: int | str, isolation: str, optimizer_config: KerasConfig | None) -> None:
     """Refuse what does not go with several devices.
 
     In the user's process TensorFlow may have chosen its devices already, and gradients are accumulated on one only.
     """
-    if found["devices"] == 1:
+    if devices == 1:
         return
-    if found["isolation"] == "inline":
-        raise UserError(f"devices {found['devices']!r} with isolation 'inline': leave one of the two out")
-    _, config = found["optimizer"]
-    if config is not None and config["config"].get("gradient_accumulation_steps"):
+    if isolation == "inline":
+        raise UserError(f"devices {devices!r} with isolation 'inline': leave one of the two out")
+    if optimizer_config is not None and optimizer_config["config"].get("gradient_accumulation_steps"):
         raise UserError(
-            f"devices {found['devices']!r}: an optimizer with gradient_accumulation_steps works on one device only: "
+            f"devices {devices!r}: an optimizer with gradient_accumulation_steps works on one device only: "
             "give a larger batch_size instead"
         )
 

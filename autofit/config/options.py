@@ -13,7 +13,6 @@ from autofit.config.given_objects import KerasConfig
 from autofit.config.hub_presets import PRESET_WEIGHTS, is_preset
 from autofit.config.keras_objects import application_name, own_image_size
 from autofit.config.learning_rates import DEFAULT_LEARNING_RATE, default_learning_rate
-from autofit.config.option import Option
 from autofit.config.option_conflicts import (
     one_backbone,
     optimizer_values,
@@ -22,7 +21,7 @@ from autofit.config.option_conflicts import (
     refuse_with_devices,
     refuse_with_multi_label,
 )
-from autofit.config.option_table import BY_NAME, OPTIONS, REQUEST, checked
+from autofit.config.option_table import BY_NAME, REQUEST, checked
 from autofit.config.precisions import Precision
 from autofit.config.run_options import Strength
 from autofit.config.training_options import DEFAULT_OPTIMIZER, ClassWeight
@@ -31,9 +30,6 @@ from autofit.storage.records import Record
 
 DEFAULT_IMAGE_SIZE = 224
 """For a model function, which has no default size: the size at which most backbones were trained."""
-
-MOST_SHOWN = 200
-"""The most characters that both values of an option may take together in a message."""
 
 DEFAULT_EPOCHS = 10
 """The number of epochs of a training by epochs, where the user gives none."""
@@ -111,7 +107,7 @@ def make_options(**given: Any) -> Options:
     found = {option.name: option.check(option.name, values[option.name]) for option in REQUEST}
     found |= optimizer_values(found)
     refuse_logits(found)
-    refuse_with_devices(found)
+    refuse_with_devices(found["devices"], found["isolation"], found["optimizer"][1])
     refuse_with_multi_label(found)
     if found["batch_schedule"] is not None and found["batch_size"] is not None:
         raise UserError(
@@ -202,44 +198,6 @@ def changed_options(options: Options, given: Mapping[str, Any]) -> Options:
     return options.model_copy(update=update)
 
 
-def difference(there: Options, here: Options, *, is_finished: bool = True) -> str | None:
-    """The first option in which two requests differ, with both values; None if they are the same.
-
-    Options whose value may change between two calls for one run are not compared (`Option.on_rerun`); those that may
-    change only before the run is finished are compared if it `is_finished`.
-    """
-    declared = {field: option for option in OPTIONS for field in option.field_names}
-    for field in Options.model_fields:
-        was, is_now = getattr(there, field), getattr(here, field)
-        if was != is_now and not _may_differ(declared[field], was, is_now, is_finished=is_finished):
-            option = declared[field]
-            there_text, here_text = _shown(option, was), _shown(option, is_now)
-            if there_text == here_text or len(there_text + here_text) > MOST_SHOWN:
-                return f"{option.name} with other settings"
-            return f"{option.name} {there_text} there, {here_text} here"
-    return None
-
-
-def _may_differ(option: Option, was: Any, is_now: Any, *, is_finished: bool) -> bool:
-    if option.on_rerun == "unfinished":
-        return not is_finished and None not in {was, is_now}
-    return option.on_rerun != "same"
-
-
-def shown_value(name: str, value: Any) -> str:
-    """The value of an option as a user gives it."""
-    return _shown(BY_NAME[name], value)
-
-
-def _shown(option: Option, value: Any) -> str:
-    """A value as a user gives it: None stands for "auto" where that is the default."""
-    if isinstance(value, dict) and "class_name" in value:
-        return f"{value['class_name']}(...)"
-    if value is None and option.name == "backbone":
-        return "replaced by model="
-    return repr("auto" if value is None and option.default == "auto" else value)
-
-
 def check_for_training(options: Options) -> None:
     """Refuse a request that a probe can measure but a training cannot use.
 
@@ -257,6 +215,11 @@ def check_for_training(options: Options) -> None:
         raise UserError(
             f"fine_tune_epochs {options.fine_tune_epochs} follow a frozen backbone: give a backbone with weights, and "
             "leave trainable out"
+        )
+    if options.fine_tune_from != "auto" and not options.fine_tune_epochs:
+        raise UserError(
+            f"fine_tune_from {options.fine_tune_from!r} is where fine-tuning begins, and there is none: give "
+            "fine_tune_epochs, or leave it out"
         )
     if options.feature_cache == "on" and not freezes_backbone(options):
         raise UserError("feature_cache 'on' needs a frozen backbone: give trainable 'head', or leave it at 'auto'")

@@ -147,6 +147,18 @@ def test_a_replay_keeps_features_if_the_run_did_that_it_follows(
     assert stages.runs[1]["record"].plan.feature_cache is (kept == "auto")
 
 
+@pytest.mark.parametrize(
+    ("given", "said"), [({}, True), ({"fine_tune_epochs": 2}, False), ({"recipe": "classic"}, False)], ids=str
+)
+def test_a_dropout_without_effect_is_said(
+    stages: Stages, photos: Path, train: Train, view: RecordingView, given: dict[str, Any], *, said: bool
+) -> None:
+    """A user would compare dropouts by models that are all the same."""
+    train(photos, batch_size="auto", dropout=0.7, view=view, **given)
+    assert len(stages.runs) == 1
+    assert any(message.startswith("dropout 0.7 has no effect") for message in view.messages) is said
+
+
 @pytest.mark.parametrize("kept", ["auto", "off"])
 def test_a_replay_keeps_decoded_images_as_it_is_asked(stages: Stages, photos: Path, train: Train, kept: str) -> None:
     """They would be written to a disk that has no room for them: the bits are the same without."""

@@ -15,7 +15,8 @@ from autofit.config.backbones import ModelSpec
 from autofit.config.option import Option
 from autofit.config.option_checks import GIVEN_FUNCTION
 from autofit.config.option_table import OPTIONS
-from autofit.config.options import Options, changed_options, check_for_training, difference, make_options
+from autofit.config.options import Options, changed_options, check_for_training, make_options
+from autofit.config.request_difference import difference
 from autofit.config.run_options import MAX_SEED
 from autofit.errors import UserError
 from autofit.runs.model_source import model_source
@@ -400,6 +401,19 @@ def test_a_frozen_random_backbone_is_refused_for_training_but_not_for_a_probe() 
         check_for_training(frozen)
     for fine in (make_options(), make_options(weights="none"), make_options(model=network)):
         check_for_training(fine)
+
+
+@pytest.mark.parametrize(
+    "given", [{}, {"trainable": "all"}, {"time_budget": "5m", "epochs": 3}, {"model": network}], ids=steady
+)
+def test_a_cut_without_fine_tuning_is_refused(given: dict[str, Any]) -> None:
+    """Its user would get the head alone, or all layers, and not know."""
+    with pytest.raises(
+        UserError, match=r"^fine_tune_from 'block_14_add' is where fine-tuning begins, and there is none"
+    ):
+        check_for_training(make_options(fine_tune_from="block_14_add", **given))
+    for fine in ({"fine_tune_epochs": 3}, {"time_budget": "5m"}):
+        check_for_training(make_options(fine_tune_from="block_14_add", **fine))
 
 
 @pytest.mark.parametrize("given", [{"trainable": "all"}, {"weights": "none"}, {"model": network}], ids=steady)

@@ -12,7 +12,8 @@ import pytest
 
 from autofit.api.workers import code_of_run, payload_of
 from autofit.config.backbones import ModelSpec
-from autofit.config.options import Options, begins_with_head, difference, make_options
+from autofit.config.options import Options, begins_with_head, make_options
+from autofit.config.request_difference import difference
 from autofit.errors import UserError
 from autofit.protocol.job import ModelSource
 from autofit.runs.model_source import model_source, workload
