@@ -17,7 +17,8 @@ from autofit.api.result import shown_path
 from autofit.api.signature import is_signed_here
 from autofit.api.workers import ModelFunction
 from autofit.config.option_checks import GIVEN_FUNCTION
-from autofit.config.options import Options, difference, shown_value
+from autofit.config.options import Options
+from autofit.config.request_difference import difference, shown_value
 from autofit.dataset import ImageIndex
 from autofit.dataset.labels import other_notations
 from autofit.errors import UserError
@@ -176,14 +177,20 @@ def as_called_now(files: RunDirectory, record: RunRecord, options: Options, mach
         ) from None
 
 
-def go_on(files: RunDirectory, rerun: Rerun) -> RunRecord:
-    """Record how the run goes on from now; a finished run that trains on is no longer marked as finished."""
+def go_on(files: RunDirectory, rerun: Rerun, view: View) -> RunRecord:
+    """Record how the run goes on from now; a finished run that trains on is no longer marked as finished, nor tested.
+
+    What other epochs mean is shown.
+    """
     before = require_run(files)
+    if rerun.words:
+        view.message(rerun.words)
     if rerun.trains_on:
         result = ResultRecord.load(files.result)
-        cause = "more epochs were asked for"
+        update = {"status": "interrupted", "cause": "more epochs were asked for"}
         with writing_in(files.path):
-            result.model_copy(update={"status": "interrupted", "cause": cause}).save(files.result)
+            result.without_test().model_copy(update=update).save(files.result)
+            files.test.unlink(missing_ok=True)
     return save_if_changed(files, before, rerun.record)
 
 

@@ -83,7 +83,7 @@ def export(
             view=shown,
             code=code_to_open(record, files.model),
         )
-    kept = kept_stage(result.history, result.best_epoch, result.record.stages)
+    kept = kept_stage(result.history, result.record.epoch_of_model, result.record.stages)
     return ExportResult(
         path=str(target),
         format=export_format,

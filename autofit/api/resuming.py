@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,9 @@ from autofit.api.mirroring import finished_result, mirror_of, with_images_here
 from autofit.api.result import Result
 from autofit.api.supervision import say_of_lock, supervise
 from autofit.api.workers import ModelFunction, code_of_run, machine_for, payload_of
+from autofit.config.option_conflicts import refuse_with_devices
 from autofit.config.option_table import AGAIN
-from autofit.config.options import changed_options
+from autofit.config.options import Options, changed_options, check_for_training
 from autofit.input.patient_call import patiently
 from autofit.process.signals import stop_signals
 from autofit.report.progress import showing
@@ -91,7 +93,7 @@ def resume(  # noqa: PLR0913 - the options are the interface
     given = {name: value for name, value in asked.items() if name != "take_over"}
     files = RunDirectory(absolute(run_dir, "run_dir"))
     record = require_run(files)
-    changed_options(record.options, asked)
+    _check_changed(changed_options(record.options, asked), asked)
     if is_finished(files) and not record.options.mirror_dir and not given:
         return Result(files.path)
     if take_over:
@@ -120,8 +122,20 @@ def resume(  # noqa: PLR0913 - the options are the interface
         payload = payload_of(model, callbacks, record.options)
         refuse_rate_setters(payload.callbacks if payload else (), record.plan)
         record = require_same_code(files, record, code_of_run(options, payload), is_request=False)
-        record = go_on(files, as_called_now(files, record, options, machine))
+        record = go_on(files, as_called_now(files, record, options, machine), shown)
         return supervise(files, record, machine, payload, lock, shown, mirror, called_at)
+
+
+def _check_changed(options: Options, asked: Mapping[str, Any]) -> None:
+    """Check that what is asked for goes with the other options of the run.
+
+    Raises:
+        UserError: it does not.
+    """
+    if "fine_tune_epochs" in asked:
+        check_for_training(options)
+    if {"devices", "isolation"} & set(asked):
+        refuse_with_devices(options.devices, options.isolation, options.optimizer_config)
 
 
 def _with_images_here(files: RunDirectory, record: RunRecord, view: ProgressView) -> RunRecord:

@@ -34,7 +34,7 @@ from autofit.mirror.mirror import Mirror
 from autofit.process.monitor import View
 from autofit.protocol.messages import MemoryBudget
 from autofit.protocol.payload import Payload
-from autofit.runs.collect_result import collect_result
+from autofit.runs.collect_result import collect_result, has_best_model
 from autofit.runs.data_check import run_findings
 from autofit.runs.environment import environment_of, on_software, software_of
 from autofit.runs.grouped_validation import grouped_validation
@@ -244,7 +244,7 @@ def _with_directions(error: AutofitError, files: RunDirectory, record: RunRecord
     if isinstance(error, InterruptedRunError):
         how = how_to_resume(files, record)
         kept = "the last checkpoint is kept" if _newest_checkpoint(files) else "there was no checkpoint yet"
-        return InterruptedRunError(f"{error}: {kept}{_model_so_far(files, is_stopped=True)}; go on with: {how}")
+        return InterruptedRunError(f"{error}: {kept}{_model_so_far(files)}; go on with: {how}")
     if isinstance(error, DoesNotFitError):
         return DoesNotFitError(f"{error}{_what_is_kept(files, record, machine)}")
     if isinstance(error, UserError):
@@ -273,17 +273,19 @@ def _logs_and_checkpoint(error: TrainingFailedError, files: RunDirectory, record
     newest = _newest_checkpoint(files)
     kept = f"the checkpoint {newest.name} is kept" if newest else "there was no checkpoint yet"
     then = f"; then go on with: {how_to_resume(files, record)}" if isinstance(error, StorageError) else ""
-    return f"{shown_path(log)}; {kept}{_model_so_far(files, is_stopped=False)}{then}"
+    return f"{shown_path(log)}; {kept}{_model_so_far(files)}{then}"
 
 
-def _model_so_far(files: RunDirectory, *, is_stopped: bool) -> str:
-    """Where the model is that a run has handed over before it ended; empty without one.
+def _model_so_far(files: RunDirectory) -> str:
+    """Where the model is that a run has saved before it ended; empty without one.
 
-    A run that is stopped saves its best epoch. One that fails leaves what it has saved before, such as its head's.
+    A run that is stopped saves its best epoch, unless it is stopped at once. One that fails leaves what it has saved
+    before, such as its head's.
     """
-    with suppress(OSError):  # the disk may be what failed
+    with suppress(OSError, AutofitError):  # the disk may be what failed
         if files.model.is_file():
-            return f" and the {'best model so far' if is_stopped else 'last model saved'} is {shown_path(files.model)}"
+            which = "best model so far" if has_best_model(files) else "last model saved"
+            return f" and the {which} is {shown_path(files.model)}"
     return ""
 
 

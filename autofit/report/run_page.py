@@ -131,9 +131,9 @@ def _incidents(result: ResultRecord) -> list[str]:
 
 def _judged(predicted: PredictedImages, result: ResultRecord, thumbnail: Thumbnail) -> list[Html]:
     """The validation images class by class, and those that the model is most wrong about."""
-    kept = kept_stage(result.history, result.best_epoch, result.stages)
+    kept = kept_stage(result.history, result.epoch_of_model, result.stages)
     before = " from before it was fitted once more on all images" if kept and kept.refitted else ""
-    model = "last model saved" if result.status == "failed" else "best model"
+    model = "best model" if result.has_saved_best else "last model saved"
     whose = f"On {count_of(len(predicted), 'validation image')}, by the {model}{before}."
     worst = [image for image in predicted.worst(WORST_IMAGES) if not image.is_right]
     return [
@@ -155,8 +155,8 @@ def _to_continue(result: ResultRecord, model_path: Path) -> Html:
     cause = [element("p", element("b", escaped(_sentence(result.cause))))] if result.cause else []
     advice = element("p", escaped(f"{before_resuming(result)}To continue:"))
     command = command_line(resume_command(model_path.parent))
-    has_failed = result.status == "failed"  # so its best epoch may not have been saved
-    which = "last model saved" if has_failed else "best model so far"
+    has_failed = result.status == "failed"
+    which = "best model so far" if result.has_saved_best else "last model saved"
     model = [element("p", escaped(f"The {which} is {model_path}."))] if model_path.is_file() else []
     return element("div", join([*cause, advice, command, *model]), "error" if has_failed else "notice")
 

@@ -8,6 +8,7 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
+from autofit.config.monitoring import judged_by
 from autofit.config.standard_error import standard_error
 from autofit.printable import printable
 from autofit.protocol.messages import LATER_STAGES, OUT_OF_MEMORY, BadImage, OomEvent, StageRecord, Verdict
@@ -155,7 +156,7 @@ def stage_lines(result: ResultRecord) -> list[str]:
     """How the head was solved and fine-tuned, in a few sentences; no line for a training by epochs."""
     best = stage_of(result.stages, best_epoch(result.history, result.best_epoch) or 0)
     solved = [stage for stage in result.stages if stage.method == "solved"]
-    lines = [_solved_words(stage, best) for stage in solved]
+    lines = [_solved_words(stage, best, judged_by(result.monitor)) for stage in solved]
     if any(stage.name == best and stage.refitted for stage in solved):
         lines.append(
             "The saved model was then fitted on the training and validation images together; "
@@ -164,10 +165,10 @@ def stage_lines(result: ResultRecord) -> list[str]:
     return lines + _budget_lines(result) + _fine_tuning_lines(result) + _calibration_lines(result)
 
 
-def _solved_words(stage: StageRecord, best: str) -> str:
+def _solved_words(stage: StageRecord, best: str, by: str) -> str:
     """How a stage solved the head; of the head on views also what came of it, if the `best` stage tells that."""
     if stage.name == "views":
-        gave = {"views": ": a better model by validation", "head": ": no better model than without by validation"}
+        gave = {"views": f": a better model {by}", "head": f": no better model than without {by}"}
         return f"It was solved once more, on augmented views of each image{gave.get(best, '')}."
     chosen = f"; the strength of its penalty was chosen by {printable(stage.chosen_by)}" if stage.chosen_by else ""
     return f"The head was {how_solved(stage)} in {duration_words(stage.seconds or 0.0)}{chosen}."
@@ -201,13 +202,14 @@ def _fine_tuning_lines(result: ResultRecord) -> list[str]:
         return []
     if "val_loss" not in result.history:
         return ["The fine-tuned model was kept: there were no validation images to compare it with the head alone."]
+    better = f"Fine-tuning gave a better model than the head alone {judged_by(result.monitor)}"
     if result.stages[-1].name == "refit" and result.stages[-1].refitted:
         return [
-            "Fine-tuning gave a better model than the head alone by validation.",
+            f"{better}.",
             "It was then done once more, on the training and validation images together: that is the saved model.",
             "The validation figures are from before.",
         ]
-    return ["Fine-tuning gave a better model than the head alone by validation, and that model was kept."]
+    return [f"{better}, and that model was kept."]
 
 
 def _calibration_lines(result: ResultRecord) -> list[str]:

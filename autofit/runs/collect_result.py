@@ -26,10 +26,10 @@ from autofit.runs.result_warnings import ValidatedRun, result_warnings, validati
 from autofit.runs.run_record import DataRecord
 from autofit.runs.time_spent import run_time_spent, spent_seconds
 from autofit.storage.checkpoints import CheckpointStore
-from autofit.storage.json_bounds import LINE, MAX_RECORD_BYTES, require_bounded
+from autofit.storage.json_bounds import LINE, MAX_RECORD_BYTES, parsed, require_bounded
 from autofit.storage.records import first_problem
 from autofit.storage.run_directory import AttemptDirectory, RunDirectory
-from autofit.storage.safe_files import bounded_lines, open_plain
+from autofit.storage.safe_files import bounded_lines, open_plain, read_bounded
 
 LAST_LINES_BYTES = 2**16
 """How much of the end of a heartbeat file is read; a line has some hundred bytes."""
@@ -76,6 +76,26 @@ def committed(store: CheckpointStore) -> Committed | None:
         ) from None
 
 
+def saved_epoch(files: RunDirectory) -> int | None:
+    """The epoch, from zero, of the model in `model.keras`, by `labels.json`; None if that does not tell."""
+    try:
+        said = parsed(read_bounded(files.labels, MAX_RECORD_BYTES), files.labels.name).get("epoch")
+    except (OSError, ValueError, AttributeError):
+        return None
+    return said if type(said) is int and said >= 0 else None
+
+
+def has_best_model(files: RunDirectory) -> bool:
+    """Whether the model of a run that ended early is known to be that of the best epoch that was committed.
+
+    Raises:
+        UserError: as in `committed`.
+        StorageError: as in `committed`.
+    """
+    state, saved = committed(CheckpointStore(files.checkpoints)), saved_epoch(files)
+    return state is not None and saved is not None and saved == state.best_epoch
+
+
 def collect_result(
     files: RunDirectory,
     status: Literal["completed", "failed", "interrupted"],
@@ -91,7 +111,7 @@ def collect_result(
     events = list(islice(_events(attempts), MOST_EVENTS))
     state = committed(CheckpointStore(files.checkpoints)) or Committed()
     quarantined = {event.quarantined.path: event.quarantined for event in events if event.quarantined}
-    validated = _validated(state, data, grouped, options)
+    validated, saved = _validated(state, data, grouped, options), saved_epoch(files)
     firsts = [event.seconds_to_first_step for event in events if event.seconds_to_first_step is not None]
     return ResultRecord(
         status=status,
@@ -103,7 +123,8 @@ def collect_result(
         cut_off_images=max((event.cut_off or 0 for event in events), default=0),
         best_epoch=state.best_epoch,
         stages=state.stages,
-        calibration=state.calibration,
+        saved_epoch=saved,
+        calibration=state.calibration if status == "completed" or saved == state.best_epoch else None,
         result_changed=state.result_changed or any(event.result_changed for event in events),
         is_bit_equal=all(map(_is_bit_equal, attempts)) and not _has_changed_rung(attempts),
         weights_sha256=_last_sha256(attempts) if status == "completed" else None,
@@ -114,6 +135,7 @@ def collect_result(
         validated_images=validated.images if validated else 0,
         validation_standard_error=validation_error(validated) if validated else None,
         warnings=result_warnings(validated) if validated else [],
+        monitor=options.monitor if options else "auto",
     )
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from autofit.config.batch_schedule import steps_per_epoch
-from autofit.config.learning_rates import falls_of_other_length
+from autofit.config.learning_rates import RateFall, falls_of_other_length
 from autofit.config.option_table import OPTIONS
 from autofit.config.options import Options, head_options
 from autofit.protocol.job import TrainingPlan
@@ -79,21 +80,20 @@ def with_epochs(
     done = state or Committed()
     now = _new_plan(record, options, fresh)
     _require_same_beginning(record.plan, now, done)
-    now = _with_falls(now, record.data.train_count, done)
+    trained = _trained_updates(now, record.data.train_count, done)
+    now = _with_falls(now, record.data.train_count, trained)
     asked = {"epochs": options.epochs, "fine_tune_epochs": options.fine_tune_epochs}
     update = {"options": record.options.model_copy(update=asked), "plan": now}
-    words, trains_on = "", False
+    trains_on, words = False, ""
     if is_finished and now != record.plan:
         is_last = len(stages_of(now)) == 1
         has_more = now.epochs > done.epoch if is_last else next_stage(now, done.stages, done.best_epoch) is not None
         trains_on = has_more and not (is_last and done.stopped)
         if has_more and not trains_on:
             words = f"the training was stopped after {done.epoch} epochs, so asking for {now.epochs} changes nothing"
-        elif trains_on and len(now.rate_falls) > len(record.plan.rate_falls):
-            words = (
-                f"the learning rate, which had fallen to zero, is {options.learning_rate:g} again, and falls in the "
-                "last of the new epochs"
-            )
+    if trains_on or not is_finished:
+        falls = record.plan.rate_falls, now.rate_falls, fresh.rate_falls
+        words = _words_of_falls(*falls, trained, options.learning_rate)
     return Rerun(record.model_copy(update=update), trains_on, words)
 
 
@@ -112,14 +112,35 @@ def _new_plan(record: RunRecord, options: Options, fresh: TrainingPlan) -> Train
     return was.model_copy(update=update)
 
 
-def _with_falls(planned: TrainingPlan, train_count: int, done: Committed) -> TrainingPlan:
+def _trained_updates(planned: TrainingPlan, train_count: int, done: Committed) -> int:
+    """The number of updates that were made."""
+    epochs = done.epoch * steps_per_epoch(train_count, planned.first_batch_size)
+    return epochs + steps_per_epoch(done.position, planned.first_batch_size)
+
+
+def _with_falls(planned: TrainingPlan, train_count: int, trained: int) -> TrainingPlan:
     """The plan, in which the learning rate falls at the new end, if it falls at all."""
     if not planned.rate_falls:
         return planned
     updates = planned.schedule.updates(train_count)
-    trained = done.epoch * steps_per_epoch(train_count, planned.first_batch_size)
-    trained += steps_per_epoch(done.position, planned.first_batch_size)
     return planned.model_copy(update={"rate_falls": falls_of_other_length(planned.rate_falls, trained, updates)})
+
+
+def _words_of_falls(
+    was: Sequence[RateFall], now: Sequence[RateFall], at_once: Sequence[RateFall], trained: int, learning_rate: float
+) -> str:
+    """What other epochs mean if as many at once would have had other learning rates, namely those `at_once`."""
+    if len(now) > len(was):
+        return (
+            f"the learning rate, which had fallen to zero, is {learning_rate:g} again, and falls in the last of the "
+            "new epochs"
+        )
+    if now and now not in (was, at_once) and now[-1].begin <= trained:
+        return (
+            "the learning rate has begun to fall, and falls until the new end: as many epochs at once give another "
+            "model"
+        )
+    return ""
 
 
 def _is_about_fine_tuning(was: Options, now: Options, planned: TrainingPlan) -> bool:

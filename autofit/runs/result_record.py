@@ -62,6 +62,9 @@ class RunTimeSpent(Record):
     other_seconds: float = 0.0
 
 
+FIGURES_OF_TEST = ("test_accuracy", "test_standard_error", "test_loss", "test_mean_average_precision", "tested_images")
+
+
 class ResultRecord(Record):
     """The content of `result.json`.
 
@@ -74,10 +77,12 @@ class ResultRecord(Record):
     `group_column` on images of other groups. They are None where no accuracy was measured.
     `cut_off_images` counts the JPEGs that were used although their end is missing.
     `validated_images` is how many images the validation could read, 0 if unknown. `warnings` are sentences for users.
-    `environment` names the machine and the software of the last attempt.
+    `environment` names the machine and the software of the last attempt. `monitor` is the figure by which epochs were
+    compared.
     `data` is what the run knows of its data anyway: sizes of classes and, if features or pixels are cached, equal
     images. None if the run has not completed.
-    `time_spent` is where the seconds went. `calibration` is that of the saved model; None if it is not calibrated.
+    `time_spent` is where the seconds went. `saved_epoch` is the epoch, from zero, of the saved model; None if there is
+    none, or that is not known. `calibration` is that of the saved model; None if it is not calibrated.
     Results of earlier versions lack some of these fields; they are then empty or None.
     """
 
@@ -95,6 +100,7 @@ class ResultRecord(Record):
     is_bit_equal: bool = True
     best_epoch: int | None = Field(None, ge=0)
     stages: list[StageRecord] = Field(default_factory=list)
+    saved_epoch: int | None = Field(None, ge=0)
     calibration: Calibration | None = None
     weights_sha256: str | None
     seconds_to_first_step: float | None
@@ -109,8 +115,23 @@ class ResultRecord(Record):
     tested_images: int = Field(0, ge=0)
     warnings: list[str] = Field(default_factory=list)
     environment: dict[str, str] = Field(default_factory=dict)
+    monitor: str = "auto"
     time_spent: RunTimeSpent | None = None
     data: DataFindings | None = None
+
+    @property
+    def has_saved_best(self) -> bool:
+        """Whether the saved model is known to be that of the best epoch; if a run ended early, it may be older."""
+        return self.status == "completed" or (self.saved_epoch is not None and self.saved_epoch == self.best_epoch)
+
+    def without_test(self) -> ResultRecord:
+        """The same result without figures on test images, which are those of a model that trains on."""
+        return self.model_copy(update={name: type(self).model_fields[name].default for name in FIGURES_OF_TEST})
+
+    @property
+    def epoch_of_model(self) -> int | None:
+        """The epoch of the saved model: the best one, unless another is known to be saved."""
+        return self.best_epoch if self.saved_epoch is None else self.saved_epoch
 
 
 def is_finished(files: RunDirectory) -> bool:

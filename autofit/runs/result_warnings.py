@@ -9,6 +9,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from autofit.config.monitoring import judged_by
 from autofit.config.options import Options, strength_of, trains_pretrained
 from autofit.config.standard_error import standard_error
 from autofit.printable import first_of, printable
@@ -164,7 +165,8 @@ def _unhelpful_stage(run: ValidatedRun, epoch: int) -> list[str]:
     names = [stage.name for stage in run.stages]
     if names[-1:] != ["fine-tune"] or not run.stages[-1].epochs or stage_of(run.stages, epoch) == "fine-tune":
         return []
-    return ["Fine-tuning gave no better model by validation: the one with the head alone was kept."]
+    by = judged_by(run.options.monitor if run.options else "auto")
+    return [f"Fine-tuning gave no better model {by}: the one with the head alone was kept."]
 
 
 def _unpredicted(run: ValidatedRun) -> list[str]:

@@ -8,14 +8,17 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 
 from autofit import api
-from autofit.errors import UserError
+from autofit.errors import InterruptedRunError, UserError
 from autofit.input import patient_call
 from autofit.protocol.messages import Verdict
 from autofit.protocol.payload import Payload
+from autofit.runs.result_record import ResultRecord
 from autofit.runs.run_record import RunRecord
+from autofit.storage.checkpoints import CheckpointStore
 from autofit.storage.run_directory import RunDirectory
 from tests.support.records import make_attempt_record
 
@@ -75,6 +78,36 @@ def test_a_callback_of_keras_that_sets_a_rate_that_falls_is_refused_before_anyth
     assert len(stages.runs) == 1
     api.resume("a", callbacks=[SimpleNamespace(set_model=print)], view=view)
     assert len(stages.runs) == 2
+
+
+def test_what_does_not_go_with_the_run_is_refused(stages: Stages, photos: Path, interrupted: Interrupted) -> None:
+    """It would be written into the request and have no effect."""
+    interrupted(photos, trainable="all", batch_size=8)
+    with pytest.raises(UserError, match=r"^fine_tune_epochs 30 follow a frozen backbone"):
+        api.resume("a", fine_tune_epochs=30)
+    with pytest.raises(UserError, match=r"^devices 2 with isolation 'inline'"):
+        api.resume("a", devices=2, isolation="inline")
+    assert len(stages.runs) == 1
+    assert RunRecord.load(Path("a/run.json")).options.fine_tune_epochs == 0
+
+
+def test_a_finished_run_that_trains_on_is_no_longer_tested(
+    stages: Stages, photos: Path, train: Train, view: RecordingView
+) -> None:
+    """If it is stopped then, the test figures of the model before would be shown as those of the present one."""
+    train(photos, weights=None, batch_size=8, epochs=3)
+    files, steps = RunDirectory(Path("a").absolute()), -(-RunRecord.load(Path("a/run.json")).data.train_count // 8)
+    CheckpointStore(files.checkpoints).save({"model": {"w": np.zeros(1)}}, {"epoch": 3, "step": 3 * steps})
+    result = ResultRecord.load(files.result)
+    result.model_copy(update={"test_accuracy": 0.9, "test_loss": 0.3, "tested_images": 50}).save(files.result)
+    files.test.touch()
+    stages.ends = [InterruptedRunError("asked to stop")] * 2
+    with pytest.raises(InterruptedRunError):
+        api.resume("a", epochs=6, view=view)
+    result = ResultRecord.load(files.result)
+    assert (result.test_accuracy, result.test_loss, result.tested_images) == (None, None, 0)
+    assert not files.test.exists()
+    assert any(message.startswith("the learning rate, which had fallen to zero, is 0.001") for message in view.messages)
 
 
 def test_a_run_of_ones_own_goes_on_without_a_word(stages: Stages, photos: Path, interrupted: Interrupted) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 
 from autofit import api
@@ -21,6 +22,7 @@ from autofit.errors import (
 )
 from autofit.protocol.messages import Verdict
 from autofit.protocol.payload import Payload
+from autofit.storage.checkpoints import CheckpointStore
 from autofit.storage.run_directory import RunDirectory
 from tests.support.records import make_attempt_record
 
@@ -227,6 +229,9 @@ def test_a_stopped_cell_is_told_in_python_how_to_go_on(
     Path("a/checkpoints/00000001").mkdir(parents=True)
     assert interrupted(photos) == f"asked to stop: the last checkpoint is kept; {then}"
     Path("a/model.keras").touch()
+    assert "is kept and the last model saved is a/model.keras; go on" in interrupted(photos)
+    Path("a/labels.json").write_text('{"epoch": 3}', encoding="utf-8")
+    CheckpointStore(Path("a/checkpoints")).save({"model": {"w": np.zeros(1)}}, {"best_epoch": 3})
     assert "is kept and the best model so far is a/model.keras; go on" in interrupted(photos)
     given = interrupted(photos, run_dir="b", model=lambda _shape, _classes: None)
     assert given.endswith("the same call again, or autofit.resume('b', model=...)")

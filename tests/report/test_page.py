@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -225,17 +226,23 @@ def test_a_run_that_was_stopped_names_the_model_that_is_there(
 ) -> None:
     """Someone would train for hours more for a model that is good enough."""
     (tmp_path / "model.keras").touch()
-    text = Page(run_page(make_result(status="interrupted"), labels=[], model_path=tmp_path / "model.keras")).text
+    stopped = make_result(status="interrupted", best_epoch=1, saved_epoch=1)
+    text = Page(run_page(stopped, labels=[], model_path=tmp_path / "model.keras")).text
     assert f"The best model so far is {tmp_path / 'model.keras'}." in text
 
 
-def test_a_failed_run_is_not_said_to_have_saved_its_best(
-    make_result: Callable[..., ResultRecord], tmp_path: Path
+@pytest.mark.parametrize(
+    "ended",
+    [{"status": "failed", "cause": "SIGSEGV"}, {"status": "interrupted", "saved_epoch": 0}, {"status": "interrupted"}],
+    ids=str,
+)
+def test_a_run_that_ended_early_is_not_said_to_have_saved_its_best(
+    ended: dict[str, Any], make_result: Callable[..., ResultRecord], tmp_path: Path
 ) -> None:
     """The model of the head, and its confusions, would be taken for those of the best epoch of fine-tuning."""
     (tmp_path / "model.keras").touch()
     predicted = PredictedImages(["a.jpg"], np.array([0]), np.array([[0.9, 0.1]], np.float32), ("cat", "dog"))
-    result = make_result(status="failed", cause="SIGSEGV")
+    result = make_result(best_epoch=1, **ended)
     text = Page(run_page(result, labels=[], model_path=tmp_path / "model.keras", predicted=predicted)).text
     assert f"The last model saved is {tmp_path / 'model.keras'}." in text
     assert "On 1 validation image, by the last model saved." in text

@@ -338,6 +338,17 @@ def test_a_refit_that_a_callback_has_ended_is_told_as_one_that_counts_for_nothin
     ]
 
 
+def test_stages_that_were_compared_by_another_figure_are_told_so(make_result: MakeResult) -> None:
+    """The validation may say the opposite."""
+    stages = [
+        StageRecord(name="head", method="epochs", epochs=1),
+        StageRecord(name="fine-tune", method="epochs", epochs=2),
+    ]
+    assert stage_lines(make_result(stages=stages, best_epoch=2, monitor="accuracy")) == [
+        "Fine-tuning gave a better model than the head alone by training accuracy, and that model was kept."
+    ]
+
+
 def test_a_fine_tuned_model_without_validation_is_not_said_to_be_better(make_result: MakeResult) -> None:
     """Nobody has compared the two."""
     head = StageRecord(name="head", method="epochs", epochs=1)

@@ -159,6 +159,35 @@ def test_the_last_checkpoint_has_the_history(files: RunDirectory) -> None:
     assert result.result_changed
 
 
+@pytest.mark.parametrize(
+    ("labels", "status", "saved", "is_best"),
+    [
+        ('{"epoch": 4}', "interrupted", 4, True),
+        ('{"epoch": 0}', "failed", 0, False),  # the head's
+        ("{}", "failed", None, False),
+        ('{"epoch": true}', "failed", None, False),
+        ('{"epoch": -1}', "failed", None, False),
+        ('{"epoch": 4', "failed", None, False),
+        ("[]", "failed", None, False),
+        (None, "failed", None, False),
+        ("{}", "completed", None, True),  # of an earlier version
+    ],
+    ids=str,
+)
+def test_a_result_tells_which_model_is_saved(
+    files: RunDirectory, labels: str | None, status: Any, saved: int | None, *, is_best: bool
+) -> None:
+    """The head's model would be taken for that of the best epoch of fine-tuning, and for calibrated."""
+    state = {"best_epoch": 4, "calibration": {"temperature": 1.8, "loss": 0.5}}
+    CheckpointStore(files.checkpoints).save({"model": {"w": np.zeros(1)}}, state)
+    if labels is not None:
+        files.labels.write_text(labels, encoding="utf-8")
+    result = collect_result(files, status, "", 0.0)
+    assert (result.saved_epoch, result.has_saved_best) == (saved, is_best)
+    assert result.epoch_of_model == (4 if saved is None else saved)
+    assert (result.calibration is not None) == is_best
+
+
 def test_a_result_warns_of_what_its_validation_does_not_show(files: RunDirectory) -> None:
     """`result.json` would hold no warning, or those of an epoch that is not the best."""
     history = {"loss": [0.5], "accuracy": [0.9], "val_loss": [0.5], "val_accuracy": [0.9]}

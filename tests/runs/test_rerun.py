@@ -157,6 +157,18 @@ def test_more_epochs_from_scratch_train_at_the_full_rate_again() -> None:
     )
 
 
+def test_other_epochs_while_the_rate_falls_are_said_to_give_another_model() -> None:
+    """The rate rises again, or falls faster: nobody would know why the model is not that of as many epochs at once."""
+    before = {"weights": "none", "epochs": 10}  # 50 updates; the rate falls in the last 15
+    longer = again(before, {"weights": "none", "epochs": 30}, trained(9), is_finished=False)
+    assert longer.record.plan.rate_falls == (RateFall(begin=35, end=150),)
+    said = "the learning rate has begun to fall, and falls until the new end: as many epochs at once give another model"
+    assert longer.words == said
+    assert again(before, {"weights": "none", "epochs": 9}, trained(8), is_finished=False).words == said
+    assert not again(before, {"weights": "none", "epochs": 30}, trained(6), is_finished=False).words
+    assert not again(before, before, trained(9), is_finished=False).words
+
+
 def test_a_run_from_before_the_rate_fell_goes_on_with_a_constant_one() -> None:
     """It would be another training from its beginning."""
     record = record_of(weights="none", epochs=8)

@@ -128,6 +128,14 @@ def test_a_stage_that_did_not_help_is_named() -> None:
         assert result_warnings(run(0.9, history=history, best_epoch=best, stages=stages)) == expected
 
 
+@pytest.mark.parametrize(("monitor", "by"), [("val_loss", "by validation"), ("accuracy", "by training accuracy")])
+def test_stages_that_are_compared_by_another_figure_are_told_so(monitor: str, by: str) -> None:
+    """By training accuracy a solved head is hardly ever beaten: its user would think that validation has decided."""
+    history = {name: values * 3 for name, values in run(0.9, 0.95).history.items()}
+    given = run(0.9, history=history, best_epoch=0, stages=[HEAD, FINE_TUNE], options=make_options(monitor=monitor))
+    assert result_warnings(given) == [f"Fine-tuning gave no better model {by}: the one with the head alone was kept."]
+
+
 def test_a_solved_head_at_chance_is_not_blamed_on_a_learning_rate() -> None:
     """There is none: the reader would look for it in vain."""
     (by_epochs,) = result_warnings(run(0.34, 0.34))

@@ -14,21 +14,25 @@ from numpy.typing import NDArray
 from autofit.dataset import ImageIndex
 from autofit.dataset.table import csv_line
 from autofit.printable import as_cell
-from autofit.protocol.messages import Calibration
 from autofit.storage.probabilities import write_probabilities
 from autofit.storage.run_directory import RunDirectory
 from autofit.storage.safe_files import rename_durably, write_atomically
 from autofit.worker.model.builder import BuiltModel
 from autofit.worker.model.precision import as_float32
 from autofit.worker.training.calibration import calibrated, divide_logits
-from autofit.worker.training.train_state import TrainState
+from autofit.worker.training.train_state import TrainingProgress, TrainState
 
 
 def write_model(
-    built: BuiltModel, files: RunDirectory, index: ImageIndex, probabilities: NDArray[np.float32] | None
+    built: BuiltModel,
+    files: RunDirectory,
+    index: ImageIndex,
+    probabilities: NDArray[np.float32] | None,
+    epoch: int | None,
 ) -> None:
     """Write the model as it is now, the names and the kind of its outputs, and what was said of validation images.
 
+    The number of its epoch, from zero, tells whether a run that ends early has saved its best model.
     It is written with layers of float32, also where it was trained in mixed precision, and has them from then on.
     That the outputs are independent of each other is written where an image may have several labels.
     """
@@ -38,6 +42,7 @@ def write_model(
     save_model(built.model, files.model)
     labels: dict[str, Any] = {"schema": "autofit/labels/1", "labels": index.class_names, "outputs": built.outputs}
     labels |= {"multi_label": True} if index.is_multi_label else {}
+    labels |= {} if epoch is None else {"epoch": epoch}
     write_atomically(files.labels, (json.dumps(labels, indent=2) + "\n").encode())
     write_probabilities(files.validation, probabilities)
 
@@ -47,7 +52,7 @@ def write_best(
     built: BuiltModel,
     files: RunDirectory,
     index: ImageIndex,
-    calibration: Calibration | None = None,
+    progress: TrainingProgress,
     *,
     must: bool = True,
 ) -> None:
@@ -58,7 +63,7 @@ def write_best(
         built: the model.
         files: of the run.
         index: its images and classes.
-        calibration: of this model; None if it is not calibrated.
+        progress: with the number of that epoch, and the calibration of its model.
         must: whether it is the model of a finished run; else there may be no epoch to write, or no room.
 
     Raises:
@@ -67,12 +72,12 @@ def write_best(
     if not (must or state.best):
         return
     state.show_best()
-    probabilities = state.probabilities
+    probabilities, calibration = state.probabilities, progress.calibration
     if calibration is not None:
         divide_logits(built.head_layers[-1], calibration.temperature)
         probabilities = None if probabilities is None else calibrated(probabilities, calibration.temperature)
     with nullcontext() if must else suppress(OSError):
-        write_model(built, files, index, probabilities)
+        write_model(built, files, index, probabilities, progress.best_epoch)
 
 
 def save_model(model: keras.Model, path: Path) -> None:

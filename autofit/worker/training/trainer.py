@@ -150,7 +150,7 @@ class Trainer:
                 self._commit()
 
     def _write_best(self, *, must: bool = True) -> None:
-        write_best(self._state, self._session.built, self._files, self._index, self._progress.calibration, must=must)
+        write_best(self._state, self._session.built, self._files, self._index, self._progress, must=must)
 
     # Checkpoints --------------------------------------------------------------------------------------------------
 
