@@ -62,7 +62,8 @@ def supervise(
 ) -> Result:
     """Make attempts until the run is finished or cannot go on; write its result; return it, or raise the reason.
 
-    A time budget counts from `called_at`, the time of the user's call by `time.monotonic()`; if None, from now.
+    A time budget and `max_minutes` count from `called_at`, the time of the user's call by `time.monotonic()`; if None,
+    from now.
     """
     if record.has_callbacks and not (payload and payload.callbacks):
         view.message("this run was started with callbacks; continuing without them")
@@ -75,7 +76,8 @@ def supervise(
     store, before = profile_store(record.options, view), len(files.attempts())
     memory = _memory(files, record, machine)
     used_seconds = sum(attempt.wall_seconds for attempt in earlier)
-    budget = _budget(record, start_seconds if called_at is None else called_at, used_seconds, is_resumed=before > 0)
+    began, minutes = start_seconds if called_at is None else called_at, record.options.max_minutes
+    budget = _budget(record, began, used_seconds, is_resumed=before > 0)
     if budget:
         budget = with_known_speed(budget, record, machine, store)
         announce_budget(budget, record, machine, view, is_resumed=before > 0)
@@ -93,6 +95,7 @@ def supervise(
         squeezed=squeeze_reader(files, machine, lambda: machine_for(record.options), memory.limit_bytes),
         begin_stage=StageSizes(files, payload, view, memory).begin,
         budget=budget,
+        stop_at=None if minutes is None else began + 60 * minutes,
     )
     if mirror:
         mirror.start()

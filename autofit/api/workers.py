@@ -107,7 +107,8 @@ def cache_for(record: RunRecord, machine: Hardware, store: ProfileStore) -> Cach
     Raises:
         UserError: AUTOFIT_CACHE_LIMIT is not a size.
     """
-    if not (record.plan.feature_cache or record.plan.pixel_cache):
+    tuned = record.plan.fine_tune
+    if not (record.plan.feature_cache or record.plan.pixel_cache or (tuned and tuned.needs_cache)):
         return None
     known = known_extraction(record, machine, store)
     cache = CacheStore(cache_folder(), default_limit_bytes())

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from autofit.config.backbones import ModelSpec
 from autofit.config.batch_schedule import BatchSchedule
+from autofit.config.cuts import WHOLE
 from autofit.config.fine_tuning import FineTuning
 from autofit.config.given_objects import KerasConfig
 from autofit.config.learning_rates import RateFall
@@ -56,6 +57,9 @@ MOST_THREADS = 1024
 """More than any machine has cores: the bound for a `run.json` from an untrusted source."""
 
 
+MINUTES_OVER = "max_minutes is reached"
+"""Why a run is interrupted when its `max_minutes` are over."""
+
 Kernels = Literal["eigen", "onednn"]
 """Which of TensorFlow's implementations computes on a CPU. oneDNN is faster, but ends the process if its scratch memory
 cannot be allocated (docs/decisions/0023)."""
@@ -89,6 +93,8 @@ class FineTunePlan(Record):
         early_stopping: after so many epochs in a row without a better one the stage ends; None for all epochs.
         pixel_cache: whether decoded images are kept for its epochs.
         calibrates: whether the confidence of its best model is calibrated on the validation images.
+        caches: whether the activations at a cut are cached; None in plans of earlier versions, which cached them where
+            the stage of the head cached something.
     """
 
     epochs: int = Field(ge=1)
@@ -107,6 +113,12 @@ class FineTunePlan(Record):
     early_stopping: int | None = None
     pixel_cache: bool = False
     calibrates: bool = False
+    caches: bool | None = None
+
+    @property
+    def needs_cache(self) -> bool:
+        """Whether the stage keeps activations or decoded images, whatever the stage of the head keeps."""
+        return self.caches is not None and (self.pixel_cache or (self.caches and self.cut != WHOLE))
 
 
 class ViewsPlan(Record):

@@ -7,7 +7,7 @@ from typing import Final
 from autofit.config.cuts import WHOLE
 from autofit.config.fine_tuning import MOST_AUTO_EPOCHS
 from autofit.config.learning_rates import PRETRAINED_LEARNING_RATE
-from autofit.config.options import Options, epochs_of, strength_of
+from autofit.config.options import DEFAULT_EPOCHS, Options, strength_of
 from autofit.protocol.job import FineTunePlan, Kernels, TrainingPlan
 
 FINE_TUNE_BATCH = 32
@@ -47,6 +47,7 @@ def above_cut(options: Options, train_count: int, asked: Kernels | None, devices
         refit=is_refitted(options, train_count),
         pixel_cache=keeps_pixels(options, options.fine_tune_from),
         calibrates=is_calibrated(options),
+        caches=options.feature_cache != "off",
     )
 
 
@@ -69,6 +70,7 @@ def of_whole_training(
         early_stopping=options.early_stopping,
         pixel_cache=keeps_pixels(options, WHOLE),
         calibrates=is_calibrated(options),
+        caches=options.feature_cache != "off",
     )
 
 
@@ -103,17 +105,21 @@ def choices(stage: FineTunePlan, options: Options, train_count: int) -> tuple[Fi
     if upper is None:
         return (stage,)
     # `refit` is that of the stage, which is False if the user gave validation images
-    kept = {name: getattr(stage, name) for name in ("refit", "rung", "micro_batch_size", "calibrates")}
+    kept = {name: getattr(stage, name) for name in ("refit", "rung", "micro_batch_size", "calibrates", "caches")}
     upper = upper.model_copy(update=kept)
     return (of_all_layers(upper, options), upper)
 
 
 def of_all_layers(stage: FineTunePlan, options: Options) -> FineTunePlan:
-    """The stage for all layers instead of those above a cut, with the learning rate and epochs of `trainable="all"`."""
+    """The stage for all layers instead of those above a cut, with the learning rate and epochs of `trainable="all"`.
+
+    The `epochs` of the request are those of the head.
+    """
     return stage.model_copy(
         update={
             "cut": WHOLE,
-            "epochs": epochs_of(options),
+            "epochs": DEFAULT_EPOCHS,
+            "early_stopping": options.early_stopping,
             "learning_rate": PRETRAINED_LEARNING_RATE,
             "augment": strength_of(options),
             "views": 1,

@@ -207,9 +207,8 @@ def _with_views_decided(
     solved = sum(stage.seconds or 0.0 for stage in finished)
     needed = work.views_seconds(views, solved)
     is_short = work.speed.images_per_second is None or any(stage.cut_short for stage in finished)
-    if is_short or not views_fit(
-        views, may_follow, work, left_seconds, solved, is_to_probe=_is_to_probe(record, files)
-    ):
+    how = {"is_asked_for": is_asked_for(record.options), "is_to_probe": _is_to_probe(record, files)}
+    if is_short or not views_fit(views, may_follow, work, left_seconds, solved, **how):
         return _with_plan(record, files, {"views": None}), ""
     decided = views.model_copy(update={"by_budget": False})
     words = (

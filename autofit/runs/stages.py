@@ -74,7 +74,7 @@ def plan_of_stage(
             "early_stopping": fine_tune.early_stopping if stage == "fine-tune" else None,  # a refit has no validation
             "augment": fine_tune.augment,
             "flip": fine_tune.flip,
-            "feature_cache": fine_tune.cut != WHOLE,
+            "feature_cache": fine_tune.cut != WHOLE and fine_tune.caches is not False,
             "pixel_cache": plan.pixel_cache or fine_tune.pixel_cache,
             "feature_views": min(fine_tune.views, epochs),  # an image has one an epoch: no others are extracted
             "kernels": fine_tune.kernels,

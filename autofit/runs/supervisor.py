@@ -11,11 +11,11 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from autofit.config.batch_schedule import batch_image_bytes
-from autofit.errors import AutofitError, DoesNotFitError
+from autofit.errors import AutofitError, DoesNotFitError, InterruptedRunError
 from autofit.process.launch import Launcher
 from autofit.process.monitor import PATIENCE, Patience, View, WorkerExit, monitored
 from autofit.protocol.cache_job import CacheJob
-from autofit.protocol.job import Job, StageTime, TrainingPlan, TrainJob
+from autofit.protocol.job import MINUTES_OVER, Job, StageTime, TrainingPlan, TrainJob
 from autofit.protocol.messages import OUT_OF_MEMORY, MemoryBudget, StageName, Verdict
 from autofit.protocol.payload import Payload
 from autofit.runs.attempt_notes import attempt_record, failure_words, note_oom
@@ -77,25 +77,24 @@ class Supervisor:
         squeezed: Callable[[StageName], Squeeze | None] = lambda _: None,
         begin_stage: BeginStage | None = None,
         budget: TimeBudget | None = None,
+        stop_at: float | None = None,
     ) -> None:
         """Prepare the attempts of a run.
 
         After memory ran short in a stage, `squeezed` tells how much of it other programs took; None if none did.
         `begin_stage` tells what the attempts of a stage begin with, by default the sizes of its plan. `budget` is the
-        run's time budget, by `clock`.
+        run's time budget, and `stop_at` when to save and stop, both by `clock`.
         """
         self._files, self._record, self._memory, self._launcher = files, record, memory, launcher
         self._view, self._payload, self._lock_fd = view, payload, lock_fd
         self._import_paths, self._cache = list(import_paths), cache
         self._patience, self._clock, self._sleep = patience, clock, sleep
         self._squeezed, self._begin_stage = squeezed, begin_stage or self._as_planned
-        self._time_budget = budget
+        self._time_budget, self._stop_at = budget, stop_at
         self._store = CheckpointStore(files.checkpoints)
         self._past: list[AttemptSummary] = []
         self._completed: set[StageName] = set()  # by an attempt of this session
         self._batch_bytes = batch_image_bytes(record.plan.schedule.largest, record.options.image_size)
-        minutes = record.options.max_minutes
-        self._stop_at = None if minutes is None else clock() + minutes * 60
 
     def run(self) -> AutofitError | None:
         """Make attempts until the run is finished; returns None, or the error that has ended the run before.
@@ -250,6 +249,8 @@ class Supervisor:
         """The sizes of the plan, or the smaller ones of an earlier attempt at the same work."""
         state, (stage, plan) = committed(self._store), self._stage()
         begun = state if state is not None and state.stage == stage else None
+        if state is not None and self._stop_at is not None and self._clock() >= self._stop_at:
+            raise InterruptedRunError(MINUTES_OVER)
         start = self._begin_stage(self._record, stage, plan, is_begun=begun is not None)
         self._memory = start.memory
         self._record = with_kernels(self._record, self._files, start.kernels)

@@ -11,7 +11,7 @@ from autofit.config.cuts import AUTO_CUT, WHOLE
 from autofit.config.fine_tuning import LEAST_AUTO_EPOCHS, LEAST_WHOLE_EPOCHS
 from autofit.config.options import Options
 from autofit.protocol.job import FineTunePlan, StageTime, ViewsPlan
-from autofit.runs.stage_forecast import FINISH_SECONDS, SOLVE_SECONDS, START_SECONDS, Work, share_below
+from autofit.runs.stage_forecast import FINISH_SECONDS, SOLVE_SECONDS, START_SECONDS, Work
 
 IN_SECONDS_BELOW = 120
 """Durations shorter than this are shown in seconds."""
@@ -125,11 +125,13 @@ def views_fit(
     left_seconds: float,
     solved_seconds: float,
     *,
+    is_asked_for: bool,
     is_to_probe: bool = False,
 ) -> bool:
     """Whether there is time to solve the head again on augmented views.
 
-    There is not if that would take time from fine-tuning all layers, which gains more.
+    There is not if that would take epochs from fine-tuning all layers, which gains more, or from a fine-tuning whose
+    epochs or cut the user has given.
 
     Args:
         views: the plan for the views.
@@ -137,17 +139,18 @@ def views_fit(
         work: the number of images, and the speeds.
         left_seconds: the time that is left of the budget.
         solved_seconds: the time that solving the head took, or an estimate of it.
+        is_asked_for: whether the user has given the number of epochs of fine-tuning.
         is_to_probe: whether some of the time that is left is for a probe of fine-tuning.
     """
     after_seconds = left_seconds - work.views_seconds(views, solved_seconds)
     if after_seconds < 0 or not choices:
         return after_seconds >= 0
     without, then = (
-        decide(choices, work, left, is_asked_for=False, is_to_probe=is_to_probe)
+        decide(choices, work, left, is_asked_for=is_asked_for, is_to_probe=is_to_probe)
         for left in (left_seconds, after_seconds)
     )
-    is_of_all = without.fine_tune is not None and share_below(without.fine_tune.cut) == 0
-    return not is_of_all or then.fine_tune == without.fine_tune
+    comes_first = without.fine_tune is not None and (is_asked_for or without.fine_tune.cut != AUTO_CUT)
+    return not comes_first or then.fine_tune == without.fine_tune
 
 
 def _least_epochs(stage: FineTunePlan, *, is_asked_for: bool, is_only: bool) -> int:
@@ -206,7 +209,8 @@ def opening_words(
         return f"{opening}: the first stage shows how fast this machine is{then}"
     images = work.train_count + work.validation_count
     head = START_SECONDS + SOLVE_SECONDS + images / work.speed.images_per_second
-    if views and views_fit(views, choices, work, left_seconds - head, SOLVE_SECONDS, is_to_probe=is_to_probe):
+    how = {"is_asked_for": is_asked_for, "is_to_probe": is_to_probe}
+    if views and views_fit(views, choices, work, left_seconds - head, SOLVE_SECONDS, **how):
         again = work.views_seconds(views, SOLVE_SECONDS)
         opening, left_seconds = f"{opening}: head, also on augmented views", left_seconds - again
         head_words = f"about {seconds_words(head + again)}"
@@ -214,7 +218,7 @@ def opening_words(
         opening, head_words = f"{opening}: head", f"about {seconds_words(head)}"
     if not choices:
         return f"{opening} {head_words}"
-    after = decide(choices, work, left_seconds - head, is_asked_for=is_asked_for, is_to_probe=is_to_probe)
+    after = decide(choices, work, left_seconds - head, **how)
     then = f"then {_plan_words(after.fine_tune, work)}" if after.fine_tune else "and no time to fine-tune"
     return f"{opening} {head_words}, {then}"
 

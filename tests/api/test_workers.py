@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from autofit import api
-from autofit.api.workers import machine_for, measurer_for, profile_store
+from autofit.api.workers import cache_for, machine_for, measurer_for, profile_store
 from autofit.config.options import make_options
 from autofit.errors import UserError
 from autofit.profiles.store import NoProfiles
+from autofit.protocol.messages import StageRecord
 from autofit.protocol.payload import Payload
+from autofit.runs.stages import plan_of_stage, stages_of
 
 if TYPE_CHECKING:
     from tests.api.conftest import Network, Stages, Train
@@ -48,6 +50,41 @@ def test_a_limit_that_inline_cannot_keep_is_refused(
     with pytest.raises(UserError, match="memory_limit cannot be kept with isolation='inline'"):
         train(photos, isolation="inline", memory_limit="3GB")
     assert stages.runs == []
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"epochs": 1, "fine_tune_epochs": 8}, (True, False, True)),  # a head of one epoch caches nothing itself
+        ({"epochs": 1, "fine_tune_epochs": 8, "fine_tune_from": "input"}, (True, False, False)),
+        ({"epochs": 1, "fine_tune_epochs": 8, "fine_tune_from": "input", "pixel_cache": "off"}, (False, False, False)),
+        ({"feature_cache": "off", "fine_tune_epochs": 8}, (True, False, False)),  # of decoded images
+        ({"feature_cache": "off", "fine_tune_epochs": 8, "pixel_cache": "off"}, (False, False, False)),
+        ({"augment": "light", "fine_tune_epochs": 8, "pixel_cache": "off"}, (True, False, True)),
+        ({"fine_tune_epochs": 8}, (True, True, True)),
+        ({"epochs": 1}, (False, False, False)),
+    ],
+    ids=str,
+)
+def test_each_stage_caches_what_its_plan_says(
+    stages: Stages, photos: Path, train: Train, given: dict[str, Any], expected: tuple[bool, bool, bool]
+) -> None:
+    """Each epoch of fine-tuning would decode all images and run all layers again, or `off` not be heeded."""
+    train(photos, batch_size="auto", **given)
+    run = stages.runs[0]
+    made, head = run["record"].plan, StageRecord(name="head", method="epochs", epochs=1)
+    first, second = (plan_of_stage(made, stage, [head]) for stage in (stages_of(made)[0], stages_of(made)[-1]))
+    assert (run["cache"] is not None, first.feature_cache, second.feature_cache) == expected
+
+
+def test_a_run_of_an_earlier_version_caches_as_it_did(stages: Stages, photos: Path, train: Train) -> None:
+    """Its views would be others in the middle of a training."""
+    train(photos, epochs=1, fine_tune_epochs=8)
+    record = stages.runs[0]["record"]
+    old = record.plan.fine_tune.model_copy(update={"caches": None})
+    earlier = record.model_copy(update={"plan": record.plan.model_copy(update={"fine_tune": old})})
+    assert cache_for(earlier, machine_for(earlier.options), NoProfiles()) is None
+    assert plan_of_stage(earlier.plan, "fine-tune", []).feature_cache
 
 
 @pytest.mark.parametrize("profile", [True, False])

@@ -62,7 +62,9 @@ def test_a_training_ends_in_its_first_epoch_and_its_replay_does_too(
     result = autofit.run(photos, run_dir=tmp_path / "run", time_budget=OVER_AT_ONCE, **request)
     assert result.status == "completed"
     assert [len(line["samples"]) for line in updates_of(tmp_path / "run")] == [16]
-    assert [stage["cut_short"] for stage in result_of(tmp_path / "run")["stages"]] == ["1 of 3 epochs"]
+    assert [stage["cut_short"] for stage in result_of(tmp_path / "run")["stages"]] == [
+        "a part of the first of 3 epochs"
+    ]
     replayed = autofit.run(photos, run_dir=tmp_path / "replay", replay=tmp_path / "run", **request)
     assert replayed.weights_sha256 == result.weights_sha256
     assert len(updates_of(tmp_path / "replay")) == 1

@@ -19,6 +19,7 @@ from autofit.runs.run_record import DataRecord, RunRecord
 from autofit.runs.stage_decision import (
     above_the_cut_instead,
     saving_rung,
+    stage_choices,
     stage_time,
     with_foreseen_kernels,
     with_stage_decided,
@@ -332,6 +333,14 @@ def test_what_the_user_has_asked_for_is_fine_tuned(files: RunDirectory, given: d
     a_head_of(run, files)
     decided, _ = with_stage_decided(run, files, [HEAD], *budget(3600.0), is_probed=True)
     assert cut_of(decided) == run.options.fine_tune_from
+
+
+def test_the_epochs_of_a_head_are_not_those_of_all_layers() -> None:
+    """All layers would train for thirty epochs, or for two, because their head was given as many."""
+    for epochs, stopping in ((30, 3), (2, None)):
+        whole, upper = stage_choices(record(epochs=epochs, early_stopping=stopping, fine_tune_epochs="auto"))
+        assert (whole.cut, whole.epochs, whole.early_stopping) == ("input", 10, stopping)
+        assert (upper.cut, upper.epochs, upper.early_stopping) == ("auto", 8, None)
 
 
 def test_all_layers_that_do_not_fit_into_memory_give_way(files: RunDirectory) -> None:

@@ -122,15 +122,13 @@ def test_the_time_limit_is_by_the_clock_that_the_worker_reads(
     files: RunDirectory, run: Run, monkeypatch: pytest.MonkeyPatch, wall_clock: float
 ) -> None:
     """A wall clock that is set during the run would end it at once, or never; and the first step take years."""
-    record = load_child("stub_parent").run_record()
-    limited = record.model_copy(update={"options": record.options.model_copy(update={"max_minutes": 2.0})})
     monkeypatch.setattr(time, "time", lambda: wall_clock)
     before = time.monotonic()
-    assert run("SIGKILL@3,complete", record=limited) is None
+    assert run("SIGKILL@3,complete", stop_at=before + 120) is None
     works = [job.work for job in jobs(files)]
     first, second = [(work.launched_at, work.stop_at) for work in works if isinstance(work, TrainJob)]
     assert before <= first[0] < second[0] <= time.monotonic()
-    assert first[1] == second[1] == pytest.approx(before + 120, abs=10)
+    assert first[1] == second[1] == before + 120
 
 
 def in_stages() -> RunRecord:
@@ -166,6 +164,17 @@ def test_a_stage_begins_with_its_own_sizes(
     assert [size for _, _, size in ended(files)] == [4, 3]
     assert begun.asked == [("head", False), ("fine-tune", False)]
     assert "4 images at once" not in capsys.readouterr().out
+    assert_every_image_once_an_epoch(files)
+
+
+def test_a_stage_for_which_the_time_is_over_is_not_probed(files: RunDirectory, run: Run) -> None:
+    """Its probe takes minutes, and a batch system would end the job in it."""
+    begun = Begun()
+    error = run("complete", record=in_stages(), begin_stage=begun, stop_at=time.monotonic())
+    assert isinstance(error, InterruptedRunError)
+    assert str(error) == "max_minutes is reached"
+    assert begun.asked == [("head", False)]
+    assert run("complete", record=in_stages(), begin_stage=begun) is None
     assert_every_image_once_an_epoch(files)
 
 

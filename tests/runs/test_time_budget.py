@@ -89,19 +89,24 @@ def test_all_layers_are_chosen_if_they_fit_and_nothing_else_is_lost(
         assert chosen == alone
 
 
-@given(work=works, left=st.floats(0, 1e4), probes=st.booleans())
-def test_views_leave_all_layers_the_epochs_that_gain_most(work: Work, left: float, *, probes: bool) -> None:
-    """A point of accuracy would be bought with epochs that gain more."""
+@given(work=works, left=st.floats(0, 1e4), probes=st.booleans(), asked=st.booleans())
+def test_views_leave_all_layers_and_what_was_asked_for_their_epochs(
+    work: Work, left: float, *, probes: bool, asked: bool
+) -> None:
+    """A point of accuracy would be bought with epochs that gain more, or that the user has asked for."""
     whole = stage(cut="input", views=1, epochs=10)
     views = ViewsPlan(count=4, augment="light")
-    if views_fit(views, (whole, STAGE), work, left, 2.0, is_to_probe=probes):
+    may_follow = (STAGE,) if asked else (whole, STAGE)
+    if views_fit(views, may_follow, work, left, 2.0, is_asked_for=asked, is_to_probe=probes):
         after = left - work.views_seconds(views, 2.0)
         without, kept = (
-            decide((whole, STAGE), work, seconds_left, is_asked_for=False, is_to_probe=probes).fine_tune
+            decide(may_follow, work, seconds_left, is_asked_for=asked, is_to_probe=probes).fine_tune
             for seconds_left in (left, after)
         )
         assert after >= 0
-        if without is not None and without.cut == "input":
+        if asked:
+            assert kept == without
+        elif without is not None and without.cut == "input":
             assert kept is not None
             assert kept.cut == "input"
             assert kept.epochs == without.epochs

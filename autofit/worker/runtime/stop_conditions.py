@@ -9,7 +9,7 @@ from typing import Literal
 
 from autofit.config.byte_size import format_size
 from autofit.machine.cgroups import MemoryLeft
-from autofit.protocol.job import Event
+from autofit.protocol.job import MINUTES_OVER, Event
 from autofit.protocol.messages import OVER_THE_LIMIT, MemoryBudget
 from autofit.worker.runtime.control_pipe import Requests
 from autofit.worker.runtime.exceptions import StopRequested
@@ -110,7 +110,7 @@ class StopConditions:
     def _out_of_time(self) -> Reason | None:
         if self._stop_at is None or self._clock() < self._stop_at:
             return None
-        return "interrupted", "max_minutes is reached"
+        return "interrupted", MINUTES_OVER
 
     def _over_the_limit(self) -> Reason | None:
         limited = self._memory.device == "cpu" and self._memory.is_given

@@ -7,6 +7,7 @@ truncates the log to it, so that log and weights always agree.
 from __future__ import annotations
 
 import io
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -29,7 +30,8 @@ of the cache holds up to 16 million (`MAX_ROWS`)."""
 class AuditLine(Record):
     """One update; `samples` and `skipped` are indices into `samples.csv`. Epochs and steps count from zero.
 
-    `applied` is false, and only then written, if the gradients in float16 were not finite: the weights stayed.
+    `stage` is the run's stage; logs of earlier versions lack it. `applied` is false, and only then written, if the
+    gradients in float16 were not finite: the weights stayed.
     """
 
     attempt: int
@@ -38,18 +40,20 @@ class AuditLine(Record):
     micro_batch_size: int = Field(ge=1)
     samples: list[int]
     skipped: list[int]
+    stage: str = Field("", max_length=20)
     applied: bool = True
 
 
 class AuditLog:
-    """Writes `audit.jsonl`; without a path it writes nothing.
+    """Writes `audit.jsonl`; without a path it writes nothing. The updates are those of one stage.
 
     Raises:
         StorageError: the file is shorter than a checkpoint says.
     """
 
-    def __init__(self, path: Path | None, committed_bytes: int) -> None:
+    def __init__(self, path: Path | None, committed_bytes: int, stage: str = "") -> None:
         self._file: io.BufferedWriter | None = None
+        self._stage = stage
         if path is not None:
             self._file = io.BufferedWriter(open_plain_unbuffered(path, "ab"))
             size = self._file.tell()
@@ -83,6 +87,7 @@ class AuditLog:
             micro_batch_size=micro_batch_size,
             samples=[int(sample) for sample in samples],
             skipped=[int(sample) for sample in skipped],
+            stage=self._stage,
             applied=applied,
         )
         self._file.write(line.model_dump_json(exclude_defaults=True).encode() + b"\n")
@@ -101,19 +106,21 @@ class AuditLog:
             self._file.close()
 
 
-def read_micro_batch_sizes(run_dir: Path) -> dict[tuple[int, int], int]:
-    """The micro-batch size of each (epoch, step) of another run, from its audit log.
+def read_micro_batch_sizes(run_dir: Path) -> dict[tuple[str, int, int], int]:
+    """The micro-batch size of each (stage, epoch, step) of another run, from its audit log.
+
+    The stage is empty in logs of earlier versions.
 
     Raises:
         UserError: the log cannot be read, or a line of it is damaged; the line is named.
     """
-    sizes: dict[tuple[int, int], int] = {}
+    sizes: dict[tuple[str, int, int], int] = {}
     path = run_dir / "audit.jsonl"
     try:
         lines = bounded_lines(path, LINE.size_bytes, MOST_LOG_BYTES, follow_links=True, all_of_them=True)
         for number, text in enumerate(lines, start=1):
             line = _parse(text, f"line {number} of {path}")
-            sizes[line.epoch, line.step] = line.micro_batch_size
+            sizes[sys.intern(line.stage), line.epoch, line.step] = line.micro_batch_size
     except OSError as error:
         raise UserError(said_of(error, f"replay: {path} cannot be read", "follow another run")) from None
     except ValueError as error:

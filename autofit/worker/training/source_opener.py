@@ -120,7 +120,7 @@ class SourceOpener:
             on_phase: called with each phase.
         """
         cache = self._work.cache
-        if cache is None:
+        if cache is None or not (self._plan.feature_cache or self._plan.pixel_cache):
             return None
         paths = map(self._index.path, range(len(self._index.paths)))
         images = identities_of(paths, cache.by, self._heartbeat.beat, self._patience.result)

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 
 from autofit.protocol.job import Job, StageTime, TrainJob
+from autofit.worker.training.train_state import TrainingProgress
 
 VALIDATION_SHARE = 0.25
 """The time reserved for the validation of an epoch, as a share of the time that the epoch has trained so far. It is
@@ -126,6 +127,20 @@ class StageClock:
     def _ends(self, seconds: float) -> float:
         """When the run ends, by the clock, if so many seconds of work follow: after it the model is saved."""
         return self._clock() + seconds + (self._slowness * self._stage.finish_seconds if self._stage else 0.0)
+
+
+def epochs_done(progress: TrainingProgress, planned: int, *, is_torn: bool = False) -> str:
+    """How many of a stage's epochs are done, if it ends after epoch `planned`; empty if all are.
+
+    The last one is not done if it `is_torn`, that is ended before it had all images.
+    """
+    before = progress.first_epoch
+    done, all_epochs = progress.epoch - is_torn - before, planned - before
+    if not is_torn:
+        return f"{done} of {all_epochs} epochs" if done < all_epochs else ""
+    if done:
+        return f"{done} of {all_epochs} epochs and a part of the next"
+    return "a part of an epoch" if all_epochs == 1 else f"a part of the first of {all_epochs} epochs"
 
 
 def stage_clock(job: Job, work: TrainJob, epoch: int = 0) -> StageClock:

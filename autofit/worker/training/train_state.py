@@ -127,11 +127,6 @@ class TrainingProgress(Record):
         """The training loss of each finished epoch of the stage."""
         return self.refit_losses if self.stage == "refit" else self.history.get("loss", [])[self.first_epoch :]
 
-    def epochs_done(self, planned: int) -> str:
-        """How many of the stage's epochs are done, if it ends after epoch `planned`; empty if all are."""
-        before = self.first_epoch
-        return f"{self.epoch - before} of {planned - before} epochs" if self.epoch < planned else ""
-
     def moved(self, **changes: Any) -> TrainingProgress:
         """A copy with these changes."""
         return self.model_copy(update=changes)

@@ -40,7 +40,7 @@ from autofit.worker.training.head_stage import HeadStage, SolvedHead
 from autofit.worker.training.replay import Replay
 from autofit.worker.training.run_events import RunEvents
 from autofit.worker.training.source_opener import SourceOpener
-from autofit.worker.training.stage_clock import stage_clock
+from autofit.worker.training.stage_clock import epochs_done, stage_clock
 from autofit.worker.training.targets import Targets
 from autofit.worker.training.train_state import TrainState
 from autofit.worker.training.unread_images import UnreadImages
@@ -72,8 +72,9 @@ class Trainer:
         begins = work.stage, work.micro_batch_size, self._events.damaged_checkpoint, work.after
         self._progress = self._commits.begin(*begins)
         self._events.stage_begins_at(self._progress.first_epoch)
-        self._clock, self._replay = stage_clock(job, work, self._progress.epoch), Replay(work.plan)
-        self._audit_log = AuditLog(self._files.audit if work.plan.audit else None, self._progress.ledger_bytes)
+        self._clock, self._replay = stage_clock(job, work, self._progress.epoch), Replay(work.plan, work.stage)
+        audited = self._files.audit if work.plan.audit else None
+        self._audit_log = AuditLog(audited, self._progress.ledger_bytes, work.stage)
         self._micro = MicroBatcher(self._progress.micro_batch_size, self._note_training_shrink, pads=session.pads)
         of_validation = self._progress.validation_micro_batch_size
         self._validation_micro = MicroBatcher(of_validation, self._note_shrink, pads=session.pads)
@@ -125,7 +126,7 @@ class Trainer:
     def _end_stage(self, diverged: str = "") -> None:
         """Record the stage as finished if it has epochs left: there is no time for them, or it has `diverged`."""
         if self._has_epochs_left():
-            why = {"cut_short": self._progress.epochs_done(self._plan.epochs), "diverged": diverged}
+            why = {"cut_short": epochs_done(self._progress, self._plan.epochs), "diverged": diverged}
             ended = self._progress.moved(stopped=True, position=0, step=0).after_stage(None, **why)
             self._progress = with_best_before(ended, self._plan.monitor) if diverged else ended
             self._commit()
@@ -298,7 +299,7 @@ class Trainer:
         shown = self._callbacks.history_logs(logs, self._progress.history)
         progress = self._calibrator.after_epoch(self._progress, epoch, shown, self._evaluation.probabilities)
         is_refit = self._work.stage == "refit"
-        is_torn = is_refit and self._progress.stopped  # the time was over within its epoch, or a callback has ended it
+        is_torn = self._progress.stopped and (is_refit or 0 < self._progress.position < self._index.train_count)
         is_refitted = is_refit and progress.epoch == self._plan.epochs and not is_torn
         evaluation = self._evaluation if self._index.validation_count else None
         progress = with_best_kept(progress, self._state, self._session, evaluation, solved, is_refitted=is_refitted)
@@ -307,8 +308,8 @@ class Trainer:
         waited, out_of_time = progress.has_waited(self._plan.early_stopping), not self._clock.epoch_ended()
         self._progress = progress.moved(stopped=waited or asked_to_stop or out_of_time)
         if not self._has_epochs_left():
-            whole = self._progress.moved(epoch=epoch) if is_torn else self._progress
-            cut_short = whole.epochs_done(self._plan.epochs) if out_of_time or (is_refit and not is_refitted) else ""
+            is_short = out_of_time or (is_refit and not is_refitted)
+            cut_short = epochs_done(self._progress, self._plan.epochs, is_torn=is_torn) if is_short else ""
             self._progress = self._progress.after_stage(record, cut_short=cut_short)
         write_history(self._files.history, progress.history)
         self._commit()

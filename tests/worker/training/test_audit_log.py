@@ -9,6 +9,9 @@ import pytest
 
 from autofit.errors import StorageError, UserError
 from autofit.worker.training.audit_log import AuditLog, read_micro_batch_sizes
+from autofit.worker.training.replay import Replay
+from autofit.worker.training.train_state import TrainingProgress
+from tests.support.records import make_plan
 
 
 def write(audit_log: AuditLog, *, attempt: int = 1, epoch: int = 0, step: int = 0, micro: int = 4) -> None:
@@ -39,7 +42,7 @@ def test_a_line_of_a_skipped_update_says_so_and_is_followed(tmp_path: Path) -> N
     audit_log.close()
     lines = [json.loads(line) for line in (tmp_path / "audit.jsonl").read_text().splitlines()]
     assert [line.get("applied") for line in lines] == [None, False]
-    assert read_micro_batch_sizes(tmp_path) == {(0, 0): 4, (0, 1): 4}
+    assert read_micro_batch_sizes(tmp_path) == {("", 0, 0): 4, ("", 0, 1): 4}
 
 
 def test_what_no_checkpoint_has_is_cut_off(tmp_path: Path) -> None:
@@ -89,7 +92,33 @@ def test_a_recorded_run_can_be_followed(tmp_path: Path) -> None:
     for epoch, step, micro in ((0, 0, 8), (0, 1, 4), (1, 0, 2)):
         write(audit_log, epoch=epoch, step=step, micro=micro)
     audit_log.close()
-    assert read_micro_batch_sizes(tmp_path) == {(0, 0): 8, (0, 1): 4, (1, 0): 2}
+    assert read_micro_batch_sizes(tmp_path) == {("", 0, 0): 8, ("", 0, 1): 4, ("", 1, 0): 2}
+
+
+def test_a_stage_that_was_cut_short_is_not_followed_into_the_next(tmp_path: Path) -> None:
+    """Epochs are counted on over stages: the replay of a head of 7 epochs would train an eighth, as fine-tuning did."""
+    committed = 0
+    for stage, epoch in (("head", 0), ("fine-tune", 1)):
+        audit_log = AuditLog(tmp_path / "audit.jsonl", committed, stage)
+        write(audit_log, epoch=epoch)
+        committed = audit_log.commit()
+        audit_log.close()
+    assert read_micro_batch_sizes(tmp_path) == {("head", 0, 0): 4, ("fine-tune", 1, 0): 4}
+    followed = make_plan(replay=str(tmp_path), ends_with_ledger=True)
+    head, tuning = (TrainingProgress(epoch=epoch, position=0, step=0) for epoch in (0, 1))
+    assert not Replay(followed, "head").is_over(head)
+    assert Replay(followed, "head").is_over(tuning)
+    assert not Replay(followed, "fine-tune").is_over(tuning)
+
+
+def test_a_log_without_stages_is_followed_as_before(tmp_path: Path) -> None:
+    """The replay of a run of an earlier version would make no step at all."""
+    audit_log = AuditLog(tmp_path / "audit.jsonl", 0)
+    write(audit_log, epoch=1, micro=2)
+    audit_log.close()
+    replay = Replay(make_plan(replay=str(tmp_path), ends_with_ledger=True), "fine-tune")
+    assert not replay.is_over(TrainingProgress(epoch=1, position=0, step=0))
+    assert replay.size(TrainingProgress(epoch=1, position=0, step=0), 8) == 2
 
 
 def test_a_solved_head_of_many_images_can_be_followed(tmp_path: Path) -> None:
@@ -98,7 +127,7 @@ def test_a_solved_head_of_many_images_can_be_followed(tmp_path: Path) -> None:
     images = range(1_000_000, 1_400_000)
     audit_log.write(attempt=1, epoch=0, step=0, micro_batch_size=400_000, samples=images, skipped=[])
     audit_log.close()
-    assert read_micro_batch_sizes(tmp_path) == {(0, 0): 400_000}
+    assert read_micro_batch_sizes(tmp_path) == {("", 0, 0): 400_000}
 
 
 GOOD = '{"attempt":1,"epoch":0,"step":0,"micro_batch_size":4,"samples":[],"skipped":[]}'

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 import pytest
 
 from autofit.protocol.job import StageTime
-from autofit.worker.training.stage_clock import StageClock
+from autofit.protocol.messages import StageRecord
+from autofit.worker.training.stage_clock import StageClock, epochs_done
+from autofit.worker.training.train_state import TrainingProgress
 
 
 @dataclass
@@ -143,3 +145,22 @@ def test_a_later_stage_without_a_chance_ends_as_soon_as_that_shows() -> None:
     assert not clock.ends_extraction(30.0, 30.0, 0.5, is_first_stage=False)
     watch.now = 99.0
     assert clock.ends_extraction(99.0, 90.0, 0.01, is_first_stage=False)
+
+
+@pytest.mark.parametrize(
+    ("epoch", "planned", "is_torn", "expected"),
+    [
+        (4, 5, False, "3 of 4 epochs"),
+        (5, 5, False, ""),
+        (1, 5, False, "0 of 4 epochs"),
+        (3, 5, True, "1 of 4 epochs and a part of the next"),
+        (5, 5, True, "3 of 4 epochs and a part of the next"),
+        (2, 5, True, "a part of the first of 4 epochs"),
+        (2, 2, True, "a part of an epoch"),
+    ],
+)
+def test_an_epoch_that_was_cut_short_does_not_count(epoch: int, planned: int, expected: str, *, is_torn: bool) -> None:
+    """A training that has seen a third of the images would be said to have had its epoch, and all images."""
+    head = StageRecord(name="head", method="epochs", epochs=1)
+    progress = TrainingProgress(stage="fine-tune", epoch=epoch, stages=[head])
+    assert epochs_done(progress, planned, is_torn=is_torn) == expected
