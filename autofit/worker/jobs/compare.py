@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import keras
 import numpy as np
 
 from autofit.config.precisions import Precision
@@ -23,6 +24,7 @@ from autofit.worker.execution.microbatch import MicroBatcher
 from autofit.worker.execution.session import Session, clear_session
 from autofit.worker.execution.steps import compile_forward
 from autofit.worker.jobs.startup import LoadPayload, limit_allocator, open_network, open_payload
+from autofit.worker.model.copied_weights import set_weights
 from autofit.worker.runtime.heartbeat import Heartbeat
 
 TIMED_SECONDS, TIMED_STEPS = 1.0, 10
@@ -135,14 +137,14 @@ def _measured(
     return found
 
 
-def _set_weights(model: object, weights: list[np.ndarray]) -> None:
+def _set_weights(model: keras.Model, weights: list[np.ndarray]) -> None:
     """Set the weights of a model to those of the same network in the other precision.
 
     Raises:
         UserError: their shapes differ, since the user's function makes another network each time.
     """
     try:
-        model.set_weights(weights)  # type: ignore[attr-defined]  # keras carries no types
+        set_weights(model, weights)
     except ValueError as error:
         raise UserError("the model function makes another network each time") from error
 

@@ -3,6 +3,8 @@
 builder.py          raw images to probabilities, from a backbone or from the user's function
 weights.py          loads the weights of a backbone, and hashes weights
 classifier_weights.py  loads the weights of a whole classifier without its top
+copied_weights.py   sets the weights of a layer or a network
+imagenet_rescaling.py  the rescaling that belongs to the ImageNet weights of EfficientNet
 bn_folding.py       folds the BatchNormalization of a frozen backbone into its convolutions
 given_model.py      gets a model from the user's function; refuses one whose training micro-batches would change
 sent_model.py       sends a model that the user has built to a worker

@@ -13,6 +13,7 @@ import h5py
 import keras
 
 from autofit.config.backbones import Backbone
+from autofit.worker.model.copied_weights import set_weights
 
 IMAGENET_CLASSES = 1000
 
@@ -55,12 +56,13 @@ def _shapes_by_group(path: Path) -> list[list[Shape]]:
         if isinstance(item, h5py.Dataset) and not name.startswith("optimizer"):
             found.setdefault(name.rpartition("/")[0], []).append(tuple(item.shape))
 
-    with h5py.File(_hdf5(path), "r") as file:
+    with h5py.File(hdf5_of(path), "r") as file:
         file.get("model_weights", file).visititems(note)
     return list(found.values())
 
 
-def _hdf5(path: Path) -> Path | io.BytesIO:
+def hdf5_of(path: Path) -> Path | io.BytesIO:
+    """The HDF5 file that a `.keras` file holds, in memory; for any other file its own path."""
     if path.suffix != ".keras":
         return path
     with zipfile.ZipFile(path) as archive:
@@ -81,7 +83,7 @@ def load_without_top(model: keras.Model, backbone: Backbone, path: Path, classes
     for to, source in zip(weighted_layers(model), weighted_layers(whole), strict=False):
         if [w.shape for w in to.weights] != [w.shape for w in source.weights]:
             raise ValueError(f"layer {source.name} has other shapes than {to.name}")
-        to.set_weights(source.get_weights())
+        set_weights(to, source.get_weights())
 
 
 def weighted_layers(model: keras.Model) -> Sequence[keras.Layer]:

@@ -20,6 +20,7 @@ from autofit.protocol.job import ModelSource
 from autofit.storage.model_file import require_plain_model
 from autofit.storage.safe_files import sha256_of_file
 from autofit.worker.model.classifier_weights import classes_of_top, load_without_top, weighted_layers
+from autofit.worker.model.imagenet_rescaling import is_unscaled, lacks_rescaling, with_rescaling
 
 WEIGHTS_SUFFIXES = (".h5", ".keras")  # .weights.h5 too
 
@@ -48,11 +49,13 @@ def load_backbone(
     if weights == "none":
         return _construct(backbone, image_size, None)
     path = Path(weights)
-    _check_file(backbone, image_size, path)
-    model = _construct(backbone, image_size, None)
-    classes = _load_file(model, backbone, path)
+    _check_file(path)
+    model, classes = _loaded(_construct(backbone, image_size, None), backbone, path)
     top = f"; its top for {classes:,} classes was left out" if classes else ""
-    on_message(f"weights of {len(weighted_layers(model)):,} layers loaded from {printable(path.name)}{top}")
+    scale = (
+        "; inputs are not rescaled as for Keras's ImageNet weights, nor were they there" if is_unscaled(model) else ""
+    )
+    on_message(f"weights of {len(weighted_layers(model)):,} layers loaded from {printable(path.name)}{top}{scale}")
     return model
 
 
@@ -165,22 +168,19 @@ def _offline_message(backbone: Backbone, cached: Path, error: Exception) -> str:
     )
 
 
-def _check_file(backbone: Backbone, image_size: tuple[int, int], path: Path) -> None:
+def _check_file(path: Path) -> None:
     """Refuse a weights file of a wrong kind before the backbone is built."""
     if not path.name.endswith(WEIGHTS_SUFFIXES):
         raise UserError(f"weights file {path} is of no known kind: give a .weights.h5, .h5 or .keras file")
     if not path.is_file():
         raise UserError(f"weights file {path} does not exist: give an existing file, or --weights imagenet or none")
-    # Keras rescales the input of EfficientNet B0 to B7 only with weights="imagenet"; from a path its own file is off.
-    if backbone.name.startswith("EfficientNetB") and path.name == backbone.weights_file_for(image_size):
-        raise UserError(
-            f"weights file {path.name} is Keras's own and needs its ImageNet rescaling: "
-            f"put it into {imagenet_cache()} and use --weights imagenet"
-        )
 
 
-def _load_file(model: keras.Model, backbone: Backbone, path: Path) -> int | None:
-    """Load a file; returns the number of classes of a top that was left out, None if it has none."""
+def _loaded(model: keras.Model, backbone: Backbone, path: Path) -> tuple[keras.Model, int | None]:
+    """The network with the weights of a file, and the number of classes of a top that was left out, None without one.
+
+    It is another network than `model` where the weights need inputs of another scale.
+    """
     try:
         require_plain_model(path)
         classes = classes_of_top(path, int(model.output_shape[-1]))
@@ -191,9 +191,9 @@ def _load_file(model: keras.Model, backbone: Backbone, path: Path) -> int | None
                 model.load_weights(path)
             else:
                 load_without_top(model, backbone, path, classes)
+        return with_rescaling(model) if lacks_rescaling(model, backbone, path) else model, classes
     except _UNREADABLE as error:
         raise UserError(
             f"weights file {path} does not fit {backbone.name} ({first_sentence(error)}): "
             f"give weights saved from keras.applications.{backbone.name}, with its top or without"
         ) from error
-    return classes

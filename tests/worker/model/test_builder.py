@@ -266,22 +266,18 @@ def test_a_weights_file_that_does_not_fit_is_refused(
 
 
 @pytest.mark.parametrize(
-    ("backbone", "name", "exists", "expected"),
-    [
-        ("MobileNet", "gone.weights.h5", False, "does not exist"),
-        ("MobileNet", "weights.pt", True, "no known kind"),
-        ("EfficientNetB0", "efficientnetb0_notop.h5", True, "use --weights imagenet"),
-    ],
+    ("name", "exists", "expected"),
+    [("gone.weights.h5", False, "does not exist"), ("weights.pt", True, "no known kind")],
 )
 def test_a_weights_file_that_cannot_be_right_is_refused(
-    backbone: str, name: str, *, exists: bool, expected: str, tmp_path: Path
+    name: str, *, exists: bool, expected: str, tmp_path: Path
 ) -> None:
-    """A typo would cost a build, and EfficientNet would train on wrongly scaled images."""
+    """A typo would cost a build."""
     if exists:
         (tmp_path / name).touch()
 
     with pytest.raises(UserError, match=expected):
-        built(backbone, weights=str(tmp_path / name))
+        built(weights=str(tmp_path / name))
 
 
 @pytest.fixture(scope="module")
