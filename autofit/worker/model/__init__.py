@@ -12,6 +12,7 @@ reopening.py        checks that the model can be opened again after it is saved
 registered_objects.py  sends the user's registered classes to a worker
 outputs.py          probabilities or logits; the form of the labels that a loss takes
 objective.py        loss and metrics; optimizer.py the optimizer
+mean_loss.py        requires that a loss is a mean over the samples
 saved_model.py      opens a saved model; variables_bound.py bounds the memory of its variables
 keras_internals.py  the only uses of Keras's private API, each with a public fallback
 head.py             the layers on top of a backbone

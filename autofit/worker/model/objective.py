@@ -19,6 +19,7 @@ from autofit.config.training_options import DEFAULT_OPTIMIZER
 from autofit.errors import UserError
 from autofit.printable import first_of
 from autofit.protocol.job import ModelSource
+from autofit.worker.model.mean_loss import require_mean
 from autofit.worker.model.multi_label import LabelCrossentropy, LabelScores
 from autofit.worker.model.optimizer import optimizer_for, unscaled
 from autofit.worker.model.outputs import (
@@ -312,7 +313,7 @@ def _built(objective: Objective, model: keras.Model) -> Objective:
     In the first trace that would be too late: the step would be traced twice, and metrics such as `F1Score` fail.
 
     Raises:
-        UserError: a metric cannot be counted, or gives several numbers.
+        UserError: a metric cannot be counted, or gives several numbers, or the loss is no mean over the samples.
     """
     if not objective.optimizer.built:
         objective.optimizer.build(model.trainable_variables)
@@ -325,4 +326,5 @@ def _built(objective: Objective, model: keras.Model) -> Objective:
         if count := np.size(value) if np.ndim(value) else 0:
             raise UserError(f"metrics: {name!r} gives {count} numbers: let it give one, such as by average='macro'")
     objective.reset()
+    require_mean(objective, width)
     return objective
