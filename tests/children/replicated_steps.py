@@ -47,6 +47,7 @@ class Case:
     scale: LossScale | None = None
     pads: bool = False
     rounds: int = 1
+    loss: str | dict[str, Any] | None = None
 
 
 def plain() -> list[Any]:
@@ -58,6 +59,12 @@ def plain() -> list[Any]:
         keras.layers.Conv2D(8, 3, strides=2, activation="tanh"),
         keras.layers.GlobalAveragePooling2D(),
     ]
+
+
+@keras.saving.register_keras_serializable("replicated")  # type: ignore[untyped-decorator]  # Keras is not typed
+def one_number(labels: Any, outputs: Any) -> Any:
+    """The mean over the samples, as one number, which Keras divides by the devices only if there are weights."""
+    return keras.ops.mean(keras.losses.sparse_categorical_crossentropy(labels, outputs))
 
 
 def overflowing() -> list[Any]:
@@ -72,6 +79,7 @@ CASES = {
     "decayed": Case(plain, optimizer={"class_name": "AdamW", "config": {"learning_rate": 0.01, "weight_decay": 0.1}}),
     "fine-tuning": Case(plain, fine_tuning=FineTuning(updates=20, warmup_updates=1)),
     "recomputed": Case(plain, segments=2),
+    "one number": Case(plain, loss=keras.saving.serialize_keras_object(one_number)),
     "padded": Case(plain, pads=True),
     "bfloat16": Case(plain, precision="mixed_bfloat16"),
     "float16": Case(overflowing, precision="mixed_float16", scale=LossScale(value=2.0**16), rounds=3),
@@ -104,6 +112,7 @@ class Trained:
             optimizer_config=None if case.fine_tuning else case.optimizer,
             learning_rate=0.01,
             fine_tuning=case.fine_tuning,
+            loss=case.loss,
         )
         self.objective = make_objective(built.model, source, compiled=False, scope=scope)
         inputs = tf.TensorSpec((None, *spec.image_size, 3), tf.uint8)
@@ -113,7 +122,7 @@ class Trained:
             if strategy is None
             else ReplicatedTrainStep(strategy, built, network, self.objective, inputs, options)
         )
-        self.rounds = case.rounds
+        self.rounds, self.is_weighted = case.rounds, case.loss is None
         self.model, self.skipped = built.model, list[bool]()
 
     def _built(self, case: Case, spec: ModelSpec) -> BuiltModel:
@@ -135,7 +144,8 @@ class Trained:
     def train(self, micro: int) -> None:
         """Make one update from each batch."""
         for number, size in enumerate(SIZES * self.rounds):
-            self.update(*batch(number, size), micro)
+            images, labels, weights = batch(number, size)
+            self.update(images, labels, weights if self.is_weighted else np.ones_like(weights), micro)
 
     def update(self, images: Any, labels: Any, weights: Any, micro: int) -> None:
         """Make one update."""

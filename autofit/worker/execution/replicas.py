@@ -211,14 +211,16 @@ class ReplicatedTrainStep(TrainStep):
         """The factor by which a loss is smaller inside the strategy than outside of it.
 
         Keras divides its mean losses by the number of devices (`scale_loss_for_distribution` in
-        keras/src/losses/loss.py); a user's loss may not.
+        keras/src/losses/loss.py), that of a function which gives a single number only if there are weights; a user's
+        loss may not.
         """
         spec = self._objective.labels_spec
-        labels = tf.zeros([1, *spec.shape[1:]], spec.dtype)
-        outputs = tf.fill((1, self._width), 1.0 / (self._width + 1))
+        labels = tf.zeros([2, *spec.shape[1:]], spec.dtype)  # the weight of one sample would become a single number too
+        weights = tf.ones(labels.shape)
+        outputs = tf.fill((2, self._width), 1.0 / (self._width + 1))
 
         def loss() -> tf.Tensor:
-            return self._objective.loss_function(self._objective.encode(labels), outputs)
+            return self._objective.loss_function(self._objective.encode(labels), outputs, sample_weight=weights)
 
         def inside_strategy() -> tf.Tensor:
             return self._by_replica(self._strategy.run(loss))[0]
