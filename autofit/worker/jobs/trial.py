@@ -75,7 +75,8 @@ def run_trials(
         limit_allocator(job, heartbeat)
     except UserError as error:
         is_stage = job.source is not None and job.source.spec.cut is not None
-        if job.memory.non_allocator_bytes is None and not is_stage:  # nothing ran before: the user's limit is too small
+        is_first = job.memory.non_allocator_bytes is None and not is_stage
+        if is_first or job.memory.device == "gpu":  # the user's limit is too small, or TensorFlow does not find the GPU
             raise
         heartbeat.event(Event(trial=Trial(batch_size=first.trial, verdict=Verdict.HOST_OOM, cause=str(error))))
         return
