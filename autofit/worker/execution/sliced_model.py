@@ -18,6 +18,8 @@ _KERAS = frozenset({"keras", "keras_hub"})
 """Packages whose layers are known: of what does not train in them, a call changes the averages of BatchNormalization,
 the states of seed generators, and the vector of SpectralNormalization."""
 
+_DIVIDES_SINCE = (3, 14)
+
 
 def summed(losses: Sequence[tf.Tensor]) -> tf.Tensor | float:
     """The sum, in float32, of the losses that layers add, which may be in 16 bits."""
@@ -124,7 +126,8 @@ def slices_decide(model: keras.Model, network: Network) -> str | None:
 
     It does if BatchNormalization trains, which takes its statistics from a slice, or if a layer draws random numbers
     inside the slices, which then differ. It may do so with a layer of the user's own that keeps values or adds a loss,
-    and with SpectralNormalization: what they do in a call, they do once for each slice.
+    and with SpectralNormalization: what they do in a call, they do once for each slice. So it is with a regularizer of
+    a layer's output, unless it is a sum that Keras divides by the number of samples.
     """
     own_dropout = network.dropout if isinstance(network, SplitNetwork) else None
     for layer in [model, *all_layers(model)]:
@@ -137,7 +140,18 @@ def slices_decide(model: keras.Model, network: Network) -> str | None:
             return f"{layer.name} has weights that do not train, and may change them with each micro-batch"
         elif _may_change_by_call(layer) and _adds_a_loss(layer):
             return f"{layer.name} adds a loss for each micro-batch"
+        if layer.activity_regularizer is not None and not _is_divided(layer.activity_regularizer):
+            return f"{layer.name} has an activity_regularizer, which takes each micro-batch as a whole"
     return None
+
+
+def _is_divided(regularizer: keras.regularizers.Regularizer) -> bool:
+    """Whether what a regularizer of a layer's output gives is a mean over the samples.
+
+    Keras divides it by their number since 3.14 (`Layer.__call__`, keras/src/layers/layer.py).
+    """
+    divides = tuple(map(int, keras.__version__.split(".")[:2])) >= _DIVIDES_SINCE
+    return divides and type(regularizer) in {keras.regularizers.L1, keras.regularizers.L2, keras.regularizers.L1L2}
 
 
 def _may_change_by_call(layer: keras.Layer) -> bool:

@@ -71,6 +71,7 @@ def frozen(layer: keras.Layer) -> keras.Layer:
         (keras.Sequential([Averages(name="averages")]), "averages has weights that do not train"),
         (layers.SpectralNormalization(layers.Dense(4), name="spectral"), "spectral has weights that do not train"),
         (Penalised(name="penalised"), "penalised adds a loss"),
+        (layers.Dense(4, activity_regularizer="orthogonal_regularizer", name="d"), "d has an activity_regularizer"),
     ],
 )
 def test_a_layer_that_does_something_for_each_slice_is_named(layer: keras.Layer, words: str) -> None:
@@ -84,7 +85,7 @@ def test_a_layer_that_does_something_for_each_slice_is_named(layer: keras.Layer,
         frozen(layers.BatchNormalization()),
         frozen(layers.Dense(4)),
         layers.Normalization(mean=0.0, variance=1.0),
-        layers.Dense(4, kernel_regularizer="l2", activity_regularizer="l2"),
+        layers.Dense(4, kernel_regularizer="l2", bias_regularizer="l1"),
         Doubles(),
     ],
 )
@@ -92,3 +93,23 @@ def test_a_layer_that_only_computes_is_not(layer: keras.Layer) -> None:
     """Each shrink of an ordinary network would be called a changed result."""
     assert reason(layer) is None
     assert reason(layer, model=OwnModel) is None
+
+
+@pytest.mark.parametrize(("version", "is_divided"), [("3.13.2", False), ("3.14.0", True), ("4.0.0", True)])
+@pytest.mark.parametrize(
+    "layer", [layers.Dense(4, activity_regularizer="l2", name="d"), layers.ActivityRegularization(0.1, name="d")]
+)
+def test_activity_is_regularized_by_the_mean_only_in_newer_releases_of_keras(
+    version: str, layer: keras.Layer, monkeypatch: pytest.MonkeyPatch, *, is_divided: bool
+) -> None:
+    """With Keras 3.13 a smaller micro-batch would regularize less, and nobody would be told."""
+    monkeypatch.setattr(keras, "__version__", version)
+    expected = None if is_divided else "d has an activity_regularizer, which takes each micro-batch as a whole"
+    assert reason(layer) == expected
+
+
+def test_keras_divides_as_its_version_says() -> None:
+    """What is said of the release that is installed would be wrong."""
+    layer = layers.ActivityRegularization(l1=1.0)
+    layer(keras.ops.ones((2, 1)))
+    assert (float(layer.losses[0]) == 1.0) == (reason(layers.ActivityRegularization(l1=1.0)) is None)
