@@ -40,7 +40,7 @@ def squeeze_reader(
         of_stage = saved_probe(files.fine_tune_probe) if stage in FINE_TUNING else None
         probe = of_stage or saved_probe(files.probe)
         if is_gpu:
-            return squeeze(words, now.device_free_bytes or 0, limit_bytes, probe)
+            return squeeze(words, now.device_free_bytes or 0, limit_bytes, probe, now.compute_major)
         return host_squeeze(words, now.host_available_bytes, limit_bytes, probe)
 
     return squeezed

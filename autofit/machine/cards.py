@@ -1,8 +1,8 @@
 """GPUs by their usual names, with memory and generation, for estimates of a GPU that this machine does not have.
 
 The memory is what the driver reports for such a card, according to published figures; it is less than the data sheet
-says. Of it TensorFlow leaves a part to the system, which depends on the generation (`MinSystemMemory` in TensorFlow's
-gpu_device.cc).
+says. Of what the CUDA context leaves free TensorFlow leaves a part to the system, which depends on the generation
+(`MinSystemMemory` in TensorFlow's gpu_device.cc).
 """
 
 from __future__ import annotations
@@ -39,6 +39,9 @@ CARDS = {
         Card("h100", "H100, 80 GB", 81559 * MIB, 9),
     )
 }
+
+CONTEXT_BYTES = (300 * 10**6, 700 * 10**6)
+"""The least and the most memory that a CUDA context with its modules takes: assumed, not measured."""
 
 SMALL_BYTES, LEFT_OF_SMALL_BYTES = 2 * 2**30, 225 * MIB
 LEFT_BYTES = {6: 500 * MIB, 7: 1050 * MIB, 8: 1536 * MIB, 9: 1800 * MIB}

@@ -75,6 +75,12 @@ class Hardware(Record):
     devices: int = 1
     nearest_limit_bytes: int = 0
 
+    @property
+    def compute_major(self) -> int | None:
+        """The major version of the GPU's compute capability; None if it is unknown."""
+        major = (self.compute_capability or "").partition(".")[0]
+        return int(major) if major.isdecimal() else None
+
 
 def detect(
     *, inline: bool = False, proc: Path = PROC, cgroup_root: Path = CGROUP_ROOT, nvml: ModuleType | None = None

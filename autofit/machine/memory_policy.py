@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from autofit.machine.cards import CONTEXT_BYTES, left_to_system_bytes
+
 SHARE_OF_MACHINE = 0.9
 """The share of the available host memory that a worker may take if no limit is given."""
 
@@ -30,10 +32,17 @@ def stop_below_bytes(available_bytes: int) -> int:
     return max(LEAST_STOP_BELOW_BYTES, min(half, MOST_STOP_BELOW_BYTES))
 
 
-def usable_gpu_bytes(free_bytes: int) -> int:
+def usable_gpu_bytes(free_bytes: int, compute_major: int | None) -> int:
     """Estimate how much of a GPU's free memory TensorFlow's allocator can get if no limit is given.
 
-    The rest is for the CUDA context and for the system, to which TensorFlow leaves up to 1.8 GiB, depending on the
-    GPU's generation (`LEFT_BYTES` in `autofit.machine.cards`).
+    The rest is for the CUDA context, half a gigabyte, and for the system.
+
+    Args:
+        free_bytes: the free memory, while no worker runs.
+        compute_major: the major version of the GPU's compute capability. If it is unknown, an eighth goes to the rest,
+            as on a card of 16 GB, and 2 GB at most.
     """
-    return free_bytes - min(2 * 10**9, free_bytes * 12 // 100)
+    if compute_major is None:
+        return free_bytes - min(2 * 10**9, free_bytes * 12 // 100)
+    with_context = free_bytes - sum(CONTEXT_BYTES) // 2
+    return max(0, with_context - left_to_system_bytes(with_context, compute_major)[1])

@@ -19,7 +19,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from autofit.machine.cards import Card, left_to_system_bytes
+from autofit.machine.cards import CONTEXT_BYTES, Card, left_to_system_bytes
 from autofit.machine.memory_policy import HANDLES_SHARE
 from autofit.probing.evidence import Evidence, hide_images
 from autofit.probing.memory_model import UNBOUNDED_BATCH, MemoryModel, fit
@@ -27,9 +27,6 @@ from autofit.probing.records import SweepFailure, Workload
 from autofit.probing.search import headroom_of
 from autofit.protocol.messages import Trial
 from autofit.storage.records import Record
-
-CONTEXT_BYTES = (300 * 10**6, 700 * 10**6)
-"""The least and the most memory that a CUDA context with its modules takes: assumed, not measured."""
 
 CPU_HEADROOM = 0.05
 """The least headroom on a CPU, as a share of the images' bytes. It is twice that of the probe, whose answer is 95 to

@@ -75,7 +75,8 @@ def memory_budget(
             f"give more than {format_size(LEAST_TRAINING_BYTES)}, which the smallest training takes"
         )
     free = machine.device_free_bytes or machine.device_memory_bytes or 0
-    has = usable_gpu_bytes(free) if machine.device == "gpu" else usable_bytes(machine.host_available_bytes)
+    of_host = machine.host_available_bytes
+    has = usable_gpu_bytes(free, machine.compute_major) if machine.device == "gpu" else usable_bytes(of_host)
     if machine.limited_by in OF_SHELL:
         _require_room(machine.limited_by, has)
     if exceeds_machine(options, machine):

@@ -25,7 +25,9 @@ class Squeeze:
     size: int | None = None
 
 
-def squeeze(words: str, free_bytes: int, limit_bytes: int, probe: ProbeReport | None) -> Squeeze:
+def squeeze(
+    words: str, free_bytes: int, limit_bytes: int, probe: ProbeReport | None, compute_major: int | None
+) -> Squeeze:
     """What is left of a GPU's memory, and how many images fit.
 
     Args:
@@ -33,8 +35,9 @@ def squeeze(words: str, free_bytes: int, limit_bytes: int, probe: ProbeReport | 
         free_bytes: the free memory of the device, while no worker runs.
         limit_bytes: the memory that a worker could take until now.
         probe: the report of the stage's probe; None if there was none.
+        compute_major: the major version of the device's compute capability; None if it is unknown.
     """
-    left = min(limit_bytes, usable_gpu_bytes(free_bytes))
+    left = min(limit_bytes, usable_gpu_bytes(free_bytes, compute_major))
     return Squeeze(words, left, _size_within(left, headroom_bytes(left), probe) if probe else None)
 
 

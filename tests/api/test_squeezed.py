@@ -73,10 +73,10 @@ def limit_of(machine: Hardware) -> int:
 
 def test_the_second_run_on_a_card_sees_what_the_first_takes(card: SharedCard) -> None:
     """It would plan with the whole card, and both would run out."""
-    assert limit_of(card.seen()) == usable_gpu_bytes(16_000 * MB)
+    assert limit_of(card.seen()) == usable_gpu_bytes(16_000 * MB, 7)
     card.taken[FIRST] = 10_500 * MB
     second = card.seen()
-    assert limit_of(second) == usable_gpu_bytes(5_500 * MB)
+    assert limit_of(second) == usable_gpu_bytes(5_500 * MB, 7)
     note = device_notes(make_plan(), second, ["sm_75"], None)[0]
     assert f"held by /usr/bin/process-{FIRST} (pid {FIRST}, 10.5 GB)" in note
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from autofit.machine.cards import CARDS
+from autofit.machine.cards import CARDS, CONTEXT_BYTES
 from autofit.machine.memory_policy import HANDLES_SHARE
-from autofit.probing.estimate import CONTEXT_BYTES, LEAST_WORKSPACE_BYTES, Target, estimated, sizes_that_ran
+from autofit.probing.estimate import LEAST_WORKSPACE_BYTES, Target, estimated, sizes_that_ran
 from autofit.probing.memory_model import UNBOUNDED_BATCH
 from autofit.protocol.messages import Trial, Verdict
 from tests.support.lines import BASE_BYTES, GB, IMAGE_BYTES, MB, PROCESS_BYTES, measured_line

@@ -38,8 +38,10 @@ def planned(images: int, probe: ProbeReport | None, **given: Any) -> TrainingPla
         (GPU, None, (68 * 10**9, False)),  # less 2 GB for CUDA and the system
         (GPU, "200MB", (200 * 10**6, True)),
         (GPU.model_copy(update={"device_free_bytes": None}), None, (78 * 10**9, False)),
+        (GPU.model_copy(update={"compute_capability": "9.0"}), None, (69_500 * 10**6 - 1800 * 2**20, False)),
+        (GPU.model_copy(update={"compute_capability": "8.6"}), None, (69_500 * 10**6 - 1536 * 2**20, False)),
     ],
-    ids=["cpu", "cpu limit", "cpu least", "gpu", "gpu limit", "gpu that does not say what is free"],
+    ids=["cpu", "cpu limit", "cpu least", "gpu", "gpu limit", "gpu that does not say what is free", "H100", "A10"],
 )
 def test_the_budget_is_the_limit_that_was_given_or_what_is_free(
     machine: Hardware, limit: str | None, expected: tuple[int, bool]

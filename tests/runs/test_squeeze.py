@@ -22,7 +22,7 @@ def test_the_size_for_what_is_left_fits_and_is_no_blind_half(seed: int) -> None:
     line = MemoryModelRecord(base_bytes=base, bytes_per_image=image, max_relative_error=0.02)
     probe = make_probe_report(largest, largest).model_copy(update={"memory_model": line})
     free = int(chance.uniform(0.4, 0.95) * total)
-    found = squeeze("someone", free, int(0.88 * total), probe)
+    found = squeeze("someone", free, int(0.88 * total), probe, chance.choice([None, 7, 8, 9]))
     assert found.size is not None
     assert found.limit_bytes <= free
     true_most = (found.limit_bytes - base) / image
@@ -36,18 +36,19 @@ def test_the_least_is_one_image() -> None:
     """Less than none would be asked for."""
     line = MemoryModelRecord(base_bytes=2 * GB, bytes_per_image=1e7, max_relative_error=0.0)
     probe = make_probe_report(64, 64).model_copy(update={"memory_model": line})
-    assert squeeze("someone", GB, 8 * GB, probe).size == 1
+    assert squeeze("someone", GB, 8 * GB, probe, None).size == 1
 
 
 def test_without_a_line_nothing_is_said_of_sizes() -> None:
     """A guess would be taken for what was measured."""
-    assert squeeze("someone", GB, 8 * GB, None).size is None
+    assert squeeze("someone", GB, 8 * GB, None, None).size is None
     assert (
-        squeeze("someone", GB, 8 * GB, make_probe_report(64, 64).model_copy(update={"memory_model": None})).size is None
+        squeeze("someone", GB, 8 * GB, make_probe_report(64, 64).model_copy(update={"memory_model": None}), None).size
+        is None
     )
     wrong = MemoryModelRecord(base_bytes=0, bytes_per_image=1e7, max_relative_error=3.1)
     probe = make_probe_report(64, 64).model_copy(update={"memory_model": wrong})
-    assert squeeze("someone", GB, 8 * GB, probe).size is None
+    assert squeeze("someone", GB, 8 * GB, probe, None).size is None
 
 
 @pytest.mark.parametrize(
