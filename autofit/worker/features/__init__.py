@@ -2,6 +2,7 @@
 
 extraction.py      the pass before the first epoch
 extractor.py       runs the backbone in micro-batches and appends the features to the cache
+finite_features.py refuses features that are no numbers
 batch_autotune.py  finds the fastest micro-batch size of an extraction
 feature_cache.py   finds the rows of a run in the cache, and those that are missing
 head_solver.py     solves the head to its optimum; head_losses.py its loss, head_rows.py the rows it reads

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -37,12 +38,9 @@ from autofit.worker.execution.session import Session
 from autofit.worker.features.batch_autotune import BatchSizeAutotuner, starting_size
 from autofit.worker.features.extraction_time import ExtractionClock, ExtractionPace, ExtractionTimeLimit, NoTimeLeft
 from autofit.worker.features.extractor import Extractor, extract_missing
-from autofit.worker.features.feature_cache import (
-    FeatureCache,
-    features_entry_record,
-    matches_live,
-)
+from autofit.worker.features.feature_cache import FeatureCache, features_entry_record, matches_live
 from autofit.worker.features.features_record import ExtractionChunk
+from autofit.worker.features.finite_features import require_finite
 from autofit.worker.model.precision import precision_of
 from autofit.worker.runtime.heartbeat import Heartbeat
 from autofit.worker.runtime.memory import allocator_bytes, peak_bytes, reset_peak
@@ -68,11 +66,13 @@ class Views:
         index: tells which view of which sample each row is of.
         identities: the identities of the views, uint64 (rows, 2).
         decode: makes the pixels of a view.
+        path: gives the path of a view's image.
     """
 
     index: ViewIndex
     identities: Identities
     decode: Decode
+    path: Callable[[int], str]
 
 
 class ExtractionPass:
@@ -204,6 +204,7 @@ class ExtractionPass:
         done = written = blocks = 0
         unreadable: set[int] = set()
         pace = ExtractionPace()
+        check = partial(require_finite, network=self._session.built, path_of=self._views.path)
 
         def on_block(batch: LoadedBatch, cached_rows: int) -> None:
             nonlocal done, written, blocks
@@ -230,7 +231,7 @@ class ExtractionPass:
         with cache.writer(found, count) as writer:
             batches = loader.batches((chunk.samples for chunk in chunks), self._views.decode)
             try:
-                extract_missing(batches, chunks, writer, self._views.identities, extractor, on_block)
+                extract_missing(batches, chunks, writer, self._views.identities, extractor, check, on_block)
             except NoTimeLeft:
                 writer.sync()
                 cache.leave_out(np.concatenate([chunk.samples for chunk in chunks[blocks:]]))

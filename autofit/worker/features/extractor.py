@@ -52,7 +52,7 @@ class Extractor:
 
         Raises:
             OutOfDeviceMemoryError: not even a single image fits.
-            UserError: features at a cut are too large or too small for float16.
+            UserError: features at a cut are too small for float16.
         """
         self._micro.size = at_once or self._autotuner.size
         starts: list[int] = []
@@ -60,7 +60,7 @@ class Extractor:
 
         def one_slice(start: int, stop: int) -> Features:
             began = self._clock()
-            features = _within_float16(self._forward_padded(images[start:stop], at_once))
+            features = self._forward_padded(images[start:stop], at_once)
             if stop - start == self._autotuner.size:
                 seconds.append(self._clock() - began)
             starts.extend([start] * (stop - start))
@@ -81,19 +81,6 @@ class Extractor:
         if rows == at_once:
             rows = max(rows, self._autotuner.size)
         return np.asarray(self._forward(padded(images, rows)))[: len(images)]
-
-
-def _within_float16(features: Features) -> Features:
-    """The features, after a check that none was too large for float16: it would be infinite, and so would the loss.
-
-    Raises:
-        UserError: one was too large.
-    """
-    if features.dtype == np.float16 and not np.isfinite(features).all():
-        raise UserError(
-            "the layer that is fine-tuned from gives values beyond those of float16: give another fine_tune_from"
-        )
-    return features
 
 
 def _not_below_float16(features: Features) -> Features:
@@ -119,6 +106,7 @@ def extract_missing(
     writer: EntryWriter,
     identities: Identities,
     extractor: Extractor,
+    require_finite: Callable[[Features, Numbers], None],
     on_block: Callable[[LoadedBatch, int], None],
     clock: Callable[[], float] = time.monotonic,
 ) -> None:
@@ -130,6 +118,8 @@ def extract_missing(
         writer: the writer of the entry.
         identities: the identities of all rows.
         extractor: computes the features.
+        require_finite: called with features and the numbers of their rows before they are appended; it raises a
+            UserError if they are no numbers.
         on_block: called before the extraction of each block, with its batch and the number of rows appended so far; it
             may raise to stop.
         clock: gives the time in seconds.
@@ -137,6 +127,7 @@ def extract_missing(
     Raises:
         OSError: there is no room for the features.
         OutOfDeviceMemoryError: not even a single image fits.
+        UserError: features are no numbers, or too small for float16.
     """
     written, synced = 0, clock()
     try:
@@ -144,6 +135,7 @@ def extract_missing(
             on_block(batch, written)
             if len(batch.samples):
                 features, slices = extractor.features_of(batch.images, chunk.at_once)
+                require_finite(features, batch.samples)
                 writer.append(identities[batch.samples], features, slices)
                 written += len(batch.samples)
             if clock() - synced >= SYNC_EVERY_SECONDS:

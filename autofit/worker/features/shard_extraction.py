@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import NoReturn, Self
 
@@ -37,6 +38,7 @@ from autofit.worker.features.batch_autotune import BatchSizeAutotuner
 from autofit.worker.features.extractor import Extractor, extract_missing
 from autofit.worker.features.feature_cache import features_entry_record
 from autofit.worker.features.features_record import ExtractionChunk
+from autofit.worker.features.finite_features import require_finite
 from autofit.worker.model.precision import precision_of
 from autofit.worker.runtime.heartbeat import Heartbeat
 from autofit.worker.runtime.stop_conditions import StopConditions
@@ -256,7 +258,8 @@ class ShardExtraction:
                 self._stop_conditions.stop_if_met()
 
             batches = loader.batches((chunk.samples for chunk in chunks), self._photos.decode)
-            extract_missing(batches, chunks, entry.writer, self._photos.identities, self._extractor, on_block)
+            check = partial(require_finite, network=self._session.built, path_of=self._photos.path)
+            extract_missing(batches, chunks, entry.writer, self._photos.identities, self._extractor, check, on_block)
             is_first = entry.commit()
         self._heartbeat.event(Event(kept_rows=len(shard.rows)))
         return is_first

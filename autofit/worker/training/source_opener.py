@@ -167,7 +167,8 @@ class SourceOpener:
 
     def _views(self, view_index: ViewIndex, images: Identities) -> Views:
         identities = view_index.identities(images)
-        return Views(view_index, identities, self._reader.of_views(view_index, identities))
+        decode = self._reader.of_views(view_index, identities)
+        return Views(view_index, identities, decode, lambda row: self._index.path(view_index.sample(row)))
 
     def __enter__(self) -> Self:
         return self

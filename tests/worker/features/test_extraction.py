@@ -112,7 +112,7 @@ class Runs:
             decode(sample, out)
 
         session: Any = SimpleNamespace(
-            built=SimpleNamespace(feature_shape=(WIDTH,), cut=self.cut, features=None),
+            built=SimpleNamespace(feature_shape=(WIDTH,), cut=self.cut, features=None, precision="float32"),
             extract=self.forward,
             pads=False,
             features_of=lambda images, _: self.forward(images),
@@ -122,7 +122,7 @@ class Runs:
             self.job(name, len(paths)),
             session,
             "0" * 64,
-            Views(views, identities, decode_after),
+            Views(views, identities, decode_after, index.path),
             reports,
             reports,
             on_unreadable=lambda _: None,
@@ -269,6 +269,14 @@ def test_values_beyond_float16_are_refused(runs: Runs) -> None:
     runs.forward = lambda images: (mean_colours_at_a_cut(images) + 1) * np.float16(np.inf)
     with pytest.raises(UserError, match="beyond those of float16"):
         runs.run("high", runs.photos(1, 2))
+
+
+def test_features_that_are_no_numbers_are_not_cached(runs: Runs) -> None:
+    """The run would train on decoded images instead, and blame the learning rate for a loss that is no number."""
+    runs.forward = lambda images: np.where(mean_colours(images) == 4, np.float32(np.nan), 1)
+    with pytest.raises(UserError, match=r"no numbers for .*2\.png, though"):
+        runs.run("one", runs.photos(1, 2, 3))
+    assert runs.store.listing().entries[0].images == 0
 
 
 def unzip(path: str, colour: tuple[int, int, int]) -> None:
