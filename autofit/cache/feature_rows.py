@@ -54,19 +54,47 @@ class FeatureRows:
         known = np.flatnonzero(self.known())
         if not len(known):
             return []
-        together = np.empty((len(known), 2), np.int64)
+        rows = self._own_rows(known)
+        has_own, together = rows >= 0, np.empty((len(known), 2), np.int64)
         together[:, 0] = self.entry_of[known]
         for place, entry in enumerate(self.entries):
-            here = together[:, 0] == place
-            together[here, 1] = entry.slices(self.row_of[known[here]])
+            here = has_own & (together[:, 0] == place)
+            together[here, 1] = entry.slices(rows[here])
+        together = together[_latest(has_own)]  # an equal image without a row of its own parts no others
         begins = np.flatnonzero((together[1:] != together[:-1]).any(axis=1)) + 1
         starts = known[np.concatenate([[0], begins])].tolist()
         return list(pairwise([*starts, int(known[-1]) + 1]))
+
+    def _own_rows(self, known: Numbers) -> Numbers:
+        """The row that was computed from each of these numbers' own image, int64 (n,); -1 if there is none.
+
+        Equal images are all found at the same row. Each was computed in its place: its own row comes after that of the
+        image before it.
+        """
+        entry_of, found, places = self.entry_of[known], self.row_of[known], np.arange(len(known))
+        keys = entry_of.astype(np.int64) * (int(found.max()) + 1) + found
+        _, first, which, counts = np.unique(keys, return_index=True, return_inverse=True, return_counts=True)
+        is_shared = counts[which] > 1
+        before = _latest(~is_shared)
+        expected = found[before] + places - before
+        rows = np.where(is_shared & (first[which] != places), -1, found)
+        for place, entry in enumerate(self.entries):
+            images = entry.lines()["image"]
+            here = np.flatnonzero(is_shared & (entry_of == place) & (entry_of[before] == place))
+            here = here[expected[here] < len(images)]
+            here = here[(images[expected[here]] == images[found[here]]).all(axis=1)]
+            rows[here] = expected[here]
+        return rows
 
     def close(self) -> None:
         """Close the entries and release their locks."""
         for entry in self.entries:
             entry.close()
+
+
+def _latest(chosen: NDArray[np.bool_]) -> Numbers:
+    """For each place the last one up to it that is chosen, int64 (n,); 0 if none is."""
+    return np.maximum.accumulate(np.where(chosen, np.arange(len(chosen)), 0))
 
 
 def look_up(entries: Sequence[Entry], identities: Identities) -> FeatureRows:
