@@ -66,7 +66,7 @@ class PieceHead(Record):
 
 
 def pieces_of(folder: Path, piece_bytes: int = PIECE_BYTES) -> Iterator[tuple[PieceHead, bytes]]:
-    """The pieces of a committed entry, in order; a single piece without rows if the entry has none.
+    """The pieces of a committed entry, in order.
 
     Raises:
         OSError, ValueError, EntryInUseError: it cannot be opened.
@@ -91,7 +91,7 @@ def _bounds(lines: NDArray[np.void], most: int) -> Iterator[tuple[int, int]]:
             yield start, stop
             start = stop
         stop = end
-    if stop > start or not ends:
+    if stop > start:
         yield start, stop
 
 

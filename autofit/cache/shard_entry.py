@@ -2,7 +2,7 @@
 
 The entry's name follows from the shard. To commit is to rename the hidden folder to that name, which fails if an entry
 of that name exists: if two processes have extracted the same shard, the second one discards its rows. Only an entry
-without a usable row, such as one whose cache has lost its key, is replaced.
+without a usable row, such as one whose cache has lost its key, is replaced. An entry without rows is not committed.
 """
 
 from __future__ import annotations
@@ -61,11 +61,15 @@ class ShardEntry:
         return (store.folder / ShardEntry.name_of(key, shard) / "entry.json").exists()
 
     def commit(self) -> bool:
-        """Commit the entry; returns False if another process has committed this shard before.
+        """Commit the entry; returns False if another process has committed this shard before, or if it has no rows.
+
+        Without rows the shard would count as done, though its images may be readable again, or by another process.
 
         Raises:
             OSError: the disk fails; nothing is committed.
         """
+        if not self.writer.count:
+            return False
         self.writer.sync()
         return self._takes_its_name() or (
             not is_of_use(self._store, self.path) and self._store.remove(self.path.name) and self._takes_its_name()
@@ -117,15 +121,15 @@ def require_room_for_all(store: CacheStore, images: int, row_bytes: int, *, are_
 
 
 def is_of_use(store: CacheStore, folder: Path) -> bool:
-    """Whether a committed entry has a usable row, or has no rows, as that of images which all cannot be read.
+    """Whether a committed entry has a usable row.
 
-    No row is usable if the key of the cache was lost, for example in a copy without hidden files, or if another user
-    has written the entry.
+    None is usable if the key of the cache was lost, for example in a copy without hidden files, or if another user has
+    written the entry. Earlier versions also committed entries without rows.
     """
     try:
         with contextlib.closing(store.opened(folder)) as entry:
             images = np.ascontiguousarray(entry.lines()["image"])
-            return not len(images) or bool((entry.find(images) >= 0).any())
+            return bool((entry.find(images) >= 0).any())
     except EntryInUseError:  # its writer has only just committed it
         return True
     except (OSError, ValueError):

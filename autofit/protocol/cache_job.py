@@ -62,7 +62,7 @@ class ShardsDone(Record):
     """What an extraction that trains nothing has done.
 
     Attributes:
-        images: how many different images this process's part has.
+        images: how many different images this process's part has, without those that this worker could not read.
         extracted: how many images this worker has extracted.
         shards: how many shards it has committed.
         of_others: how many shards of its part other processes have committed meanwhile.
@@ -79,8 +79,9 @@ class ShardAnswer(Record):
 
     Attributes:
         number: the shard's number.
-        entry: the name of its entry in the cache; empty if no row was missing.
-        images: how many different images the shard has, with those whose rows were there before.
+        entry: the name of its entry in the cache; empty if no row was missing, or no image that lacks one can be read.
+        images: how many different images the shard has, with those whose rows were there before, and without those that
+            this worker could not read.
         extracted: how many images this worker has extracted for it.
         is_first: whether this worker was the first to commit the shard.
     """

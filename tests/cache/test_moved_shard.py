@@ -81,14 +81,6 @@ def test_the_bytes_are_those_of_an_extraction_at_home(node: CacheStore, home: Ca
     entry.close()
 
 
-def test_a_shard_without_a_readable_image_is_an_entry_too(node: CacheStore, home: CacheStore) -> None:
-    """Its shard would be extracted again and again."""
-    (piece,) = pieces_of(fill(node, blocks=()))
-    with ShardReceiver(home) as receiver:
-        assert receiver.accept(*piece) is True
-    assert ShardEntry.is_there(home, RECORD.key, SHARD)
-
-
 def test_a_piece_that_comes_twice_counts_once(pieces: list[Piece], home: CacheStore) -> None:
     """A node that was lost in the middle of a shard has sent its first rows before."""
     with ShardReceiver(home) as receiver:

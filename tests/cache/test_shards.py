@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from autofit.cache.entry import EntryWriter
 from autofit.cache.entry_format import EntryRecord
 from autofit.cache.identity import Identities
 from autofit.cache.shard_entry import ShardEntry, is_of_use, require_room_for_all
@@ -113,9 +114,19 @@ def test_an_entry_of_which_no_row_can_be_used_is_replaced(tmp_path: Path) -> Non
     (entry,) = store.open_entries(RECORD.key)
     assert (entry.find(identities(3)) >= 0).all()
     entry.close()
-    with ShardEntry(store, RECORD, "1-12345678", 1000) as empty:
-        empty.commit()
-    assert is_of_use(store, empty.path), "none of its images could be read"
+
+
+def test_an_entry_without_rows_stands_in_nobody_s_way(tmp_path: Path) -> None:
+    """A drive that came off once would make shards count as done for ever, and good rows of others be thrown away."""
+    store = CacheStore(tmp_path / "cache", 10**9)
+    with ShardEntry(store, RECORD, "0-12345678", 1000) as empty:
+        assert not empty.commit()
+    assert not ShardEntry.is_there(store, RECORD.key, "0-12345678")
+    EntryWriter(empty.path, RECORD).close()  # as earlier versions have committed it
+    assert not is_of_use(store, empty.path)
+    with written(store, 1.0) as entry:
+        assert entry.commit()
+    assert is_of_use(store, entry.path)
 
 
 def test_what_a_killed_writer_has_left_is_cleared_with_the_cache(tmp_path: Path) -> None:

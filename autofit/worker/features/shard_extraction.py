@@ -2,6 +2,7 @@
 
 Each shard goes through the backbone in the order of its images' identities, with a fixed micro-batch size, and becomes
 an entry of its own. So the bytes of the cache do not depend on how many processes made it, nor on which of them died.
+A shard of which no image could be read leaves no entry, as where a drive has come off: the next call tries it again.
 """
 
 from __future__ import annotations
@@ -100,7 +101,7 @@ class ShardExtraction:
         built, precision = session.built, precision_of(session.built.features)
         self._record = features_entry_record(job, backbone_sha256, built.feature_shape, 1, built.cut, precision)
         self._extractor, self._size = self._made_extractor(cache)
-        self._extracted = self._committed = self._of_others = self._done = self._count = 0
+        self._extracted = self._committed = self._of_others = self._failed = self._done = self._count = 0
         self._began = time.monotonic()
 
     def run(self, loader: BatchLoader) -> None:
@@ -119,7 +120,8 @@ class ShardExtraction:
             self._count = sum(len(shard.rows) for shard in pending.values())
             self._begin_phase()
             self._all(pending, loader)
-        done = ShardsDone(images=images, extracted=self._extracted, shards=self._committed, of_others=self._of_others)
+        readable = images - self._failed
+        done = ShardsDone(images=readable, extracted=self._extracted, shards=self._committed, of_others=self._of_others)
         self._heartbeat.event(Event(sharded=done))
 
     def answer(self, asked: queue.SimpleQueue[int], loader: BatchLoader) -> NoReturn:
@@ -150,12 +152,15 @@ class ShardExtraction:
     def _answered(self, number: int, images: int, shard: Shard | None, loader: BatchLoader) -> ShardAnswer:
         if shard is None:
             return ShardAnswer(number=number, images=images)
-        before = self._committed
+        committed, extracted, failed = self._committed, self._extracted, self._failed
         self._all({shard.name: shard}, loader)
-        entry = ShardEntry.name_of(self._record.key, shard.name)
-        is_first = self._committed > before
-        extracted = len(shard.rows) if is_first else 0
-        return ShardAnswer(number=number, entry=entry, images=images, extracted=extracted, is_first=is_first)
+        return ShardAnswer(
+            number=number,
+            entry=ShardEntry.name_of(self._record.key, shard.name) if self._is_there(shard) else "",
+            images=images - (self._failed - failed),
+            extracted=self._extracted - extracted,
+            is_first=self._committed > committed,
+        )
 
     def _of_part(self, asked: ShardJob) -> NDArray[np.bool_]:
         identities = self._photos.identities
@@ -210,11 +215,10 @@ class ShardExtraction:
                 continue
             shard, lease = claimed
             try:
-                if not self._is_there(shard) and self._extract(shard, lease, loader):
-                    self._committed += 1
-                    self._extracted += len(shard.rows)
-                else:
+                if self._is_there(shard):
                     self._of_others += 1
+                else:
+                    self._extract(shard, lease, loader)
                 pending.pop(shard.name)
             except LeaseLost:
                 self._heartbeat.event(Event(message="another process has taken a shard over, as this one was slow"))
@@ -240,8 +244,8 @@ class ShardExtraction:
             self._stop_conditions.stop_if_met()
             self._sleep(min(MOST_WAIT_SECONDS, self._shards.lease_seconds / RENEWALS / 2))
 
-    def _extract(self, shard: Shard, lease: Lease, loader: BatchLoader) -> bool:
-        """Extract a shard and commit it; returns whether this was the first process to commit it."""
+    def _extract(self, shard: Shard, lease: Lease, loader: BatchLoader) -> None:
+        """Extract a shard, commit it, and count what came of it."""
         chunks = self._chunks(shard)
         expected = len(shard.rows) * self._record.row_bytes
         with (
@@ -260,9 +264,14 @@ class ShardExtraction:
             batches = loader.batches((chunk.samples for chunk in chunks), self._photos.decode)
             check = partial(require_finite, network=self._session.built, path_of=self._photos.path)
             extract_missing(batches, chunks, entry.writer, self._photos.identities, self._extractor, check, on_block)
-            is_first = entry.commit()
-        self._heartbeat.event(Event(kept_rows=len(shard.rows)))
-        return is_first
+            rows, is_first = entry.writer.count, entry.commit()
+        self._failed += len(shard.rows) - rows
+        if is_first:
+            self._committed += 1
+            self._extracted += rows
+            self._heartbeat.event(Event(kept_rows=rows))
+        elif rows:
+            self._of_others += 1
 
     def _chunks(self, shard: Shard) -> list[ExtractionChunk]:
         block = self._size * -(-EXTRACTION_BLOCK[self._job.memory.device] // self._size)
