@@ -2,7 +2,8 @@
 
 The file names the host, the process, and when that was started. Whether a holder on this host is alive is looked up
 among its processes. A holder on another host, or in a container, shows that it is alive by rewriting the file every few
-seconds. How old the file is, is measured by the drive's own clock, so that a wrong clock of a machine does no harm.
+seconds. How old the file is, is measured by the drive's own clock, so that a wrong clock of a machine does no harm; nor
+does one that is set, since Linux also tells when a process was started in ticks since the machine was.
 """
 
 from __future__ import annotations
@@ -32,12 +33,14 @@ class Holder(Record):
     Attributes:
         host: the name of its machine.
         pid: its number there.
-        started: when it was started, in seconds since 1970 by that machine's clock.
+        started: when it was started, in seconds since 1970 by that machine's clock then.
+        ticks: when it was started, in clock ticks since the machine was; None where the system does not tell.
     """
 
     host: str = Field(max_length=300)
     pid: int = Field(ge=1)
     started: float
+    ticks: int | None = None
 
 
 class HolderFile:
@@ -45,7 +48,7 @@ class HolderFile:
 
     def __init__(self, folder: Path) -> None:
         self._folder, self._path = folder, folder / ".lock-holder"
-        self._is_held = False
+        self._written: Holder | None = None  # what the file says while the lock is held
         self._guard = threading.Lock()  # a beat that is written after the release would lock everybody out
         self._done = threading.Event()
 
@@ -56,8 +59,7 @@ class HolderFile:
             OSError: the folder cannot be written.
         """
         for _ in range(2):  # the second time after a dead holder's file was removed
-            if self._create():
-                self._is_held = True
+            if self._create(this_process()):
                 threading.Thread(target=self._beat, name="autofit-holder", daemon=True).start()
                 return True
             if not self._remove_left_over():
@@ -76,21 +78,28 @@ class HolderFile:
         """Give the lock back, if it is held."""
         self._done.set()
         with self._guard:
-            if self._is_held and self._is_ours():
+            if self._is_ours():
                 with suppress(OSError):  # the drive is gone: the next holder will find that this process is dead
                     self._path.unlink()
-            self._is_held = False
+            self._written = None
 
     def holder(self) -> Holder | None:
         """Who holds the lock, as its file says; None if that cannot be read."""
         return _read(self._path)
 
-    def _create(self) -> bool:
+    def _create(self, holder: Holder) -> bool:
         try:
-            with create_plain(self._path) as stream:
-                stream.write(this_process().to_json().encode())
+            stream = create_plain(self._path)
         except FileExistsError:
             return False
+        try:
+            with stream:
+                stream.write(_text_of(holder))
+        except OSError:  # the drive is full: an empty file would keep everybody out
+            with suppress(OSError):
+                self._path.unlink()
+            raise
+        self._written = holder
         return True
 
     def _is_left_over(self) -> bool:
@@ -131,12 +140,31 @@ class HolderFile:
     def _beat(self) -> None:
         while not self._done.wait(BEAT_SECONDS):
             with self._guard, suppress(OSError):
-                if self._is_held and self._is_ours():
-                    self._path.write_bytes(this_process().to_json().encode())
+                if self._written and self._is_ours():
+                    self._write_again(self._written)
+
+    def _write_again(self, holder: Holder) -> None:
+        """Write the same bytes over those that are there: a full drive, or a kill, never leaves an empty file.
+
+        Raises:
+            OSError: the file can neither be written nor be given a new time.
+        """
+        try:
+            file = os.open(self._path, os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+            try:
+                os.pwrite(file, _text_of(holder), 0)
+            finally:
+                os.close(file)
+        except OSError:
+            os.utime(self._path)
 
     def _is_ours(self) -> bool:
-        """Whether the file still names this process: another one may have taken it for dead, and taken the lock."""
-        return self.holder() == this_process()
+        """Whether the file still says what was written: another process may have taken this one for dead."""
+        return bool(self._written) and self.holder() == self._written
+
+
+def _text_of(holder: Holder) -> bytes:
+    return holder.to_json().encode()
 
 
 def _read(path: Path) -> Holder | None:
@@ -149,17 +177,31 @@ def this_process() -> Holder:
     """This process, as the holder of a lock."""
     import psutil  # noqa: PLC0415 - only where a drive cannot lock
 
-    return Holder(host=socket.gethostname(), pid=os.getpid(), started=psutil.Process().create_time())
+    started, pid = psutil.Process().create_time(), os.getpid()
+    return Holder(host=socket.gethostname(), pid=pid, started=started, ticks=_ticks_of(pid))
 
 
 def _is_alive(holder: Holder) -> bool:
     import psutil  # noqa: PLC0415 - only where a drive cannot lock
 
+    ticks = _ticks_of(holder.pid)
+    if ticks is not None and holder.ticks is not None:
+        return ticks == holder.ticks
     try:
         started = psutil.Process(holder.pid).create_time()
     except psutil.Error:
         return False
     return abs(started - holder.started) < START_TOLERANCE_SECONDS
+
+
+def _ticks_of(pid: int) -> int | None:
+    """When a process was started, in ticks since the machine was; None if there is none, or the system is not Linux.
+
+    https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html: the 22nd field. The second, in brackets, is a name.
+    """
+    with suppress(OSError, ValueError, IndexError):
+        return int(Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[19])
+    return None
 
 
 def _has_workers(folder: Path) -> bool:

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import psutil
 import pytest
 
 from autofit.errors import UserError
@@ -45,6 +46,12 @@ def asleep(tmp_path: Path) -> Iterator[Path]:
         process.kill()
 
 
+def silent(path: Path) -> None:
+    """Let a holder not have written its file for long."""
+    long_ago = path.stat().st_mtime - SILENT_SECONDS - 5
+    os.utime(path, (long_ago, long_ago))
+
+
 def test_one_of_many_takes_the_lock(tmp_path: Path) -> None:
     """Two parents would write one run directory."""
     files = [HolderFile(tmp_path) for _ in range(8)]
@@ -67,9 +74,11 @@ def test_a_holder_that_has_ended_is_gone(tmp_path: Path, ended: Holder) -> None:
     file.release()
 
 
-def test_another_process_of_the_same_number_is_not_the_holder(tmp_path: Path) -> None:
+@pytest.mark.parametrize("ticks", [None, 1], ids=["earlier version", "ticks"])
+def test_another_process_of_the_same_number_is_not_the_holder(tmp_path: Path, ticks: int | None) -> None:
     """After a restart of the machine any process with that number would hold the lock for good."""
-    (tmp_path / NAME).write_text(this_process().model_copy(update={"started": 1000.0}).to_json())
+    other = this_process().model_copy(update={"started": 1000.0, "ticks": ticks})
+    (tmp_path / NAME).write_text(other.to_json())
     assert HolderFile(tmp_path).is_free()
 
 
@@ -86,8 +95,7 @@ def test_a_holder_elsewhere_is_gone_when_it_is_silent(tmp_path: Path, content: s
     path = tmp_path / NAME
     path.write_text(text)
     assert not HolderFile(tmp_path).take()
-    long_ago = path.stat().st_mtime - SILENT_SECONDS - 5
-    os.utime(path, (long_ago, long_ago))
+    silent(path)
     file = HolderFile(tmp_path)
     assert file.take()
     file.release()
@@ -130,3 +138,42 @@ def test_a_sign_of_life_gives_no_lock_back_and_takes_none(tmp_path: Path, monkey
     time.sleep(0.02)
     mine.release()
     assert path.read_text() == other
+
+
+@pytest.mark.parametrize("step_seconds", [1.0, 3600.0, -3600.0])
+def test_a_clock_that_is_set_takes_no_lock_from_a_living_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step_seconds: float
+) -> None:
+    """Signs of life would end, so that another host trains the same run; or the next call in a notebook be refused."""
+    monkeypatch.setattr("autofit.storage.holder_file.BEAT_SECONDS", 0.001)
+    mine = HolderFile(tmp_path)
+    assert mine.take()
+    started = psutil.Process().create_time()
+    monkeypatch.setattr(psutil.Process, "create_time", lambda _: started + step_seconds)
+    silent(tmp_path / NAME)
+    deadline = time.monotonic() + 10
+    while HolderFile(tmp_path)._silent_seconds() > SILENT_SECONDS:
+        assert time.monotonic() < deadline, "there is no sign of life"
+    assert not HolderFile(tmp_path).take()
+    mine.release()
+    assert HolderFile(tmp_path).take()
+
+
+def test_a_full_drive_does_not_empty_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The lock of a living run would be lost, or an empty file keep everybody out of a folder that nobody holds."""
+
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    mine, path = HolderFile(tmp_path), tmp_path / NAME
+    assert mine.take()
+    monkeypatch.setattr(os, "pwrite", full)
+    silent(path)
+    mine._write_again(this_process())
+    assert mine.holder() == this_process()
+    assert mine._silent_seconds() < SILENT_SECONDS
+    mine.release()
+    monkeypatch.setattr("autofit.storage.holder_file._text_of", full)
+    with pytest.raises(OSError, match="No space left"):
+        mine.take()
+    assert not path.exists()
