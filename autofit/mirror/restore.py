@@ -86,15 +86,16 @@ def stage(mirror: RunDirectory, files: RunDirectory, beat: Beat, copy: Copy = co
 
 
 def put_in_place(files: RunDirectory) -> None:
-    """Move the staged files to their places, the checkpoints last.
+    """Move the staged files to their places, the checkpoints after the others, and the result last.
 
-    Until then the run directory has no checkpoints, so it is behind the mirror: after a kill, the next call restores
-    the run again.
+    Until then the run directory is behind the mirror, so after a kill the next call restores the run again. A result
+    without checkpoints would count as a finished run that somebody has made smaller.
 
     Raises:
         OSError: a file cannot be renamed.
     """
     staged = RunDirectory(files.path / STAGED)
+    files.result.unlink(missing_ok=True)
     if os.path.lexists(files.checkpoints):
         files.checkpoints.rename(staged.path / "replaced")
     for path in _single_files(files):
@@ -104,12 +105,16 @@ def put_in_place(files: RunDirectory) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         for path in attempt.path.iterdir():
             path.replace(folder / path.name)
-    for path in _single_files(staged):
+    *others, result = _single_files(staged)
+    for path in others:
         with suppress(FileNotFoundError):
             path.replace(files.path / path.name)
     fsync_folder(files.path)
     staged.checkpoints.rename(files.checkpoints)
     fsync_folder(files.path)
+    if os.path.lexists(result):
+        result.replace(files.result)
+        fsync_folder(files.path)
     discard(files)
 
 

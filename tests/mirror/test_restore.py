@@ -301,6 +301,7 @@ def test_a_damaged_request_is_refused_where_it_is_needed(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("is_finished", [False, True])
 def test_killed_anywhere_it_is_restored_once_more(
     mirrored: Any,
     mirror: RunDirectory,
@@ -308,13 +309,17 @@ def test_killed_anywhere_it_is_restored_once_more(
     resumable: Resumable,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
+    *,
+    is_finished: bool,
 ) -> None:
     """Half of one run and half of another would lie in the run directory, and be gone on with."""
+    if is_finished:
+        mirrored.finish()
     stale = tmp_path / "stale"
     shutil.copytree(mirrored.files.path, stale)
-    mirrored.commit()
-    MirrorContent(mirrored.files, mirror, no_beat).bring_up_to_date()
-    for moment in range(0, 100, 3):
+    mirrored.commit()  # of a finished run: with more epochs
+    MirrorContent(mirrored.files, mirror, no_beat).bring_up_to_date(everything=is_finished)
+    for moment in range(100):
         here = tmp_path / f"here-{moment}"
         shutil.copytree(stale, here)
         steps = count_of_steps(moment)
