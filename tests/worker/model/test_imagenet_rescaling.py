@@ -15,7 +15,11 @@ from autofit.worker.model.builder import build
 pytestmark = pytest.mark.slow
 
 SIZE = (224, 224)  # the only one for which Keras has a top with ImageNet weights
-STATISTICS = [np.float32([0.485, 0.456, 0.406]), np.float32([0.229, 0.224, 0.225]), np.int32(0)]
+STATISTICS = [
+    np.array([0.485, 0.456, 0.406], np.float32),
+    np.array([0.229, 0.224, 0.225], np.float32),
+    np.array(0, np.int32),
+]
 
 
 def efficientnet(weights: str | None = None, *, top: bool = False) -> keras.Model:
