@@ -20,7 +20,7 @@ from autofit.config.precisions import Precision
 from autofit.protocol.messages import Phase
 from autofit.protocol.model_jobs import OutputKind
 from autofit.worker.model.cut_points import CutPoint, choose_cut, cut_points, split_at
-from autofit.worker.model.given_model import ModelFunction, call_model_function, check_model
+from autofit.worker.model.given_model import ModelFunction, check_model, model_in
 from autofit.worker.model.head import chain, head_of
 from autofit.worker.model.hub_backbone import load_hub_backbone
 from autofit.worker.model.keras_internals import all_layers
@@ -159,7 +159,7 @@ def build_from_function(
     require_own_settings()
     keras.utils.set_random_seed(seed)
     shape = (*image_size, 3)
-    model = call_model_function(function, shape, num_classes)
+    model = model_in(function, precision, shape, num_classes)
     check_model(model, shape, num_classes, multi_label=multi_label)
     check_reopens(model)
     model = in_precision(model, precision)

@@ -10,11 +10,12 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from autofit.config.precisions import Precision
 from autofit.errors import UserError
 from autofit.printable import one_line
 from autofit.worker.model.keras_internals import all_layers, compiled_with
 from autofit.worker.model.optimizer import each_of
-from autofit.worker.model.precision import inner_optimizer
+from autofit.worker.model.precision import FLOAT32, inner_optimizer, layers_in
 from autofit.worker.model.weights import first_sentence
 
 ModelFunction = Callable[[tuple[int, int, int], int], keras.Model]
@@ -41,6 +42,28 @@ def imported_function(reference: str, import_paths: Sequence[str]) -> ModelFunct
         why = f"{type(error).__name__}: {first_sentence(error)}"
         raise UserError(f"model {reference}: its module cannot be imported ({why})") from error
     return function
+
+
+def model_in(
+    function: ModelFunction, precision: Precision, shape: tuple[int, int, int], num_classes: int
+) -> keras.Model:
+    """Call the user's function with the policy of this precision for the layers that it makes.
+
+    With float32, the policy is that of the process.
+
+    Raises:
+        UserError: it failed, or returned something else; the message says if it does so only with this precision.
+    """
+    if precision == FLOAT32:
+        return call_model_function(function, shape, num_classes)
+    try:
+        with layers_in(precision):
+            return call_model_function(function, shape, num_classes)
+    except UserError as error:
+        call_model_function(function, shape, num_classes)  # it may fail in the same way
+        raise UserError(
+            f'precision {precision!r}: {error}: leave the option out, or give layers that cannot dtype="float32"'
+        ) from error
 
 
 def call_model_function(function: ModelFunction, shape: tuple[int, int, int], num_classes: int) -> keras.Model:

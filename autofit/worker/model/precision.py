@@ -7,6 +7,7 @@ Keras's dtype policies.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -17,6 +18,7 @@ import tensorflow as tf
 from autofit.config.given_objects import refuse_kept_from_decay
 from autofit.config.precisions import Precision
 from autofit.errors import UserError
+from autofit.worker.model.copied_weights import set_weights
 from autofit.worker.model.keras_internals import all_layers
 from autofit.worker.model.registered_objects import not_registered
 from autofit.worker.model.weights import first_sentence
@@ -39,27 +41,51 @@ def layers_in(precision: str) -> Iterator[None]:
 
 
 def in_precision(model: keras.Model, precision: Precision) -> keras.Model:
-    """A copy of a user's model, with its weights, whose float32 layers have this policy; for float32 the model itself.
+    """A user's model in this precision, but for the layers that make its output, which are float32.
 
-    The layers that make the output stay float32, and layers with another policy keep it. The copy of a compiled model
-    is compiled in the same way, with the state of its optimizer.
+    A model that was made under the policy is returned itself. Of any other, such as a saved one, the result is a copy
+    with its weights, whose float32 layers have the policy. Layers with another policy keep it. The copy of a compiled
+    model is compiled in the same way, with the state of its optimizer.
 
     Raises:
         UserError: the model cannot be made from its configuration.
     """
     if precision == FLOAT32:
         return model
-    config = _patched(keras.saving.serialize_keras_object(model), precision, _names_of_output(model))
+    if not _was_made_in(model, precision):
+        model = _copy_in(model, precision)
+    for layer in _within_output(model):
+        _set_to_float32(layer, precision)
+    return model
+
+
+def _was_made_in(model: keras.Model, precision: Precision) -> bool:
+    """Whether of the layers with weights, but for those of the output, no more are float32 than have this policy.
+
+    Layers for which the user asked for float32 are few; layers that were saved in it are many, and keep it under any
+    policy.
+    """
+    output = {id(layer) for layer in _within_output(model)}
+    inner = [layer for layer in all_layers(model) if layer.weights and not all_layers(layer)]
+    policies = Counter(layer.dtype_policy.name for layer in inner if id(layer) not in output)
+    return policies[precision] >= policies[FLOAT32]
+
+
+def _copy_in(model: keras.Model, precision: Precision) -> keras.Model:
+    kept = {layer.name for layer in _output_of(model)}
+    config = _patched(keras.saving.serialize_keras_object(model), precision, kept)
     config.pop("compile_config", None)
     try:
-        copy = keras.saving.deserialize_keras_object(config)
-        copy.set_weights(model.get_weights())
+        with layers_in(precision):  # for layers that the user's own layers make
+            copy = keras.saving.deserialize_keras_object(config)
+        set_weights(copy, model.get_weights())
     except (MemoryError, tf.errors.ResourceExhaustedError):
         raise  # running out of memory has its own verdict
     except Exception as error:  # whatever a layer's own code raises when it is called with 16 bits
         raise not_registered(error) or UserError(
             f"precision {precision!r}: the model cannot be made again with it ({type(error).__name__}: "
-            f'{first_sentence(error)[:150]}): leave the option out, or give layers that cannot dtype="float32"'
+            f"{first_sentence(error)[:150]}): leave the option out, or give a function that builds the model, with "
+            'dtype="float32" for layers that cannot'
         ) from error
     if model.compiled:
         _compile_likewise(copy, model)
@@ -73,8 +99,12 @@ def as_float32(model: keras.Model, precision: Precision) -> None:
     change.
     """
     for layer in all_layers(model):
-        if precision != FLOAT32 and layer.dtype_policy.name == precision:
-            layer.dtype_policy = FLOAT32
+        _set_to_float32(layer, precision)
+
+
+def _set_to_float32(layer: keras.Layer, precision: Precision) -> None:
+    if precision != FLOAT32 and layer.dtype_policy.name == precision:
+        layer.dtype_policy = FLOAT32
 
 
 def precision_of(model: keras.Model | None) -> Precision:
@@ -105,16 +135,21 @@ def _compile_likewise(copy: keras.Model, model: keras.Model) -> None:
             variable.assign(value)
 
 
-def _names_of_output(model: keras.Model) -> set[str]:
-    """The names of the layers that make a model's output: the last one with weights, and those after it."""
-    names = set[str]()
+def _output_of(model: keras.Model) -> list[keras.Layer]:
+    """The layers that make a model's output: the last one with weights, and those after it."""
+    found = list[keras.Layer]()
     for layer in reversed(model.layers):
         if isinstance(layer, keras.Model):
-            return names | _names_of_output(layer)
-        names.add(layer.name)
+            return found + _output_of(layer)
+        found.append(layer)
         if not isinstance(layer, OUTPUT_ACTIVATIONS):
             break
-    return names
+    return found
+
+
+def _within_output(model: keras.Model) -> list[keras.Layer]:
+    """The layers that make a model's output, and those inside them."""
+    return [each for layer in _output_of(model) for each in (layer, *all_layers(layer))]
 
 
 def _patched(value: Any, precision: str, kept: set[str]) -> Any:

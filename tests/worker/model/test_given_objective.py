@@ -229,7 +229,8 @@ def test_an_optimizer_that_divides_the_variables_arrives_with_those_that_it_has(
 
 def test_a_model_whose_optimizer_leaves_out_variables_is_refused() -> None:
     """A copy of the model would be sent, whose optimizer decays all of its weights."""
-    model = network()
+    ends = [keras.layers.Flatten(), keras.layers.Dense(4), keras.layers.Dense(3, "softmax")]
+    model = keras.Sequential([keras.Input((4, 4, 3)), *ends])
     model.compile(without_decay_of_biases(), "sparse_categorical_crossentropy")
     with pytest.raises(UserError, match=r"excluded by exclude_from_weight_decay\(\) cannot be saved"):
         payload_of(model, None)

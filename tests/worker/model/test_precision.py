@@ -16,6 +16,7 @@ from autofit.errors import UserError
 from autofit.worker.model.builder import BuiltModel, build, build_from_function
 from autofit.worker.model.keras_internals import all_layers
 from autofit.worker.model.precision import as_float32, computes_in_float16, in_precision, layers_in
+from autofit.worker.model.sent_model import sent
 from autofit.worker.training.export import save_model
 
 pytestmark = pytest.mark.slow
@@ -122,10 +123,115 @@ def test_a_layer_that_cannot_is_told_in_one_line() -> None:
         return keras.Sequential([*stem, layers.Dense(classes, "softmax")])
 
     build_from_function(network, SIZE, CLASSES, seed=0)
-    with pytest.raises(UserError, match=r"precision 'mixed_bfloat16'.*leave the option out") as caught:
+    advice = 'leave the option out, or give layers that cannot dtype="float32"'
+    with pytest.raises(
+        UserError, match=rf"^precision 'mixed_bfloat16': the model function failed .*{advice}$"
+    ) as caught:
         build_from_function(network, SIZE, CLASSES, seed=0, precision="mixed_bfloat16")
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 500
+
+
+def test_a_saved_layer_that_cannot_is_told_in_one_line() -> None:
+    """The user would get a traceback, or advice that a model which is built already cannot follow."""
+    stem = [keras.Input((*SIZE, 3)), layers.Conv2D(4, 3), OnlyFloat32(), layers.Flatten()]
+    model = keras.Sequential([*stem, layers.Dense(CLASSES, "softmax")])
+    with pytest.raises(UserError, match=r"^precision 'mixed_bfloat16'.*or give a function that builds the model, with"):
+        build_from_function(sent(model), SIZE, CLASSES, seed=0, precision="mixed_bfloat16")
+
+
+def test_a_layer_for_which_float32_was_asked_keeps_it() -> None:
+    """Nobody could follow the advice in that line, and a layer that needs 32 bits would have 16."""
+
+    def network(shape: tuple[int, int, int], classes: int) -> keras.Model:
+        stem = [keras.Input(shape), layers.Conv2D(4, 3, name="conv"), OnlyFloat32(dtype="float32", name="own")]
+        return keras.Sequential([*stem, layers.Flatten(), layers.Dense(classes, "softmax", name="output")])
+
+    found = policies(build_from_function(network, SIZE, CLASSES, seed=0, precision="mixed_bfloat16").model)
+    assert (found["conv"], found["own"], found["output"]) == ("mixed_bfloat16", "float32", "float32")
+
+
+@keras.saving.register_keras_serializable("test_precision")
+class Block(layers.Layer):  # type: ignore[misc]
+    """A layer that makes two others, one of which is to compute in float32."""
+
+    def __init__(self, units: int, name: str | None = None) -> None:
+        super().__init__(name=name)
+        self.units = units
+        self.hidden = layers.Dense(units, "relu", name="hidden")
+        self.exact = layers.Dense(units, dtype="float32", name="exact")
+
+    def build(self, shape: Any) -> None:
+        """Build both."""
+        self.hidden.build(shape)
+        self.exact.build((None, self.units))
+
+    def call(self, inputs: Any) -> Any:
+        """Apply both."""
+        return self.exact(self.hidden(inputs))
+
+    def get_config(self) -> dict[str, Any]:
+        """Its arguments; it leaves out the policy."""
+        return {"units": self.units, "name": self.name}
+
+
+def of_blocks(shape: tuple[int, int, int], classes: int) -> keras.Model:
+    """A network of a user's own layers, in the middle and at the end."""
+    stem = [keras.Input(shape), layers.Rescaling(1 / 255), layers.Conv2D(8, 3, name="conv"), layers.Flatten()]
+    model = keras.Sequential([*stem, Block(6, name="middle"), Block(classes, name="end"), layers.Softmax()])
+    model.compile(keras.optimizers.Adam(), "sparse_categorical_crossentropy")
+    return model
+
+
+@pytest.mark.parametrize("is_sent", [False, True], ids=["by a function", "as a model"])
+@pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
+def test_layers_inside_a_users_own_layer_have_the_policy(precision: Precision, *, is_sent: bool) -> None:
+    """They would stay in float32, and save neither memory nor time, without a word; or the model be refused."""
+    whole = sent(of_blocks((*SIZE, 3), CLASSES)) if is_sent else of_blocks
+    built = build_from_function(whole, SIZE, CLASSES, seed=0, precision=precision)
+    plain = build_from_function(whole, SIZE, CLASSES, seed=0)
+    middle, end = (built.model.get_layer(name) for name in ("middle", "end"))
+    assert [middle.hidden.compute_dtype, middle.exact.compute_dtype] == [precision.removeprefix("mixed_"), "float32"]
+    assert {layer.compute_dtype for layer in (end, end.hidden, end.exact)} == {"float32"}
+    assert {v.dtype for v in built.model.trainable_variables} == {"float32"}
+    assert built.compiled
+    assert built.model(IMAGES).dtype == "float32"
+    for one, other in zip(built.model.get_weights(), plain.model.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+    np.testing.assert_allclose(built.model(IMAGES), plain.model(IMAGES), atol=2e-2)
+
+
+def test_a_saved_network_in_a_users_function_has_the_policy(tmp_path: Path) -> None:
+    """Whoever loads a pretrained network in a function would train in float32 though 16 bits were asked for."""
+    small((*SIZE, 3), CLASSES).get_layer("inner").save(tmp_path / "inner.keras")
+
+    def network(shape: tuple[int, int, int], classes: int) -> keras.Model:
+        inner = keras.models.load_model(tmp_path / "inner.keras")
+        ends = [layers.GlobalAveragePooling2D(), layers.Dense(classes, "softmax", name="output")]
+        return keras.Sequential([keras.Input(shape), inner, *ends])
+
+    found = policies(build_from_function(network, SIZE, CLASSES, seed=0, precision="mixed_float16").model)
+    assert found["output"] == "float32"
+    assert [name for name, policy in found.items() if policy == "float32"] == ["output"]
+
+
+def test_a_copy_computes_with_what_its_normalization_was_adapted_to() -> None:
+    """The copy would see images that are not normalized, as another network than the one that was given."""
+    normalization = layers.Normalization()
+    normalization.adapt(IMAGES)
+    ends = [layers.Conv2D(4, 3), layers.Flatten(), layers.Dense(CLASSES, "softmax")]
+    model = keras.Sequential([keras.Input((*SIZE, 3)), normalization, *ends])
+    np.testing.assert_allclose(in_precision(model, "mixed_float16")(IMAGES), model(IMAGES), atol=2e-2)
+
+
+def test_a_function_that_fails_anyhow_is_not_blamed_on_the_precision() -> None:
+    """The user would look for a layer that cannot compute in 16 bits."""
+
+    def network(shape: tuple[int, int, int], classes: int) -> keras.Model:
+        raise ValueError(f"no network for {shape} and {classes}")
+
+    with pytest.raises(UserError, match=r"^the model function failed with ValueError: no network for"):
+        build_from_function(network, SIZE, CLASSES, seed=0, precision="mixed_float16")
 
 
 @pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
