@@ -180,7 +180,7 @@ class Entry:
 
     def slices(self, numbers: Numbers) -> Numbers:
         """The slice of each of these rows, int64 (n,): rows that were computed together have the same number."""
-        return self._index["slice"][numbers].astype(np.int64)
+        return entry_format.slices_in(self._index[numbers])
 
     def used(self) -> None:
         """Record that the entry is used now, so that others are removed before it."""
@@ -274,13 +274,16 @@ class EntryWriter:
     ) -> None:
         self.close()
 
-    def append(self, images: Identities, rows: Rows, slices: Numbers) -> NDArray[np.void]:
+    def append(
+        self, images: Identities, rows: Rows, slices: Numbers, cut_off: NDArray[np.bool_] | None = None
+    ) -> NDArray[np.void]:
         """Append a block; returns its lines of the index.
 
         Args:
             images: the identities of the rows' images, uint64 (n, 2).
             rows: `(n, *row_shape)`.
             slices: int64 (n,), ascending from 0: rows that were computed together have the same number.
+            cut_off: which images are JPEGs that lack their end, bool (n,); None if none is.
 
         Raises:
             OSError: there is no room, or the disk fails; the entry is as it was before.
@@ -293,6 +296,8 @@ class EntryWriter:
         index = np.zeros(len(data), INDEX)
         index["image"] = images
         index["slice"] = self._count + slices
+        if cut_off is not None:
+            index["slice"][cut_off] |= entry_format.CUT_OFF
         index["crc"] = checksums(self._seal, index, data)
         index["follow"] = np.arange(len(data))[::-1]
         try:

@@ -2,7 +2,8 @@
 
     entry.json    the record of the entry; its modification time is when the entry was last used
     rows.bin      the rows, one after another
-    index.bin     for each row: the image's identity, its slice, a CRC-32, and how many rows of its block follow
+    index.bin     for each row: the image's identity, its slice, a CRC-32, and how many rows of its block follow; the
+                  highest bit of the slice says that the image is a JPEG which lacks its end
 
 Rows are appended in blocks, and a block is valid once its index is written: after a kill, the next writer cuts off
 what follows the last complete block. A row is used only if its CRC-32 in the index matches the entry's seal, the image,
@@ -33,6 +34,9 @@ INDEX = np.dtype([*HEAD.descr, ("crc", "<u4"), ("follow", "<u4")])
 
 MAX_ROWS = 2**24
 """The most rows of an entry. The index of so many has half a gigabyte, and is read into memory."""
+
+CUT_OFF = np.uint32(2**31)
+"""The bit of a row's slice that says that its image is a JPEG which lacks its end; `MAX_ROWS` leaves it free."""
 
 MAX_ROW_VALUES = 2**31
 MAX_SIDES = 4
@@ -87,6 +91,16 @@ def read_index(file: FileIO) -> NDArray[np.void]:
     file.seek(0)
     data = file.readall()
     return whole_blocks(np.frombuffer(data[: len(data) // INDEX.itemsize * INDEX.itemsize], INDEX))
+
+
+def slices_in(lines: NDArray[np.void]) -> NDArray[np.int64]:
+    """The slice of each row, int64 (n,)."""
+    return (lines["slice"] & ~CUT_OFF).astype(np.int64)
+
+
+def cut_off_in(lines: NDArray[np.void]) -> NDArray[np.bool_]:
+    """Which rows are those of JPEGs that lack their end, bool (n,)."""
+    return np.asarray(lines["slice"] & CUT_OFF, np.bool_)
 
 
 def whole_blocks(index: NDArray[np.void]) -> NDArray[np.void]:

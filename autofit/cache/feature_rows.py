@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autofit.cache.entry import Entry
+from autofit.cache.entry_format import cut_off_in
 from autofit.cache.identity import Identities
 
 Numbers = NDArray[np.int64]
@@ -85,6 +86,14 @@ class FeatureRows:
             here = here[(images[expected[here]] == images[found[here]]).all(axis=1)]
             rows[here] = expected[here]
         return rows
+
+    def cut_off(self) -> Numbers:
+        """The numbers whose images are JPEGs that lack their end, int64 (k,)."""
+        is_cut_off = np.zeros(len(self.entry_of), np.bool_)
+        for place, entry in enumerate(self.entries):
+            here = self.entry_of == place
+            is_cut_off[here] = cut_off_in(entry.lines()[self.row_of[here]])
+        return np.flatnonzero(is_cut_off)
 
     def close(self) -> None:
         """Close the entries and release their locks."""

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from autofit.cache.entry import Entry, EntryWriter
-from autofit.cache.entry_format import INDEX, EntryRecord
+from autofit.cache.entry_format import INDEX, EntryRecord, cut_off_in, slices_in
 from autofit.cache.places import KEY_DIGITS, NAME
 from autofit.cache.shard_entry import ShardEntry
 from autofit.cache.store import CacheStore, NoRoomError
@@ -158,6 +158,6 @@ def _append(writer: EntryWriter, head: PieceHead, data: bytes) -> None:
     start = 0
     for stop in (np.flatnonzero(lines["follow"] == 0) + 1).tolist():
         block = lines[start:stop]
-        slices = block["slice"].astype(np.int64) - writer.count
-        writer.append(np.ascontiguousarray(block["image"]), rows[start:stop], slices)
+        slices = slices_in(block) - writer.count
+        writer.append(np.ascontiguousarray(block["image"]), rows[start:stop], slices, cut_off_in(block))
         start = stop

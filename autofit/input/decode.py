@@ -96,8 +96,18 @@ def decode_image(
 
 
 def lack_their_end() -> frozenset[str]:
-    """The paths of the JPEGs whose end was missing when this process last decoded them."""
+    """The paths of the JPEGs whose end was missing when this process last decoded them, or read them from the cache."""
     return frozenset(_without_end)
+
+
+def lacks_its_end(path: str) -> bool:
+    """Whether the end of this JPEG was missing when this process last decoded it, or read it from the cache."""
+    return path in _without_end
+
+
+def note_cut_off(path: str) -> None:
+    """Note that what was read from the cache was made of a JPEG that lacks its end."""
+    _without_end.add(path)
 
 
 def decode_into(path: str | os.PathLike[str], out: NDArray[np.uint8], ranges: ValueRanges = NO_RANGES) -> None:

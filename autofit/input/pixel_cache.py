@@ -23,10 +23,10 @@ from numpy.typing import NDArray
 
 from autofit.cache import identity
 from autofit.cache.entry import Entry, EntryInUseError, EntryWriter, RowReader
-from autofit.cache.entry_format import INDEX, EntryRecord
+from autofit.cache.entry_format import INDEX, EntryRecord, cut_off_in
 from autofit.cache.identity import Identities
 from autofit.cache.store import CacheStore, NoRoomError
-from autofit.input.decode import RECIPE, decode_into
+from autofit.input.decode import RECIPE, decode_into, lacks_its_end, note_cut_off
 from autofit.input.image_files import DriveError, UnreadableImageError
 from autofit.input.numeric_images import NO_RANGES, ValueRanges
 
@@ -156,7 +156,10 @@ class PixelCache:
         """
         reader = self._reader_of[sample]
         if reader != NOT_THERE:
-            if self._readers[reader].read_into(int(self._row_of[sample]), self._lines[sample : sample + 1], out):
+            line = self._lines[sample : sample + 1]
+            if self._readers[reader].read_into(int(self._row_of[sample]), line, out):
+                if cut_off_in(line)[0]:
+                    note_cut_off(self._path_of(sample))
                 return
             self._await_again(sample)
         try:
@@ -276,7 +279,8 @@ class PixelCache:
             if self._writer is None or not self._room or not self._images[sample].any():
                 return
             try:
-                line = self._writer.append(self._images[[sample]], pixels[None], np.zeros(1, np.int64))
+                cut_off = np.array([lacks_its_end(self._path_of(sample))])
+                line = self._writer.append(self._images[[sample]], pixels[None], np.zeros(1, np.int64), cut_off)
             except OSError as error:
                 self._stop_caching(str(error))
                 return

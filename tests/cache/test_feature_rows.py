@@ -53,6 +53,21 @@ def test_equal_images_that_were_computed_once_part_no_slice(
     assert np.array_equal(rows.gather(np.array([12, 16])), known.rows([2, 8], 3))
 
 
+def test_images_that_lack_their_end_are_known_by_their_rows(
+    tmp_path: Path, small: EntryRecord, known: ModuleType, opened: Callable[[Path], Entry]
+) -> None:
+    """A run whose features are all in the cache would say that all photos are whole; or slices be cut at one."""
+    is_cut_off = np.array([0, 1, 0, 0, 0, 0, 1, 0], np.bool_)
+    with EntryWriter(tmp_path / "entry", small) as writer:
+        writer.append(known.images(range(8)), known.rows(range(8), 3), np.zeros(8, np.int64), is_cut_off)
+        writer.append(known.images(range(8, 12)), known.rows(range(8, 12), 3), np.zeros(4, np.int64))
+    rows = look_up([opened(tmp_path / "entry")], known.images([6, 99, *range(12)]))
+    assert rows.cut_off().tolist() == [0, 3, 8]
+    assert rows.slices()[-1] == (10, 14)
+    assert len(rows.slices()) == 2
+    assert np.array_equal(rows.gather(np.array([3])), known.rows([1], 3))
+
+
 def written(folder: Path, record: EntryRecord, known: ModuleType, images: Numbers) -> Path:
     """An entry of these images, of which each eight went through the network together."""
     with EntryWriter(folder, record) as writer:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from autofit.cache.entry_format import EntryRecord
+from autofit.cache.entry_format import EntryRecord, cut_off_in
 from autofit.cache.known_images import images_with_features, known_of, write_known
 from autofit.cache.moved_shard import DamagedPieceError, PieceHead, ShardReceiver, pieces_of
 from autofit.cache.shard_entry import ShardEntry
@@ -33,7 +33,7 @@ def fill(store: CacheStore, shard: str = SHARD, blocks: tuple[int, ...] = BLOCKS
         for count in blocks:
             slices = np.arange(count) // 2
             rows = random.random((count, 4)).astype(np.float32)
-            entry.writer.append(identities(entry.writer.count, count), rows, slices)
+            entry.writer.append(identities(entry.writer.count, count), rows, slices, np.arange(count) % 3 == 1)
         assert entry.commit()
         return entry.path
 
@@ -67,7 +67,10 @@ def test_pieces_are_whole_blocks(node: CacheStore, piece_bytes: int, counts: lis
 
 
 def test_the_bytes_are_those_of_an_extraction_at_home(node: CacheStore, home: CacheStore, tmp_path: Path) -> None:
-    """Rows would depend on where they were computed, or their checksums be those of another cache's key."""
+    """Rows would depend on where they were computed, or their checksums be those of another cache's key.
+
+    What is known of an image, that it lacks its end, would be lost on the way.
+    """
     sent = list(pieces_of(fill(node), 8 * 16))
     with ShardReceiver(home) as receiver:
         assert [receiver.accept(*piece) for piece in sent] == [None, None, True]
@@ -78,6 +81,7 @@ def test_the_bytes_are_those_of_an_extraction_at_home(node: CacheStore, home: Ca
     assert there != rows_of(node.folder), "the keys of the caches differ"
     (entry,) = home.open_entries(RECORD.key)
     assert (entry.find(identities(0, sum(BLOCKS))) >= 0).all()
+    assert np.flatnonzero(cut_off_in(entry.lines()))[:2].tolist() == [1, 4]
     entry.close()
 
 

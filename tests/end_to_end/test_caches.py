@@ -126,6 +126,19 @@ def test_the_next_run_extracts_nothing_and_ends_with_the_same_bits(train: Train,
 
 
 @pytest.mark.usefixtures("cache")
+def test_jpegs_that_lack_their_end_are_counted_from_the_cache_too(train: Train, photos: Path, tmp_path: Path) -> None:
+    """A second run on the same photos, or one that was killed after the extraction, would say that all are whole."""
+    own = shutil.copytree(photos, tmp_path / "photos")
+    for name in ("class0/000.jpg", "class2/003.jpg"):
+        (own / name).write_bytes((own / name).read_bytes()[:-2])
+    results = [train(name, own, epochs=2) for name in ("first", "second")]
+    assert "all extracted before" in " ".join(events(results[1], "message"))
+    told = [json.loads((result.run_dir / "result.json").read_text()) for result in results]
+    assert [one["cut_off_images"] for one in told] == [2, 2]
+    assert [events(result, "cut_off") for result in results] == [[2], [2]]
+
+
+@pytest.mark.usefixtures("cache")
 @pytest.mark.whole
 def test_a_changed_photo_alone_is_extracted_again(train: Train, photos: Path, tmp_path: Path) -> None:
     """A photo that was edited would be trained on as it was; or all be extracted for one."""

@@ -19,9 +19,10 @@ from autofit.cache.entry import KEY_FILE, EntryWriter
 from autofit.cache.identity import identities_of
 from autofit.cache.store import CacheStore
 from autofit.dataset import ImageIndex
+from autofit.input import decode as decode_module
 from autofit.input import pixel_cache
 from autofit.input.augment import Augmentation
-from autofit.input.decode import decode_image, decode_into
+from autofit.input.decode import decode_image, decode_into, lacks_its_end
 from autofit.input.image_files import UnreadableImageError
 from autofit.input.numeric_images import ValueRanges
 from autofit.input.pixel_cache import COMPARED, PixelCache
@@ -423,3 +424,16 @@ def test_cached_pixels_that_differ_from_their_files_are_thrown_away(
     assert (again.known, again.thrown_away) == (0, 1)
     assert not stale.exists()
     assert np.array_equal(all_of(again), truth(photos))
+
+
+def test_a_jpeg_that_lacks_its_end_is_known_in_the_next_run(photos: list[str], open_cache: OpenCache) -> None:
+    """It would be counted by the run that decodes it, and by no other that is trained on the same pixels."""
+    Image.effect_noise((64, 64), 60).save(photos[3], "JPEG")
+    Path(photos[3]).write_bytes(Path(photos[3]).read_bytes()[:-20])
+    all_of(open_cache())
+    assert lacks_its_end(photos[3])
+    decode_module._without_end.clear()  # as in another process
+    again = open_cache()
+    again.read_into(4, np.empty((*SIZE, 3), np.uint8))
+    again.read_into(3, np.empty((*SIZE, 3), np.uint8))
+    assert [path for path in photos if lacks_its_end(path)] == [photos[3]]

@@ -16,7 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autofit.cache.feature_rows import FeatureRows
-from autofit.cache.identity import Identities
 from autofit.cache.store import CacheStore, NoRoomError
 from autofit.config.batch_schedule import (
     EXTRACTION_BLOCK,
@@ -26,7 +25,7 @@ from autofit.config.batch_schedule import (
     TUNING_SECONDS,
     batch_bounds,
 )
-from autofit.input.batch_loader import BatchLoader, Decode, LoadedBatch
+from autofit.input.batch_loader import BatchLoader, LoadedBatch
 from autofit.input.epoch_order import epoch_order
 from autofit.input.views import ViewIndex
 from autofit.protocol.cache_job import CacheJob
@@ -37,7 +36,7 @@ from autofit.worker.execution.microbatch import MicroBatcher, Shrink
 from autofit.worker.execution.session import Session
 from autofit.worker.features.batch_autotune import BatchSizeAutotuner, starting_size
 from autofit.worker.features.extraction_time import ExtractionClock, ExtractionPace, ExtractionTimeLimit, NoTimeLeft
-from autofit.worker.features.extractor import Extractor, extract_missing
+from autofit.worker.features.extractor import Extractor, Photos, extract_missing
 from autofit.worker.features.feature_cache import FeatureCache, features_entry_record, matches_live
 from autofit.worker.features.features_record import ExtractionChunk
 from autofit.worker.features.finite_features import require_finite
@@ -59,20 +58,14 @@ FROM_NOW = "from what the network makes of the same images now"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Views:
+class Views(Photos):
     """The views of the images; there is a row of features for each.
 
     Attributes:
         index: tells which view of which sample each row is of.
-        identities: the identities of the views, uint64 (rows, 2).
-        decode: makes the pixels of a view.
-        path: gives the path of a view's image.
     """
 
     index: ViewIndex
-    identities: Identities
-    decode: Decode
-    path: Callable[[int], str]
 
 
 class ExtractionPass:
@@ -231,7 +224,7 @@ class ExtractionPass:
         with cache.writer(found, count) as writer:
             batches = loader.batches((chunk.samples for chunk in chunks), self._views.decode)
             try:
-                extract_missing(batches, chunks, writer, self._views.identities, extractor, check, on_block)
+                extract_missing(batches, chunks, writer, self._views, extractor, check, on_block)
             except NoTimeLeft:
                 writer.sync()
                 cache.leave_out(np.concatenate([chunk.samples for chunk in chunks[blocks:]]))

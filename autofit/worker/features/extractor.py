@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,12 +15,28 @@ from autofit.cache.feature_rows import Features, Numbers
 from autofit.cache.identity import Identities
 from autofit.errors import UserError
 from autofit.input.aligned_array import aligned, padded
-from autofit.input.batch_loader import LoadedBatch
+from autofit.input.batch_loader import Decode, LoadedBatch
+from autofit.input.decode import lacks_its_end
 from autofit.worker.execution.microbatch import MicroBatcher
 from autofit.worker.features.batch_autotune import BatchSizeAutotuner
 from autofit.worker.features.features_record import ExtractionChunk
 
 SYNC_EVERY_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Photos:
+    """The images of an extraction, one for each row.
+
+    Attributes:
+        path: gives the path of an image, by its row.
+        identities: the identities of all images, uint64 (n, 2).
+        decode: makes the pixels of an image.
+    """
+
+    path: Callable[[int], str]
+    identities: Identities
+    decode: Decode
 
 
 class Extractor:
@@ -104,7 +121,7 @@ def extract_missing(
     batches: Generator[LoadedBatch, None, None],
     chunks: Sequence[ExtractionChunk],
     writer: EntryWriter,
-    identities: Identities,
+    photos: Photos,
     extractor: Extractor,
     require_finite: Callable[[Features, Numbers], None],
     on_block: Callable[[LoadedBatch, int], None],
@@ -116,7 +133,7 @@ def extract_missing(
         batches: a decoded batch for each chunk; it is closed at the end.
         chunks: the missing rows.
         writer: the writer of the entry.
-        identities: the identities of all rows.
+        photos: the images of all rows.
         extractor: computes the features.
         require_finite: called with features and the numbers of their rows before they are appended; it raises a
             UserError if they are no numbers.
@@ -136,7 +153,8 @@ def extract_missing(
             if len(batch.samples):
                 features, slices = extractor.features_of(batch.images, chunk.at_once)
                 require_finite(features, batch.samples)
-                writer.append(identities[batch.samples], features, slices)
+                cut_off = np.array([lacks_its_end(photos.path(row)) for row in batch.samples.tolist()])
+                writer.append(photos.identities[batch.samples], features, slices, cut_off)
                 written += len(batch.samples)
             if clock() - synced >= SYNC_EVERY_SECONDS:
                 writer.sync()

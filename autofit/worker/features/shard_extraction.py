@@ -12,7 +12,6 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import NoReturn, Self
@@ -21,14 +20,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autofit.cache.feature_rows import look_up
-from autofit.cache.identity import Identities
 from autofit.cache.known_images import known_of
 from autofit.cache.shard_entry import ShardEntry, is_of_use, require_room_for_all
 from autofit.cache.shards import LEASES, Shard, of_part, shard_count, shards_of
 from autofit.cache.store import CacheStore, NoRoomError
 from autofit.config.batch_schedule import DETERMINISTIC_EXTRACTION, EXTRACTION_BLOCK
 from autofit.errors import StorageError
-from autofit.input.batch_loader import BatchLoader, Decode, LoadedBatch
+from autofit.input.batch_loader import BatchLoader, LoadedBatch
 from autofit.protocol.cache_job import CacheJob, ShardAnswer, ShardJob, ShardsDone
 from autofit.protocol.job import Event, Job, TrainJob
 from autofit.protocol.messages import BadImage, Phase
@@ -36,7 +34,7 @@ from autofit.storage.leases import RENEWALS, Lease, LeaseFolder
 from autofit.worker.execution.microbatch import MicroBatcher, Shrink
 from autofit.worker.execution.session import Session
 from autofit.worker.features.batch_autotune import BatchSizeAutotuner
-from autofit.worker.features.extractor import Extractor, extract_missing
+from autofit.worker.features.extractor import Extractor, Photos, extract_missing
 from autofit.worker.features.feature_cache import features_entry_record
 from autofit.worker.features.features_record import ExtractionChunk
 from autofit.worker.features.finite_features import require_finite
@@ -52,21 +50,6 @@ WAIT_SECONDS = 0.5
 
 class LeaseLost(Exception):  # noqa: N818 - not an error: another process goes on with the shard
     """Another process has taken the shard over."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Photos:
-    """The images of an extraction.
-
-    Attributes:
-        path: gives the path of an image, by its number.
-        identities: the identities of all images, uint64 (n, 2).
-        decode: makes the pixels of an image.
-    """
-
-    path: Callable[[int], str]
-    identities: Identities
-    decode: Decode
 
 
 class ShardExtraction:
@@ -263,7 +246,7 @@ class ShardExtraction:
 
             batches = loader.batches((chunk.samples for chunk in chunks), self._photos.decode)
             check = partial(require_finite, network=self._session.built, path_of=self._photos.path)
-            extract_missing(batches, chunks, entry.writer, self._photos.identities, self._extractor, check, on_block)
+            extract_missing(batches, chunks, entry.writer, self._photos, self._extractor, check, on_block)
             rows, is_first = entry.writer.count, entry.commit()
         self._failed += len(shard.rows) - rows
         if is_first:

@@ -10,7 +10,8 @@ from autofit.input.views import ViewIndex
 from autofit.protocol.job import Event, Job, TrainJob
 from autofit.storage.run_directory import RunDirectory
 from autofit.worker.execution.session import Session
-from autofit.worker.features.shard_extraction import Photos, ShardExtraction
+from autofit.worker.features.extractor import Photos
+from autofit.worker.features.shard_extraction import ShardExtraction
 from autofit.worker.model.weights import frozen_hash
 from autofit.worker.runtime.control_pipe import Requests
 from autofit.worker.runtime.heartbeat import Heartbeat

@@ -15,7 +15,7 @@ from autofit.dataset import ImageIndex
 from autofit.dataset.duplicates import note_equal_images
 from autofit.input.augment import Augmentation
 from autofit.input.batch_loader import BatchLoader
-from autofit.input.decode import lack_their_end
+from autofit.input.decode import lack_their_end, note_cut_off
 from autofit.input.drive_patience import DrivePatience
 from autofit.input.predecode import PredecodedImages
 from autofit.input.sample_reader import SampleReader
@@ -84,7 +84,7 @@ class SourceOpener:
     ) -> None:
         self._job, self._work, self._plan = job, work, work.plan
         self._session, self._heartbeat, self._stop_conditions = session, heartbeat, stop_conditions
-        self._index = index
+        self._index, self._told_cut_off = index, 0
         self._patience = DrivePatience(lambda line: heartbeat.event(Event(message=line)), go_on)
         self._loader = image_loader(job, work, index, self._patience)
         self._reader = image_reader(job, work, index, predecoded)
@@ -134,11 +134,12 @@ class SourceOpener:
             return None
         counts, augmented = (self._index.train_count, self._index.validation_count), self._plan.augment != "none"
         view_index = ViewIndex(*counts, self._plan.feature_views, augmented)
+        views = self._views(view_index, images)
         extraction = ExtractionPass(
             self._job,
             self._session,
             backbone_sha256,
-            self._views(view_index, images),
+            views,
             self._heartbeat,
             self._stop_conditions,
             on_unreadable=on_unreadable,
@@ -147,6 +148,9 @@ class SourceOpener:
         )
         rows = extraction.run(cache, self._loader)
         self._reader.drop_predecoded()
+        for row in rows.cut_off().tolist() if rows else ():
+            note_cut_off(views.path(row))
+        self._report_cut_off()  # now, since the attempt may be killed, and no later one decode them
         if rows is None:
             return None
         reasons = extraction.unreadable
@@ -155,12 +159,13 @@ class SourceOpener:
         return source
 
     def _report_cut_off(self) -> None:
-        """Report how many JPEGs were used although their end is missing."""
+        """Report how many JPEGs were used although their end is missing, if they are more than were reported before."""
         cut_off = lack_their_end()
         if not cut_off:
             return
         mine = [path for path in map(self._index.path, range(len(self._index.paths))) if path in cut_off]
-        if mine:
+        if len(mine) > self._told_cut_off:
+            self._told_cut_off = len(mine)
             what = f"{len(mine):,} JPEGs lack their end" if len(mine) > 1 else "a JPEG lacks its end"
             said = f"{what}, used as far as they go: {printable(mine[0])}"
             self._heartbeat.event(Event(message=said, cut_off=len(mine)))
@@ -168,7 +173,7 @@ class SourceOpener:
     def _views(self, view_index: ViewIndex, images: Identities) -> Views:
         identities = view_index.identities(images)
         decode = self._reader.of_views(view_index, identities)
-        return Views(view_index, identities, decode, lambda row: self._index.path(view_index.sample(row)))
+        return Views(lambda row: self._index.path(view_index.sample(row)), identities, decode, view_index)
 
     def __enter__(self) -> Self:
         return self

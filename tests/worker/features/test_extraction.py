@@ -122,7 +122,7 @@ class Runs:
             self.job(name, len(paths)),
             session,
             "0" * 64,
-            Views(views, identities, decode_after, index.path),
+            Views(index.path, identities, decode_after, views),
             reports,
             reports,
             on_unreadable=lambda _: None,

@@ -30,7 +30,8 @@ from autofit.protocol.job import Event, Job, TrainJob
 from autofit.protocol.messages import MemoryBudget
 from autofit.runs.model_source import model_source
 from autofit.runs.plan import training_plan
-from autofit.worker.features.shard_extraction import Photos, ShardExtraction
+from autofit.worker.features.extractor import Photos
+from autofit.worker.features.shard_extraction import ShardExtraction
 
 pytestmark = pytest.mark.slow  # imports TensorFlow
 
