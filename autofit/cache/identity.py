@@ -80,6 +80,11 @@ def identities_of(
     return np.frombuffer(bytes(digests), np.uint64).reshape(-1, 2)
 
 
+def has_other_identity(path: str, by: By, identity: Identities) -> bool:
+    """Whether a file now has another identity than this one, uint64 (2,)."""
+    return _identity(path, WHOLE_BYTES if by == "stat" else None) != identity.tobytes()
+
+
 def _in_threads(paths: Iterable[str], most_whole_bytes: int | None, result_of: ResultOf) -> Iterator[bytes]:
     """The identity of each path, in order; only `_GROUP` paths are queued at once."""
     remaining = iter(paths)

@@ -9,6 +9,7 @@ batch_loader.py     decodes batches ahead of the training, in threads
 resizable_pool.py   the threads; thread_autotune.py how many, by what wait_meter.py measures
 loader_limit.py     tells whether a pass is limited by the loader, and what would help
 sample_reader.py    the pixels of samples, whole or augmented; pixel_cache.py keeps them on disk
+identified_files.py tells which files were changed after they were identified
 predecode.py        decodes the first images in predecode_process.py, while the worker imports TensorFlow
 bad_images.py       the images that cannot be read, and when they are too many
 aligned_array.py    arrays that TensorFlow reads without copying them

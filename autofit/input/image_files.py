@@ -65,13 +65,17 @@ class ImageContent(io.BufferedReader):
 
     A damaged header may declare a part to be 2**63 bytes long. Python would allocate that first, and the MemoryError
     would look as if the machine had run out of memory.
+
+    Attributes:
+        last_written: when the file was written last, by its drive's clock, in seconds since 1970.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         super().__init__(io.FileIO(path))
         with contextlib.ExitStack() as unless_known:
             unless_known.callback(self.close)
-            self._size_bytes = os.fstat(self.fileno()).st_size
+            status = os.fstat(self.fileno())
+            self._size_bytes, self.last_written = status.st_size, status.st_mtime
             unless_known.pop_all()
 
     def read(self, size: int | None = -1, /) -> bytes:

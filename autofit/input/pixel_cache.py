@@ -27,6 +27,7 @@ from autofit.cache.entry_format import INDEX, EntryRecord, cut_off_in
 from autofit.cache.identity import Identities
 from autofit.cache.store import CacheStore, NoRoomError
 from autofit.input.decode import RECIPE, decode_into, lacks_its_end, note_cut_off
+from autofit.input.identified_files import IdentifiedFiles
 from autofit.input.image_files import DriveError, UnreadableImageError
 from autofit.input.numeric_images import NO_RANGES, ValueRanges
 
@@ -70,6 +71,7 @@ class PixelCache:
         path_of: from a sample to its file.
         ranges: as in `decode_image`.
         beside: another open cache in the same store, for whose missing images room is kept.
+        files: tells which files were changed after they were identified; None if that is not known.
 
     Attributes:
         why_not: why no more images are cached, in a few words; empty as long as images are cached.
@@ -85,11 +87,12 @@ class PixelCache:
         path_of: Callable[[int], str],
         ranges: ValueRanges = NO_RANGES,
         beside: PixelCache | None = None,
+        files: IdentifiedFiles | None = None,
     ) -> None:
         self.why_not, self.thrown_away, self.left_out = "", 0, 0
         self._store, self._unchecked_bytes = store, 0
         self._record, self._ranges = pixels_record(size, ranges), ranges
-        self._images, self._path_of = images, path_of
+        self._images, self._path_of, self._files = images, path_of, files
         self._readers: list[RowReader] = []
         self._reader_of = np.full(len(images), NOT_THERE, np.int32)
         self._row_of = np.zeros(len(images), np.int64)
@@ -168,6 +171,9 @@ class PixelCache:
             if not isinstance(error, DriveError):  # which may read it at the next try
                 self._leave_out(sample)
             raise
+        if self._files is not None and self._files.has_changed(sample):
+            self._leave_out(sample)
+            return
         self._append(sample, out)
 
     def _missing(self) -> int:
@@ -294,7 +300,7 @@ class PixelCache:
                     self._stop_caching(f"there is no room left in {self._store.folder}")
 
     def _leave_out(self, sample: int) -> None:
-        """Wait no longer for an image that cannot be read, unless another can have its place."""
+        """Wait no longer for an image that cannot be read, or was changed, unless another can have its place."""
         with self._lock:
             if self._room and not self.left_out and self._images[sample].any() and sample not in self._unreadable:
                 self._unreadable.add(sample)

@@ -14,6 +14,8 @@ from autofit.dataset import ImageIndex
 from autofit.input.augment import Augmentation, with_margin
 from autofit.input.batch_loader import Decode
 from autofit.input.decode import decode_into
+from autofit.input.identified_files import CHANGED, IdentifiedFiles
+from autofit.input.image_files import UnreadableImageError
 from autofit.input.numeric_images import NO_RANGES, ValueRanges
 from autofit.input.pixel_cache import PixelCache, Row
 from autofit.input.predecode import PredecodedImages
@@ -48,6 +50,7 @@ class SampleReader:
         self._open = ExitStack()
         self._caches: list[PixelCache] = []
         self._predecoded = predecoded
+        self._files: IdentifiedFiles | None = None
         if predecoded:
             predecoded.stop()
 
@@ -55,6 +58,10 @@ class SampleReader:
         """Free the memory of the predecoded images."""
         if self._predecoded:
             self._predecoded.drop()
+
+    def watch(self, files: IdentifiedFiles) -> None:
+        """Cache nothing of files that are changed from now on; what was read from one is no row of features."""
+        self._files = files
 
     def use_cache(self, store: CacheStore, images: Identities) -> None:
         """Read from and write to the pixel cache, from now on until `close`.
@@ -109,12 +116,15 @@ class SampleReader:
                 self._whole(sample, out)
             else:
                 self._view(sample, tuple(identities[row].tolist()), out)
+            if self._files is not None and self._files.has_changed(sample):
+                raise UnreadableImageError(CHANGED)
 
         return decode
 
     def _cached(self, store: CacheStore, size: tuple[int, int], images: Identities) -> PixelCache:
         beside = self._caches[-1] if self._caches else None
-        cache = self._open.enter_context(PixelCache(store, size, images, self._index.path, self._ranges, beside))
+        made = PixelCache(store, size, images, self._index.path, self._ranges, beside, self._files)
+        cache = self._open.enter_context(made)
         self._caches.append(cache)
         return cache
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import shutil
+import time
 from array import array
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -23,6 +24,7 @@ from autofit.input import decode as decode_module
 from autofit.input import pixel_cache
 from autofit.input.augment import Augmentation
 from autofit.input.decode import decode_image, decode_into, lacks_its_end
+from autofit.input.identified_files import IdentifiedFiles
 from autofit.input.image_files import UnreadableImageError
 from autofit.input.numeric_images import ValueRanges
 from autofit.input.pixel_cache import COMPARED, PixelCache
@@ -63,8 +65,9 @@ def open_cache(tmp_path: Path, photos: list[str]) -> Iterator[OpenCache]:
     caches = []
 
     def open_cache(limit_bytes: int = PLENTY_BYTES, paths: list[str] = photos) -> PixelCache:
-        images = identities_of(paths, "stat")
-        caches.append(PixelCache(CacheStore(tmp_path / "cache", limit_bytes), SIZE, images, paths.__getitem__))
+        files = IdentifiedFiles(identities_of(paths, "stat"), "stat", paths.__getitem__, time.time())
+        store = CacheStore(tmp_path / "cache", limit_bytes)
+        caches.append(PixelCache(store, SIZE, files.identities, paths.__getitem__, files=files))
         return caches[-1]
 
     yield open_cache
@@ -437,3 +440,14 @@ def test_a_jpeg_that_lacks_its_end_is_known_in_the_next_run(photos: list[str], o
     again.read_into(4, np.empty((*SIZE, 3), np.uint8))
     again.read_into(3, np.empty((*SIZE, 3), np.uint8))
     assert [path for path in photos if lacks_its_end(path)] == [photos[3]]
+
+
+def test_a_photo_that_is_edited_after_the_start_is_not_kept(photos: list[str], open_cache: OpenCache) -> None:
+    """The edited picture's pixels would be those of the old bytes, in each run after these have come back."""
+    cache, before = open_cache(), Path(photos[5]).read_bytes()
+    Image.new("RGB", (9, 9), "red").save(photos[5])
+    assert np.array_equal(all_of(cache), truth(photos)), "the run goes on with what is there"
+    assert (cache.known, cache.missing_bytes) == (COUNT - 1, 0)
+    cache.close()
+    Path(photos[5]).write_bytes(before)
+    assert np.array_equal(all_of(open_cache()), truth(photos))

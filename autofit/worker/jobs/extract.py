@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 from autofit.cache.identity import identities_of
 from autofit.input.drive_patience import DrivePatience
+from autofit.input.identified_files import IdentifiedFiles
 from autofit.input.views import ViewIndex
 from autofit.protocol.job import Event, Job, TrainJob
 from autofit.storage.run_directory import RunDirectory
@@ -46,11 +48,13 @@ def extract(
 
     patience = DrivePatience(lambda line: heartbeat.event(Event(message=line)), go_on)
     paths = map(index.path, range(len(index.paths)))
+    since = time.time()
     images = identities_of(paths, work.cache.by, heartbeat.beat, patience.result)
     view_index = ViewIndex(index.train_count, index.validation_count, 1, augmented=False)
     identities = view_index.identities(images)
     backbone_sha256 = frozen_hash(session.built.features.variables)
     reader = image_reader(job, work, index)
+    reader.watch(IdentifiedFiles(images, work.cache.by, index.path, since))
     try:
         with image_loader(job, work, index, patience) as loader:
             photos = Photos(index.path, identities, reader.of_views(view_index, identities))

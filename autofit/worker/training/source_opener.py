@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -17,6 +18,7 @@ from autofit.input.augment import Augmentation
 from autofit.input.batch_loader import BatchLoader
 from autofit.input.decode import lack_their_end, note_cut_off
 from autofit.input.drive_patience import DrivePatience
+from autofit.input.identified_files import IdentifiedFiles
 from autofit.input.predecode import PredecodedImages
 from autofit.input.sample_reader import SampleReader
 from autofit.input.views import ViewIndex
@@ -123,7 +125,9 @@ class SourceOpener:
         if cache is None or not (self._plan.feature_cache or self._plan.pixel_cache):
             return None
         paths = map(self._index.path, range(len(self._index.paths)))
+        since = time.time()
         images = identities_of(paths, cache.by, self._heartbeat.beat, self._patience.result)
+        self._reader.watch(IdentifiedFiles(images, cache.by, self._index.path, since))
         note_equal_images(RunDirectory(Path(self._work.run_dir)).equal_images, images)
         if self._plan.pixel_cache:
             store = CacheStore(Path(cache.folder), cache.limit_bytes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from array import array
 from collections.abc import Callable, Iterator
@@ -22,6 +23,7 @@ from autofit.dataset import ImageIndex
 from autofit.errors import UserError
 from autofit.input.augment import Augmentation
 from autofit.input.batch_loader import BatchLoader
+from autofit.input.identified_files import CHANGED, IdentifiedFiles
 from autofit.input.sample_reader import SampleReader
 from autofit.input.views import ViewIndex
 from autofit.machine import hardware
@@ -104,8 +106,11 @@ class Runs:
         """Run the pass over these photos; `on_decode` is called before each is decoded."""
         index = ImageIndex("/", paths, array("i", [0] * len(paths)), ("one",), len(paths))
         views = ViewIndex(len(paths), 0)
+        since = time.time()
         identities = views.identities(identities_of(paths, "stat"))
-        decode = SampleReader(index, SIZE, 0, Augmentation()).of_views(views, identities)
+        reader = SampleReader(index, SIZE, 0, Augmentation())
+        reader.watch(IdentifiedFiles(identities, "stat", index.path, since))
+        decode = reader.of_views(views, identities)
 
         def decode_after(sample: int, out: np.ndarray) -> None:
             on_decode()
@@ -277,6 +282,26 @@ def test_features_that_are_no_numbers_are_not_cached(runs: Runs) -> None:
     with pytest.raises(UserError, match=r"no numbers for .*2\.png, though"):
         runs.run("one", runs.photos(1, 2, 3))
     assert runs.store.listing().entries[0].images == 0
+
+
+def test_a_photo_that_is_edited_while_features_are_extracted_is_not_cached(runs: Runs) -> None:
+    """The edited picture's features would be those of the old bytes, in each run after these have come back."""
+    paths = runs.photos(1, 2, 3)
+    before = Path(paths[1]).read_bytes()
+
+    def edit() -> None:
+        edited = Path(f"{paths[1]}-{threading.get_ident()}")
+        Image.new("RGB", (40, 40), (90, 9, 9)).save(edited, "PNG")
+        edited.replace(paths[1])
+
+    rows = runs.run("a", paths, on_decode=edit)
+    assert rows is not None
+    assert rows.known().tolist() == [True, False, True]
+    assert runs.unreadable == {1: CHANGED}
+    Path(paths[1]).write_bytes(before)
+    again = runs.run("b", paths)
+    assert again is not None
+    np.testing.assert_array_equal(again.gather(np.arange(3)), expected(1, 2, 3))
 
 
 def unzip(path: str, colour: tuple[int, int, int]) -> None:
