@@ -6,6 +6,7 @@ from autofit.input.predecode import PredecodedImages
 from autofit.protocol.job import Event, Job, TrainJob
 from autofit.worker.jobs.extract import extract
 from autofit.worker.jobs.startup import LoadPayload, limit_allocator, open_network
+from autofit.worker.model.mean_loss import require_weighted
 from autofit.worker.model.weights import require_same_weights
 from autofit.worker.runtime.control_pipe import Requests
 from autofit.worker.runtime.exceptions import OutOfDeviceMemoryError, ShortOfMemoryError, StopRequested
@@ -38,6 +39,8 @@ def train(
     if job.source is not None:
         require_same_weights(job.source)
     session, payload = open_network(job, heartbeat, load_payload)
+    if work.plan.class_weight != "none" and not session.objective.columns:
+        require_weighted(session.objective, int(session.built.model.output_shape[-1]))
     if work.micro_batch_size == 1:  # it is asked for only where one image runs out; in DenseNet121 it takes 0.3 s
         heartbeat.event(Event(most_segments=session.most_segments))
     stop_conditions = StopConditions(requests, heartbeat, job.memory, device_name(job.memory), work.stop_at)

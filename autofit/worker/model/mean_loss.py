@@ -1,4 +1,4 @@
-"""Requires that a loss is a mean over the samples, which is told by calling it with a few of them."""
+"""Requires that a loss is a mean over the samples, or weights them, which is told by calling it with a few of them."""
 
 from __future__ import annotations
 
@@ -31,13 +31,10 @@ def require_mean(objective: Objective, width: int) -> None:
     Raises:
         UserError: the two differ, as for an F1 score of all samples: the update would depend on the micro-batch.
     """
-    random = np.random.default_rng(0)
-    labels = objective.drawn_labels(SAMPLES, max(2, width), random)
-    outputs = random.dirichlet(np.ones(max(2, width)), SAMPLES)[:, :width].astype(np.float32)
+    labels, outputs = _drawn(objective, width)
 
     def loss_of(rows: slice) -> float:
-        encoded, weights = objective.encode(tf.convert_to_tensor(labels[rows])), objective.ones(labels[rows])
-        return float(objective.loss_function(encoded, tf.convert_to_tensor(outputs[rows]), sample_weight=weights))
+        return _loss(objective, labels[rows], outputs[rows], objective.ones(labels[rows]))
 
     try:
         whole, *parts = map(loss_of, (slice(0, SAMPLES), slice(0, FIRST_PART), slice(FIRST_PART, SAMPLES)))
@@ -52,3 +49,39 @@ def require_mean(objective: Objective, width: int) -> None:
             f"the loss {loss_name(loss)} is not a mean over the samples, so micro-batches would change it (together "
             f"{SAMPLES} samples give {whole:.4g}, in two parts {mean:.4g}): let it give a number for each sample{how}"
         )
+
+
+def require_weighted(objective: Objective, width: int) -> None:
+    """Check that the weights of samples change how much each of them counts, by giving all weight to one, then another.
+
+    A loss that cannot be called so passes.
+
+    Args:
+        objective: as in `require_mean`.
+        width: as in `require_mean`.
+
+    Raises:
+        UserError: they do not: the loss gives a single number for all samples, which `class_weight` would only scale.
+    """
+    labels, outputs = _drawn(objective, width)
+    try:
+        found = [_loss(objective, labels, outputs, tf.one_hot(sample, SAMPLES)) for sample in range(SAMPLES)]
+    except Exception:  # noqa: BLE001 - as in `require_mean`
+        return
+    if np.ptp(found) <= TOLERANCE * max(map(abs, found)):
+        raise UserError(
+            f"the loss {loss_name(objective.loss_function)} gives one number for all samples, so class_weight would "
+            "not weight them: let it give a number for each sample, or leave class_weight out"
+        )
+
+
+def _drawn(objective: Objective, width: int) -> tuple[np.ndarray, np.ndarray]:
+    """Labels and outputs of some samples."""
+    random = np.random.default_rng(0)
+    labels = objective.drawn_labels(SAMPLES, max(2, width), random)
+    return labels, random.dirichlet(np.ones(max(2, width)), SAMPLES)[:, :width].astype(np.float32)
+
+
+def _loss(objective: Objective, labels: np.ndarray, outputs: np.ndarray, weights: tf.Tensor) -> float:
+    encoded = objective.encode(tf.convert_to_tensor(labels))
+    return float(objective.loss_function(encoded, tf.convert_to_tensor(outputs), sample_weight=weights))

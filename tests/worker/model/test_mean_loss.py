@@ -11,6 +11,7 @@ from autofit.config.backbones import ModelSpec
 from autofit.config.given_objects import keras_config
 from autofit.errors import UserError
 from autofit.protocol.job import ModelSource
+from autofit.worker.model.mean_loss import require_weighted
 from autofit.worker.model.objective import Objective, make_objective
 
 pytestmark = pytest.mark.slow
@@ -97,3 +98,16 @@ def test_a_loss_over_all_samples_at_once_is_refused(loss: Any, units: int, messa
 def test_a_mean_over_the_samples_passes(loss: Any, units: int, *, compiled: bool) -> None:
     """Good losses would be refused, or one of which nothing is known."""
     assert objective(loss, compiled=compiled, units=units).loss_function is not None
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_a_loss_that_does_not_weight_samples_is_refused_with_class_weights(*, compiled: bool) -> None:
+    """The classes would count as much as before, and their user believe that the rare one counts more."""
+    with pytest.raises(UserError, match=r"^the loss .*one_number.* gives one number for all samples, so class_weight"):
+        require_weighted(objective(one_number, compiled=compiled), 3)
+
+
+@pytest.mark.parametrize("loss", ["sparse_categorical_crossentropy", losses.CategoricalFocalCrossentropy(), noisy])
+def test_losses_that_weight_samples_pass(loss: Any) -> None:
+    """Class weights would be refused where they work."""
+    require_weighted(objective(loss, compiled=True), 3)
