@@ -141,34 +141,23 @@ def _given_apart(folder: str, names: frozenset[str]) -> str:
 
 
 def _refuse_lone_set(folder: str, names: frozenset[str]) -> None:
-    """Refuse a folder that is the data set, beside folders with images only.
-
-    It has class folders, and is called `train`, `images` or the like, or the only other folder is called `test`.
+    """Refuse a folder called `train`, `images` or the like that has class folders, beside folders with images only.
 
     Raises:
         UserError: there is such a folder.
     """
-    sets = {name for name in names if _is_called_as_set(name)} or _beside_a_held_out_split(names)
-    held = {name: _past_few(folder, name) for name in sorted(sets)}
+    held = {name: _past_few(folder, name) for name in sorted(names) if _is_called_as_set(name)}
     deep = {name: inside.folders for name, inside in held.items() if not inside.has_images and len(inside.folders) > 1}
     if len(deep) != 1 or len(names) == 1:
         return
     ((name, classes),) = deep.items()
     others = names - {name}
     if all(_is_flat(folder, other) for other in others):
-        parts = "its splits" if roles_of(classes) else "the classes"
-        renamed = "it" if _is_called_as_set(name) else shown(others)
         raise UserError(
             f"{printable(folder)} holds {printable(name)}, in which are {shown(classes)}, beside "
-            f"{shown(others)}, in which are images: if those are {parts}, give "
-            f"{printable(os.path.join(folder, name))}; if {printable(name)} is one, rename {renamed}"
+            f"{shown(others)}, in which are images: if those are the classes, give "
+            f"{printable(os.path.join(folder, name))}; if {printable(name)} is one, rename it"
         )
-
-
-def _beside_a_held_out_split(names: frozenset[str]) -> frozenset[str]:
-    """One of two folders if the other is called as a split for validation or test."""
-    held_out = {name for name in names if (said := split_name(name)) and said.role != "train"}
-    return names - held_out if len(names) == 2 and len(held_out) == 1 else frozenset()  # noqa: PLR2004 - two folders
 
 
 def _is_called_as_set(name: str) -> bool:

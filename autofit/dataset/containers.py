@@ -33,7 +33,6 @@ _REMEDIES: Final = {
     ),
     "arff": "is a table of Weka: save it as CSV and give that",
 }
-SUFFIXES: Final = frozenset(_REMEDIES)
 _WITHOUT_SUFFIX: Final = (
     (re.compile(r"(data|test)_batch(_[0-9]+)?(\.bin)?"), _ARRAYS),  # CIFAR-10
     (re.compile(r".*[-.]idx[0-9]-ubyte(\.gz)?"), _ARRAYS),  # MNIST
@@ -52,9 +51,9 @@ def remedy_of(name: str) -> str | None:
 
 
 def remedy_of_most(names: Sequence[str]) -> str | None:
-    """The same of the first file that holds images, with its name, if most files but those in JSON are of its kind."""
+    """The same of the first file that holds images, with its name, if most files are of its kind."""
     remedies = [(name, remedy) for name in names if (remedy := remedy_of(name)) and remedy != _DESCRIBES]
     for name, remedy in remedies[:1]:
-        if 2 * sum(other == remedy for _, other in remedies) > sum(not name.endswith(".json") for name in names):
+        if 2 * sum(other == remedy for _, other in remedies) > len(names):
             return f"{name} {remedy}"
     return None

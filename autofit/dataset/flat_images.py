@@ -161,18 +161,10 @@ def no_class_folders(folder: str, kinds: Mapping[str, int]) -> UserError:
 
 def contained(folder: str) -> str:
     """What to do about the files in a folder, or in the only folder in it, that hold images in another form."""
-    held, below = containers.remedy_of_most(_names(folder)), _folders(folder)
-    if held is None and len(below) == 1:
-        held = containers.remedy_of_most(_names(below[0]))
-    return printable(held or "")
-
-
-def _folders(folder: str) -> list[str]:
-    try:
-        with os.scandir(folder) as entries:
-            return [entry.path for entry in entries if entry.is_dir() and not entry.name.startswith(".")]
-    except OSError:
-        return []
+    names = _names(folder)
+    if len(names) == 1:
+        names = _names(os.path.join(folder, *names)) or names  # noqa: PTH118 - paths are str in this package
+    return printable(containers.remedy_of_most(names) or "")
 
 
 def _by_names(folder: str) -> str:

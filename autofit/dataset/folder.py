@@ -12,7 +12,6 @@ from functools import cache
 from typing import NamedTuple
 
 from autofit.config.validators import is_installed
-from autofit.dataset.containers import SUFFIXES
 from autofit.dataset.flat_images import no_class_folders
 from autofit.dataset.found import Found, Progress, below
 from autofit.dataset.labels import class_order
@@ -185,8 +184,6 @@ def visible(folder: str) -> Iterator[os.DirEntry[str]]:
 def kind_of(name: str) -> str:
     """The kind of a file by its suffix, such as `.txt`; odd suffixes share one kind, so that there are few kinds."""
     _, dot, suffix = name.rpartition(".")
-    if dot and suffix.lower() in SUFFIXES:  # `.parquet`
-        return f".{suffix.lower()}"
     if not dot or len(suffix) > MOST_SUFFIX_CHARACTERS or not suffix.isalnum() or suffix.isdecimal():
         return NO_SUFFIX
     return f".{suffix.lower()}"

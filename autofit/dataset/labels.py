@@ -19,9 +19,6 @@ Label = str | int
 _WHOLE: Final = re.compile(r"-?(0|[1-9][0-9]*)")
 _DECIMAL: Final = re.compile(r"(-?[0-9]+)\.([0-9]+)")
 _UNLABELLED: Final = frozenset({"unlabeled", "unlabelled", "nolabel", "notlabeled", "notlabelled", "unannotated"})
-_HELD_OUT: Final = frozenset(
-    {"predict", "pred", "prediction", "predictions", "holdout", "eval", "evaluation", "inference"}
-)
 _MISSING: Final = frozenset({"na", "n/a", "#n/a", "<na>", "null", "?", "-"})
 _IMAGE_PATH: Final = re.compile(r".*\.(jpe?g|png|tiff?|bmp|gif|webp)", re.IGNORECASE | re.DOTALL)
 _LISTED: Final = re.compile("[|;,；，、]")  # noqa: RUF001 - as `label_sets.SEPARATORS`
@@ -136,24 +133,6 @@ def unlabelled_warning(names: Collection[str]) -> str | None:
     if not meant or len(names) == len(meant):
         return None
     return f"warning: {first_of(meant, SHOWN_PAIRS)} is trained on as a class: leave these images out if they have none"
-
-
-def held_out_warning(names: Collection[str]) -> str | None:
-    """One line on the one class folder of three or more whose name may be that of images to test on; or None."""
-    meant = [name for name in names if _may_be_held_out(name)]
-    if len(meant) != 1 or len(names) < 3:  # noqa: PLR2004 - two classes and a split
-        return None
-    if any(name.casefold().endswith(meant[0].casefold()) for name in names if name != meant[0]):  # valid and invalid
-        return None
-    return (
-        f"warning: {meant[0]!r} is trained on as a class: move it elsewhere, or give it with validation= or test=, if "
-        "it holds images to test on"
-    )
-
-
-def _may_be_held_out(name: str) -> bool:
-    said = split_name(name)
-    return (said is not None and said.role != "train") or re.sub("[^a-z]", "", name.casefold()) in _HELD_OUT
 
 
 def several_labels(names: Collection[str]) -> str | None:

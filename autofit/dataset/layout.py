@@ -14,19 +14,15 @@ from dataclasses import dataclass
 from typing import NoReturn, get_args
 
 from autofit.dataset.class_level import require_classes
-from autofit.dataset.flat_images import contained, remedy, tables_in
+from autofit.dataset.flat_images import remedy, tables_in
 from autofit.dataset.inside import Inside, look, look_past_few, peek, shown
 from autofit.dataset.labels import share_a_name
-from autofit.dataset.lower_folders import refuse_splits_inside
 from autofit.dataset.side_folders import IMAGE_NAMES, describes_images, holds_images
-from autofit.dataset.split_words import Role, data_sets_of, split_name
+from autofit.dataset.split_words import Role, roles_of, split_name
 from autofit.errors import UserError
 from autofit.printable import printable
 
 MOST_WRAPPERS = 8
-
-MOST_ARCHIVES = 32
-"""In a folder with more subfolders, these are not looked through for data sets with wrappers and splits."""
 
 UNLABELLED = frozenset({"unknown", "unlabeled", "unlabelled"})
 """The name of the one folder that some loaders require around images without classes."""
@@ -57,9 +53,8 @@ def find_layout(folder: str, leave_out: Collection[str] = ()) -> Layout:
     here, notes = folder, list[str]()
     for _ in range(MOST_WRAPPERS):
         inside = look(here)
-        given = frozenset(name for name in inside.folders if os.path.join(here, name) in leave_out)
-        named = _one_data_set(here, inside.folders, given)
-        inside = inside._replace(folders=inside.folders - given)
+        named = roles_of(inside.folders)  # also by those that the user gives as another split
+        inside = inside._replace(folders=frozenset(n for n in inside.folders if os.path.join(here, n) not in leave_out))
         roles = {name: role for name, role in named.items() if name in inside.folders}
         if len(roles) > 1 or "train" in roles.values():
             return _of_splits(here, inside, roles, notes)
@@ -70,23 +65,6 @@ def find_layout(folder: str, leave_out: Collection[str] = ()) -> Layout:
         notes.append(f"the data set is in {printable(os.path.relpath(here, folder))}/")
     require_classes(here, inside.folders)
     return Layout(here, notes=tuple(notes[-1:]))
-
-
-def _one_data_set(folder: str, names: frozenset[str], given: frozenset[str]) -> dict[str, Role]:
-    """The folders that are splits of the data set, also those that are `given` as another split; empty if none are.
-
-    Raises:
-        UserError: they are splits of several data sets.
-    """
-    found = data_sets_of(names)
-    found = [roles for roles in found if not given.isdisjoint(roles)] or found
-    if len(found) > 1:
-        sets = "; ".join(shown(roles) for roles in found)
-        raise UserError(
-            f"{printable(folder)} holds the splits of {len(found)} data sets ({sets}): give the folder for training of "
-            "one of them as the data, and others with validation= and test="
-        )
-    return next(iter(found), {})
 
 
 def class_folders(folder: str, classes: Collection[str] = ()) -> str:
@@ -142,27 +120,6 @@ def _describes(folder: str, side: str, name: str) -> bool:
     return bool(inside.folders) and inside.folders <= look(class_folders(os.path.join(folder, name))).folders
 
 
-def refuse_splits_below(folder: str, subfolders: Mapping[str, Collection[str]]) -> None:
-    """Refuse a class folder that only wraps the folder with splits, as in an archive that has a folder of its name.
-
-    Args:
-        folder: the folder of the classes.
-        subfolders: for each class that has folders and fewer images beside them, the names of these folders.
-
-    Raises:
-        UserError: there is one.
-    """
-    if len(subfolders) > MOST_ARCHIVES:
-        return
-    for name in sorted(name for name, inner in subfolders.items() if len(inner) == 1):
-        try:
-            below = class_folders(os.path.join(folder, name))
-        except UserError:  # no wrapper
-            continue
-        above, _, last = below.rpartition(os.sep)
-        refuse_splits_inside(above, {last: look(below).folders})
-
-
 # Splits ---------------------------------------------------------------------------------------------------------------
 
 
@@ -181,7 +138,8 @@ def _of_splits(folder: str, inside: Inside, roles: Mapping[str, Role], notes: Se
     if len(set(map(os.path.realpath, paths.values()))) < len(paths):
         _refuse(folder, roles, "two of them are links to one folder")
     if train.has_images or not train.folders:
-        what_to_do = _instead_of_classes(folder, os.path.join(folder, named["train"]), paths, train)
+        inside_train = os.path.join(folder, named["train"])
+        what_to_do = remedy(folder, inside_train, paths["train"]) + _tables_of_held_out(paths)
         beside = f"images lie in {named['train']} beside its {shown(train.folders)}" if train.folders else ""
         _refuse(folder, roles, beside or f"{named['train']} has no class folders", what_to_do)
     said = list(notes[-1:])
@@ -215,12 +173,6 @@ def _with_named_apart(folder: str, inside: Inside, roles: Mapping[str, Role]) ->
     if not given:
         return ""
     return f"give {printable(training[0])} in it as the data, and {' and '.join(given)}, if those are its splits"
-
-
-def _instead_of_classes(folder: str, training: str, paths: Mapping[Role, str], train: Inside) -> str:
-    """What to do where the folder for training has no class folders: about what it holds instead, or by a table."""
-    held = "" if train.has_images else contained(paths["train"])
-    return held or remedy(folder, training, paths["train"]) + _tables_of_held_out(paths)
 
 
 def _tables_of_held_out(paths: Mapping[Role, str]) -> str:

@@ -21,12 +21,10 @@ from autofit.dataset.group_split import split_groups
 from autofit.dataset.groups import Grouping
 from autofit.dataset.held_out import TABLE_NEEDED, HeldOut, Source, held_out_images, require_apart
 from autofit.dataset.index import ImageIndex
-from autofit.dataset.inside import shown
 from autofit.dataset.joined_lists import PATHS, have_split
 from autofit.dataset.label_set_split import split_label_sets
 from autofit.dataset.label_sets import names_of_set, notes_on_sets, numbers_of_sets, require_learnable
-from autofit.dataset.labels import held_out_warning
-from autofit.dataset.layout import find_layout, refuse_splits_below
+from autofit.dataset.layout import find_layout
 from autofit.dataset.listing import Frame, Listing, from_frame, from_lists
 from autofit.dataset.lower_folders import refuse_copies, refuse_splits_inside
 from autofit.dataset.sources import existing_source, leads_to_folder
@@ -174,11 +172,9 @@ def _found_in_folder(folder: str, leave_out: list[str], progress: Progress) -> F
     layout = find_layout(folder, leave_out)
     found = find_images(layout.train, folder, progress, leave_out=leave_out)
     refuse_splits_inside(layout.train, found.subfolders)
-    refuse_splits_below(layout.train, found.subfolders)
     refuse_same_inside(layout.train, frozenset(found.classes), found.subfolders)
     refuse_copies(layout.train, [*found.classes, *found.empty_classes], found.subfolders)
-    held_out = held_out_warning(found.classes)
-    found.notes = (*layout.notes, *found.notes, *([held_out] if held_out else []))
+    found.notes = (*layout.notes, *found.notes)
     if have_split(Path(folder, PATHS)) and not (layout.validation or layout.test):
         found.notes += (
             f"the data has lists with a split of its own: give {PATHS} in place of the folder to follow it",
@@ -221,13 +217,9 @@ def _require_trainable(found: Found, source: str, root: str) -> None:
         ((only, paths),) = found.classes.items()
         vanished = without_images(found)
         tables = tables_in(*_folders_down_to(root, paths[0])) if root else ""
-        also = f", or the table of their classes, perhaps {tables}" if tables else ""
-        if len(below := found.subfolders.get(only, ())) > 1 and only in paths[0].split("/"):
-            place = os.path.join(root, paths[0].partition(f"{only}/")[0], only)  # noqa: PTH118 - paths are str
-            also += f"; if {shown(below)} in it are the classes, give {printable(place)}"
         raise UserError(
             f"{source} holds images of only one class, {only!r}{f' ({vanished})' if vanished else ''}: "
-            f"give two classes or more{also}"
+            f"give two classes or more{f', or the table of their classes, perhaps {tables}' if tables else ''}"
         )
     if all(len(paths) == 1 for paths in found.classes.values()):
         raise UserError(f"no class of {source} has more than one image: add images, there is nothing to learn from")

@@ -51,20 +51,13 @@ def split_role(name: str) -> Role | None:
 def roles_of(names: Iterable[str]) -> dict[str, Role]:
     """The names that stand for splits of one data set: two or more whose other words are the same; else empty.
 
-    `train_station` and `test_tube` are not splits of the same data set. Of `train` and `test` beside `aug_train` and
-    `aug_test` these are the plain ones; of several data sets without plain names, the first.
+    `train_station` and `test_tube` are not splits of the same data set.
     """
-    return next(iter(data_sets_of(names)), {})
-
-
-def data_sets_of(names: Iterable[str]) -> list[dict[str, Role]]:
-    """The same for each data set with splits among the names: the plain one alone if there is one."""
     alike: dict[tuple[str, ...], dict[str, Role]] = defaultdict(dict)
     for name in sorted(names):
         if meant := split_name(name):
             alike[meant.others][name] = meant.role
-    found = {others: roles for others, roles in alike.items() if len(set(roles.values())) > 1}
-    return [found[()]] if () in found else list(found.values())
+    return next((roles for roles in alike.values() if len(set(roles.values())) > 1), {})
 
 
 def _bare(word: str) -> str:

@@ -80,9 +80,6 @@ UNDERSTOOD: list[tuple[str, list[str], Counts]] = [
     ("what systems add", ["cat", "dog", "@eaDir/cat", "__MACOSX/cat", ".ipynb_checkpoints"], (6, 2, 0)),
     ("a set beside a class two levels deep", [*under("train"), "mask/owl/a"], (9, 3, 0)),
     ("what programs add", ["cat", "dog", "venv/lib/mpl-data/images", "__pycache__!", "wandb/media"], (6, 2, 0)),
-    ("splits beside smaller ones", under("train val mini_train mini_val"), (8, 8, 0)),
-    ("sets beside samples of them", [*under("trainingSet testSet trainSample"), "testSample"], (6, 2, 8)),
-    ("the name of a test beside a class with folders", [*under("bottle", "glass"), "test_tube"], (6, 2, 0)),
     ("classes with boxes", [*under("set_a set_b", "images annotations!")], (6, 2, 0)),
 ]
 
@@ -98,7 +95,6 @@ def test_a_layout_is_understood(tmp_path: Path, folders: list[str], expected: Co
         "test",
         "testing",
         "test_set",
-        "testset",
         "test_images",
         "seg_test",
         "a",
@@ -190,28 +186,6 @@ REFUSED: list[tuple[str, list[str], str]] = [
         "each of cat and dog holds images and masks: what is in masks",
     ),
     ("years of a benchmark", under("kit/VOC2007 kit/VOC2012", "JPEGImages Annotations!"), "differ in a number only"),
-    (
-        "splits of two data sets",
-        under("photo_train photo_test sketch_train sketch_test"),
-        r"splits of 2 data sets \(photo_test and photo_train; sketch_test and sketch_train\): give the folder for",
-    ),
-    (
-        "classes beside a flat test",
-        [*under("plants"), "test"],
-        "if those are the classes, give .*/plants; if plants is",
-    ),
-    ("the same in wrappers", [*under("plants"), "plants_testset/plants_testset"], "rename plants_testset"),
-    ("splits beside a flat test", [*under("set/train set/val"), "test"], "if those are its splits, give .*/set;"),
-    (
-        "splits in a wrapper of their name",
-        [*under("set/set/train set/set/val"), *under("raw/raw")],
-        "set/set holds train and val, which look like splits inside a class: if it is the data set, give .*/set/set;",
-    ),
-    (
-        "the same beside what is no data set",
-        [*under("set/set/train set/set/val"), "boxes/boxes/JPEGImages", "boxes/boxes/Annotations"],
-        "set/set holds train and val, which look like splits",
-    ),
     ("flat images", ["images", "annotations!"], "images without class folders, and what describes them"),
 ]
 
@@ -222,56 +196,6 @@ def test_a_layout_of_two_readings_is_refused(tmp_path: Path, folders: list[str],
     with pytest.raises(UserError, match=message) as refusal:
         scan(lay(tmp_path, *folders))
     assert len(str(refusal.value)) < LONGEST_MESSAGE + len(str(tmp_path))
-
-
-def test_of_two_data_sets_the_one_is_taken_of_which_a_split_is_given(tmp_path: Path) -> None:
-    """The sketches would be held out from the photos."""
-    root = lay(tmp_path, *under("photo_train photo_test sketch_train sketch_test"))
-    index = scan(root, test=root / "sketch_test")
-    assert {path.partition("/")[0] for path in index.paths} == {"sketch_train"}
-
-
-@pytest.mark.parametrize("name", ["alien_test", "Test cases", "predict", "hold-out", "evaluation"])
-def test_a_folder_that_may_be_held_out_is_named(tmp_path: Path, name: str) -> None:
-    """Images to test on would be a class of their own, and nobody know."""
-    (note,) = scan(lay(tmp_path, "cloudy", "rainy", name)).notes
-    assert note == (
-        f"warning: {name!r} is trained on as a class: move it elsewhere, or give it with validation= or test=, if it "
-        "holds images to test on"
-    )
-
-
-@pytest.mark.parametrize("names", [("valid", "invalid", "unclear"), ("test_a", "test_b", "none"), ("predict", "none")])
-def test_classes_that_only_sound_so_are_not_named(tmp_path: Path, names: tuple[str, ...]) -> None:
-    """Warnings that mean nothing would be skipped, and then those that do."""
-    assert not scan(lay(tmp_path, *names)).notes
-
-
-def test_the_classes_within_an_only_class_are_named(tmp_path: Path) -> None:
-    """A user would be asked for a second class, and have four."""
-    root = lay(tmp_path, "flowers/rose", "flowers/tulip", "models!")
-    with pytest.raises(UserError, match=rf"; if rose and tulip in it are the classes, give {root}/flowers$"):
-        scan(root)
-
-
-@pytest.mark.parametrize(
-    ("places", "said"),
-    [
-        (["README.md", "data/train-00000-of-00001.parquet", "data/test-00000-of-00001.parquet"], "a table of pandas"),
-        (
-            ["train/data-00000-of-00001.arrow", "train/state.json", "test/data-00000-of-00001.arrow"],
-            "a data base of im",
-        ),
-    ],
-    ids=["a repository", "saved to disk"],
-)
-def test_data_sets_of_hugging_face_are_answered_with_what_to_do(tmp_path: Path, places: list[str], said: str) -> None:
-    """A user would be asked for classes, or told of files without suffix."""
-    for place in places:
-        touch((tmp_path / place).parent, (tmp_path / place).name)
-    with pytest.raises(UserError, match=said) as refusal:
-        scan(tmp_path)
-    assert "without suffix" not in str(refusal.value)
 
 
 @pytest.mark.parametrize(
