@@ -18,7 +18,7 @@ from autofit.dataset.flat_images import remedy, tables_in
 from autofit.dataset.inside import Inside, look, look_past_few, peek, shown
 from autofit.dataset.labels import share_a_name
 from autofit.dataset.side_folders import IMAGE_NAMES, describes_images, holds_images
-from autofit.dataset.split_words import Role, roles_of, split_name
+from autofit.dataset.split_words import Role, split_groups, split_name
 from autofit.errors import UserError
 from autofit.printable import printable
 
@@ -53,7 +53,7 @@ def find_layout(folder: str, leave_out: Collection[str] = ()) -> Layout:
     here, notes = folder, list[str]()
     for _ in range(MOST_WRAPPERS):
         inside = look(here)
-        named = roles_of(inside.folders)  # also by those that the user gives as another split
+        named = _named_as_splits(here, inside.folders)  # also by those that the user gives as another split
         inside = inside._replace(folders=frozenset(n for n in inside.folders if os.path.join(here, n) not in leave_out))
         roles = {name: role for name, role in named.items() if name in inside.folders}
         if len(roles) > 1 or "train" in roles.values():
@@ -121,6 +121,28 @@ def _describes(folder: str, side: str, name: str) -> bool:
 
 
 # Splits ---------------------------------------------------------------------------------------------------------------
+
+
+def _named_as_splits(folder: str, names: frozenset[str]) -> dict[str, Role]:
+    """The names of splits of one data set; of several that have images to train on, the one whose names say no more.
+
+    Such as `train` and `test`, and not `mini_train` and `mini_test` beside them.
+
+    Raises:
+        UserError: there are splits of several, and each has further words in its name.
+    """
+    groups = split_groups(names)
+    if len(groups) > 1:
+        groups = {others: roles for others, roles in groups.items() if _has_training(folder, roles)} or groups
+    if len(groups) > 1 and () not in groups:
+        named = {name: role for roles in groups.values() for name, role in roles.items()}
+        (first, *_), (second, *_), *_ = groups.values()
+        _refuse(folder, named, f"of several data sets, such as {printable(first)} and {printable(second)}")
+    return next(iter(groups.values()), {})
+
+
+def _has_training(folder: str, roles: Mapping[str, Role]) -> bool:
+    return any(holds_images(os.path.join(folder, name)) for name, role in roles.items() if role == "train")
 
 
 def _of_splits(folder: str, inside: Inside, roles: Mapping[str, Role], notes: Sequence[str]) -> Layout:

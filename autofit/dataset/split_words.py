@@ -48,16 +48,21 @@ def split_role(name: str) -> Role | None:
     return meant.role if meant else None
 
 
-def roles_of(names: Iterable[str]) -> dict[str, Role]:
-    """The names that stand for splits of one data set: two or more whose other words are the same; else empty.
+def split_groups(names: Iterable[str]) -> dict[tuple[str, ...], dict[str, Role]]:
+    """The names that stand for splits, by their other words: two splits or more of one data set have the same ones.
 
-    `train_station` and `test_tube` are not splits of the same data set.
+    `train_station` and `test_tube` are not splits of the same data set. Names without other words come first.
     """
     alike: dict[tuple[str, ...], dict[str, Role]] = defaultdict(dict)
     for name in sorted(names):
         if meant := split_name(name):
             alike[meant.others][name] = meant.role
-    return next((roles for roles in alike.values() if len(set(roles.values())) > 1), {})
+    return {others: roles for others, roles in sorted(alike.items()) if len(set(roles.values())) > 1}
+
+
+def roles_of(names: Iterable[str]) -> dict[str, Role]:
+    """The names that stand for splits of one data set, if possible of the one without other words; else empty."""
+    return next(iter(split_groups(names).values()), {})
 
 
 def _bare(word: str) -> str:

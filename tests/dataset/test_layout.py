@@ -154,6 +154,11 @@ REFUSED: list[tuple[str, list[str], str]] = [
         [*under("train_mini val"), "test"],
         "none of them is for training: give train_mini in it as the data, and val with validation=, if",
     ),
+    (
+        "two pairs of splits",
+        under("photo_train photo_test sketch_train sketch_test"),
+        "holds photo_test, .* and sketch_train, .* but of several data sets, such as photo_test and sketch_test:",
+    ),
     ("two small ones", under("train_a train_b val test"), "none of them is for training: if they are splits, give"),
     (
         "splits of other classes",
@@ -238,6 +243,26 @@ def test_what_was_understood_is_said(tmp_path: Path) -> None:
         "validation images are those of Valid/",
         "test images are those of TEST/",
     )
+
+
+@pytest.mark.parametrize(
+    ("folders", "training"),
+    [
+        (under("train test aug_train aug_test"), "train"),
+        (under("train val mini_train mini_val"), "train"),
+        (under("Original_train Original_test train valid test"), "train"),
+        ([*under("trainingSample/a trainingSet/a"), "testSample/testSample", "testSet/testSet"], "trainingSet"),
+        ([*under("cropped_train cropped_test"), "train!", "test!"], "cropped_train"),
+        ([*under("train test"), "cropped_train!", "cropped_test"], "train"),
+    ],
+)
+def test_of_two_pairs_of_splits_the_one_without_further_words_is_taken(
+    tmp_path: Path, folders: list[str], training: str
+) -> None:
+    """The sample of a data set, or its augmented copies, would be trained on and the data set left out."""
+    index = scan(lay(tmp_path, *folders))
+    assert {path.partition("/")[0] for path in index.paths[: index.train_count]} == {training}
+    assert index.class_names == ("cat", "dog")
 
 
 @pytest.mark.parametrize(
