@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Collection, Mapping, Sequence
 
+from autofit.dataset.found import below
 from autofit.dataset.inside import shown
 from autofit.dataset.side_folders import IMAGE_NAMES
 from autofit.dataset.split_words import roles_of
@@ -42,23 +43,42 @@ def refuse_copies(folder: str, names: Collection[str], subfolders: Mapping[str, 
     )
 
 
-def refuse_splits_inside(folder: str, subfolders: Mapping[str, Collection[str]]) -> None:
+def refuse_splits_inside(
+    root: str, folder: str, classes: Mapping[str, Sequence[str]], subfolders: Mapping[str, Collection[str]]
+) -> None:
     """Refuse a class folder that holds splits: it is the data set, and the folders beside it are something else.
 
+    The splits may be in folders that only wrap them, as those of archives do.
+
     Args:
-        folder: the folder of the classes, for the message.
+        root: the absolute folder that paths are relative to.
+        folder: the absolute folder of the classes.
+        classes: paths by class name.
         subfolders: for each class that has folders and fewer images beside them, the names of these folders.
 
     Raises:
         UserError: there is one.
     """
     for name in sorted(subfolders):
-        if roles := roles_of(subfolders[name]):
-            inside = printable(os.path.join(folder, name))  # noqa: PTH118 - paths are str in this package
+        holder, held = below(root, os.path.join(folder, name)), subfolders[name]  # noqa: PTH118 - paths are str
+        if not roles_of(held):
+            holder, held = _past_wrappers(holder, classes.get(name, ()))
+        if roles := roles_of(held):
+            inside = printable(os.path.join(root, holder))  # noqa: PTH118 - paths are str in this package
             raise UserError(
                 f"{inside} holds {shown(roles)}, which look like splits inside a class: if it is the data set, give "
                 f"{inside}; if it is a class, put the splits above the classes"
             )
+
+
+def _past_wrappers(folder: str, paths: Sequence[str]) -> tuple[str, set[str]]:
+    """The folder of all paths below those that hold nothing but the next one, and the names of the folders in it."""
+    while True:
+        start = len(folder) + 1
+        names = {path[start:end] for path in paths if (end := path.find("/", start)) > 0}
+        if len(names) != 1:
+            return folder, names
+        folder = f"{folder}/{names.pop()}"
 
 
 def lower_level(classes: Mapping[str, Collection[str]], subfolders: Collection[str]) -> str | None:

@@ -171,7 +171,7 @@ def _read(
 def _found_in_folder(folder: str, leave_out: list[str], progress: Progress) -> Found:
     layout = find_layout(folder, leave_out)
     found = find_images(layout.train, folder, progress, leave_out=leave_out)
-    refuse_splits_inside(layout.train, found.subfolders)
+    refuse_splits_inside(folder, layout.train, found.classes, found.subfolders)
     refuse_same_inside(layout.train, frozenset(found.classes), found.subfolders)
     refuse_copies(layout.train, [*found.classes, *found.empty_classes], found.subfolders)
     found.notes = (*layout.notes, *found.notes)

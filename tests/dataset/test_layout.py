@@ -177,6 +177,16 @@ REFUSED: list[tuple[str, list[str], str]] = [
         "splits inside a class: if it is the data set, g",
     ),
     (
+        "splits in wrappers",
+        [*under("casting/casting/casting/train casting/casting/casting/test"), *under("large/large")],
+        "/casting/casting/casting holds test and train, which look like splits inside a class: if",
+    ),
+    (
+        "splits in a folder of images",
+        [*under("b/b/images/TRAIN b/b/images/TEST"), "a/a/JPEGImages", "a/a/Annotations!"],
+        "/b/b/images holds TEST and TRAIN, which",
+    ),
+    (
         "splits of numbers",
         under("train query gallery", "1 2"),
         "gallery, query and train hold the same subfolders 1 and",
