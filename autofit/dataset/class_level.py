@@ -141,23 +141,35 @@ def _given_apart(folder: str, names: frozenset[str]) -> str:
 
 
 def _refuse_lone_set(folder: str, names: frozenset[str]) -> None:
-    """Refuse a folder called `train`, `images` or the like that has class folders, beside folders with images only.
+    """Refuse a folder that has class folders, beside folders with images only, where a name says which is the data set.
+
+    Either it is called `train`, `images` or the like, or all folders beside it are called as splits that are held out.
+    One with splits inside is left to `refuse_splits_inside`, which looks deeper.
 
     Raises:
         UserError: there is such a folder.
     """
-    held = {name: _past_few(folder, name) for name in sorted(names) if _is_called_as_set(name)}
+    called = {name for name in names if _is_called_as_set(name)}
+    not_held_out = {name for name in names if not _is_called_as_held_out(name)}
+    sets = called | not_held_out if len(not_held_out) == 1 else called
+    held = {name: _past_few(folder, name) for name in sorted(sets)}
     deep = {name: inside.folders for name, inside in held.items() if not inside.has_images and len(inside.folders) > 1}
     if len(deep) != 1 or len(names) == 1:
         return
     ((name, classes),) = deep.items()
     others = names - {name}
-    if all(_is_flat(folder, other) for other in others):
+    if not roles_of(classes) and all(_is_flat(folder, other) for other in others):
+        misleading = {name} if name in called else others
         raise UserError(
             f"{printable(folder)} holds {printable(name)}, in which are {shown(classes)}, beside "
             f"{shown(others)}, in which are images: if those are the classes, give "
-            f"{printable(os.path.join(folder, name))}; if {printable(name)} is one, rename it"
+            f"{printable(os.path.join(folder, name))}; if {shown(misleading)} is one, rename it"
         )
+
+
+def _is_called_as_held_out(name: str) -> bool:
+    said = split_name(name)
+    return said is not None and said.role != "train"
 
 
 def _is_called_as_set(name: str) -> bool:

@@ -78,6 +78,7 @@ UNDERSTOOD: list[tuple[str, list[str], Counts]] = [
     ("with masks on faces", ["masks", "no_masks"], (6, 2, 0)),
     ("a part to predict", [*under("seg_train seg_test"), "seg_pred"], (6, 2, 8)),
     ("what systems add", ["cat", "dog", "@eaDir/cat", "__MACOSX/cat", ".ipynb_checkpoints"], (6, 2, 0)),
+    ("tubes beside a class with folders and images", ["test_tube", "cup", *under("cup", "a b")], (13, 3, 0)),
     ("a set beside a class two levels deep", [*under("train"), "mask/owl/a"], (9, 3, 0)),
     ("what programs add", ["cat", "dog", "venv/lib/mpl-data/images", "__pycache__!", "wandb/media"], (6, 2, 0)),
     ("classes with boxes", [*under("set_a set_b", "images annotations!")], (6, 2, 0)),
@@ -171,6 +172,21 @@ REFUSED: list[tuple[str, list[str], str]] = [
     ("a test beside the classes", ["cat", "dog", "test"], "holds test beside cat and dog: if it is no class, move it"),
     ("one with classes", ["cat", "dog", *under("Val")], "or give it with validation= if it has class folders"),
     ("one to train on", [*under("train"), "unlabelled"], "if those are the classes, give .*/train; if train is one"),
+    (
+        "classes beside a flat test",
+        [*under("PlantVillage", "Apple Corn"), "test"],
+        "in which are Apple and Corn, beside test, .* give .*/PlantVillage; if test is one, rename it",
+    ),
+    (
+        "classes beside a flat test in a wrapper, with more words",
+        [*under("simpsons_dataset", "bart homer"), "simpson_testset/simpson_testset"],
+        "if those are the classes, give .*/simpsons_dataset; if simpson_testset is one, rename it",
+    ),
+    (
+        "splits in wrappers beside a flat test",
+        [*under("plants/plants/train plants/plants/valid"), "test/test"],
+        "/plants/plants holds train and valid, which look like splits inside a class",
+    ),
     (
         "a set beside samples",
         [*under("set/train set/val"), "samples"],
