@@ -13,7 +13,7 @@ from autofit.dataset.flat_images import TEXT_NAMES, give_table
 from autofit.dataset.inside import NUMBERS, Inside, look_past_few, peek, shown
 from autofit.dataset.labels import composed, share_a_name
 from autofit.dataset.side_folders import IMAGE_NAMES, are_masks_of, describes_images, may_hold_masks
-from autofit.dataset.split_words import roles_of, split_name
+from autofit.dataset.split_words import roles_of, split_name, words_of
 from autofit.errors import UserError
 from autofit.printable import printable
 
@@ -106,11 +106,16 @@ def _same_inside(folder: str, names: frozenset[str], shared: frozenset[str]) -> 
 def _refuse_lone_split(folder: str, names: frozenset[str]) -> None:
     """Refuse a single split among folders that are not splits, such as `test` beside classes.
 
+    Words that all names have do not count (`Test cases` beside `Normal cases`).
+
     Raises:
         UserError: there is one.
     """
-    held_out = {name: said.role for name in names if (said := split_name(name)) and not said.others}
-    if len(held_out) != 1 or len(names) < 3:  # noqa: PLR2004 - two classes and a split
+    if len(names) < 3:  # noqa: PLR2004 - two classes and a split
+        return
+    shared = frozenset.intersection(*(frozenset(words_of(name)) for name in names))
+    held_out = {name: said.role for name in names if (said := split_name(name)) and shared.issuperset(said.others)}
+    if len(held_out) != 1:
         return
     ((split, role),) = held_out.items()
     others = names - {split}

@@ -10,7 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from typing import Final
 
-from autofit.dataset.split_words import split_name
+from autofit.dataset.split_words import Role, split_name, split_role
 from autofit.errors import UserError
 from autofit.printable import first_of
 
@@ -19,6 +19,7 @@ Label = str | int
 _WHOLE: Final = re.compile(r"-?(0|[1-9][0-9]*)")
 _DECIMAL: Final = re.compile(r"(-?[0-9]+)\.([0-9]+)")
 _UNLABELLED: Final = frozenset({"unlabeled", "unlabelled", "nolabel", "notlabeled", "notlabelled", "unannotated"})
+_TO_PREDICT: Final = frozenset({"predict", "pred", "holdout", "eval", "evaluation", "inference"})
 _MISSING: Final = frozenset({"na", "n/a", "#n/a", "<na>", "null", "?", "-"})
 _IMAGE_PATH: Final = re.compile(r".*\.(jpe?g|png|tiff?|bmp|gif|webp)", re.IGNORECASE | re.DOTALL)
 _LISTED: Final = re.compile("[|;,；，、]")  # noqa: RUF001 - as `label_sets.SEPARATORS`
@@ -133,6 +134,31 @@ def unlabelled_warning(names: Collection[str]) -> str | None:
     if not meant or len(names) == len(meant):
         return None
     return f"warning: {first_of(meant, SHOWN_PAIRS)} is trained on as a class: leave these images out if they have none"
+
+
+def held_out_warning(names: Collection[str]) -> str | None:
+    """One line on a class folder that is called as one of images held out, such as `alien_test`, as no other; or None.
+
+    With two folders either may be meant so. `valid` beside `invalid` is a class.
+    """
+    role_of = {name: role for name in names if (role := _held_out_role(name))}
+    if len(role_of) != 1 or len(names) < 3:  # noqa: PLR2004 - two classes and one that is none
+        return None
+    ((held, role),) = role_of.items()
+    if any(name.lower().endswith(held.lower()) for name in names if name != held):
+        return None
+    return (
+        f"warning: {held!r} is trained on as a class: if its images are for the {role}, move it elsewhere, or give it "
+        f"with {role}= if it has class folders"
+    )
+
+
+def _held_out_role(name: str) -> Role | None:
+    """The split for which images are held out in a folder of this name; None if it has no such name."""
+    if re.sub("[^a-z]", "", name.casefold()) in _TO_PREDICT:
+        return "test"
+    role = split_role(name)
+    return None if role == "train" else role
 
 
 def several_labels(names: Collection[str]) -> str | None:

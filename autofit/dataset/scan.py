@@ -24,6 +24,7 @@ from autofit.dataset.index import ImageIndex
 from autofit.dataset.joined_lists import PATHS, have_split
 from autofit.dataset.label_set_split import split_label_sets
 from autofit.dataset.label_sets import names_of_set, notes_on_sets, numbers_of_sets, require_learnable
+from autofit.dataset.labels import held_out_warning
 from autofit.dataset.layout import find_layout
 from autofit.dataset.listing import Frame, Listing, from_frame, from_lists
 from autofit.dataset.lower_folders import refuse_copies, refuse_splits_inside
@@ -175,6 +176,8 @@ def _found_in_folder(folder: str, leave_out: list[str], progress: Progress) -> F
     refuse_same_inside(layout.train, frozenset(found.classes), found.subfolders)
     refuse_copies(layout.train, [*found.classes, *found.empty_classes], found.subfolders)
     found.notes = (*layout.notes, *found.notes)
+    if not (layout.validation or layout.test) and (mistaken := held_out_warning(found.classes)):
+        found.notes += (mistaken,)
     if have_split(Path(folder, PATHS)) and not (layout.validation or layout.test):
         found.notes += (
             f"the data has lists with a split of its own: give {PATHS} in place of the folder to follow it",

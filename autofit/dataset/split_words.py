@@ -35,11 +35,16 @@ class SplitName(NamedTuple):
 
 def split_name(name: str) -> SplitName | None:
     """The split that a name stands for, with its other words; None if it has no word for a split, or words for two."""
-    words = [_bare(word.lower()) for word in _WORD.findall(name)]
+    words = words_of(name)
     roles = [_ROLES[word] for word in words if word in _ROLES]
     if len(roles) != 1:
         return None
     return SplitName(roles[0], tuple(word for word in words if word not in _ROLES and word not in _ADDED))
+
+
+def words_of(name: str) -> list[str]:
+    """The words of a name in lower case, without digits, each without an added word that is joined to it."""
+    return [_bare(word.lower()) for word in _WORD.findall(name)]
 
 
 def split_role(name: str) -> Role | None:

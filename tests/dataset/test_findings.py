@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,36 @@ def test_a_class_of_images_without_one_is_named(pets: Path) -> None:
     touch(pets, *(f"no_label/{n}.jpg" for n in "123"), "unknown/1.jpg", "unknown/2.jpg")
     (note,) = scan(pets).notes
     assert note == "warning: 'no_label' is trained on as a class: leave these images out if they have none"
+
+
+@pytest.mark.parametrize(
+    ("others", "named"),
+    [
+        (
+            "sun rain alien_test",
+            "'alien_test' is trained on as a class: if its images are for the test, move it elsewhere",
+        ),
+        (
+            "sun rain hold-out",
+            "'hold-out' is trained on as a class: if its images are for the test, move it elsewhere, or",
+        ),
+        (
+            "sun rain my_val",
+            "if its images are for the validation, .* or give it with validation= if it has class folders",
+        ),
+        ("sun test_cup", ""),
+        ("sun alien_test test_cup", ""),
+        ("unclear valid invalid", ""),
+        ("sun rain train_station", ""),
+        ("train/sun train/rain train/test_cup test/sun test/rain test/test_cup", ""),
+    ],
+)
+def test_a_class_folder_called_as_of_images_held_out_is_named(tmp_path: Path, others: str, named: str) -> None:
+    """The images on which the model is to be tested would be a class of the training, without a word."""
+    touch(tmp_path, *(f"{name}/{name.rpartition('/')[2]}{number}.jpg" for name in others.split() for number in "12345"))
+    notes = [note for note in scan(tmp_path).notes if note.startswith("warning:")]
+    assert len(notes) == bool(named)
+    assert re.search(named, "".join(notes))
 
 
 def test_images_beside_the_class_folders_are_named(pets: Path) -> None:

@@ -170,6 +170,7 @@ REFUSED: list[tuple[str, list[str], str]] = [
     ("a copy in a wrapper", [*under("Pets"), *under("pets/Pets")], "Pets and pets hold the same subfolders"),
     ("another split beside the classes", ["cat", "dog", *under("eval")], "it looks like a copy or another split"),
     ("a test beside the classes", ["cat", "dog", "test"], "holds test beside cat and dog: if it is no class, move it"),
+    ("a test of cases", ["Normal cases", "Benign cases", "Test cases"], "holds Test cases beside Benign cases and No"),
     ("one with classes", ["cat", "dog", *under("Val")], "or give it with validation= if it has class folders"),
     ("one to train on", [*under("train"), "unlabelled"], "if those are the classes, give .*/train; if train is one"),
     (
