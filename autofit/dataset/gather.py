@@ -5,18 +5,23 @@
 from __future__ import annotations
 
 import os
+from collections import defaultdict
 from dataclasses import replace
 from typing import Any, get_args
 
 from autofit.dataset.found import Found, Progress, below
 from autofit.dataset.groups import Grouping
+from autofit.dataset.inside import shown
 from autofit.dataset.label_sets import NONE_KNOWN, Cell, KnownLabels, sort_into_sets
 from autofit.dataset.labels import Label, class_order, joined_labels_warning, refuse_no_classes
 from autofit.dataset.listing import Listed, Listing
 from autofit.dataset.missing_files import ADDRESS, MissingFiles
-from autofit.dataset.split_words import Role
+from autofit.dataset.split_words import Role, roles_of
 from autofit.errors import UserError
 from autofit.printable import printable
+
+FEW_FOLDERS = 64
+"""The most folders at one depth of which some may be splits, and not one for each image or patient."""
 
 
 def gather(listing: Listing, root: str, progress: Progress, known: KnownLabels = NONE_KNOWN) -> Found:
@@ -51,6 +56,26 @@ def gather(listing: Listing, root: str, progress: Progress, known: KnownLabels =
     refuse_no_classes(names)
     notes = [*listing.notes, listing.places.note, missing_note, joined_labels_warning(names)]
     return replace(gathered.by_class(names, tuple(note for note in notes if note)), grouping=gathered.grouping)
+
+
+def mixed_splits(found: Found) -> str | None:
+    """One line of warning on a table that names no splits, and whose images lie in `train/` and `test/`; or None.
+
+    The names of folders tell only at a depth at which there are few.
+    """
+    if found.validation or found.test:
+        return None
+    levels = defaultdict[int, set[str]](set)
+    for folder in {path.rpartition("/")[0] for paths in found.classes.values() for path in paths}:
+        for depth, name in enumerate(folder.split("/")):
+            levels[depth].add(name)
+    for names in levels.values():
+        if len(names) <= FEW_FOLDERS and (splits := roles_of(names)):
+            return (
+                f"warning: the listed images lie in {shown(splits)}, which look like splits, and are mixed: give a "
+                "table with the columns path,label,split (train, validation or test) to follow these folders"
+            )
+    return None
 
 
 class _Gathered:

@@ -14,7 +14,7 @@ from autofit.dataset.findings import notes_of, without_images
 from autofit.dataset.flat_images import contained, tables_in
 from autofit.dataset.folder import find_images
 from autofit.dataset.found import Found, Progress
-from autofit.dataset.gather import gather
+from autofit.dataset.gather import gather, mixed_splits
 from autofit.dataset.given_lists import refuse_bytes, refuse_pairs
 from autofit.dataset.group_findings import groups_note, shared_groups, shared_note, split_notes
 from autofit.dataset.group_split import split_groups
@@ -150,15 +150,13 @@ def _read(
     if not isinstance(data, str | os.PathLike):
         if not isinstance(data, Frame):
             refuse_groups(asked, "a list")
-        listing = _listed(data, labels, asked)
-        return Source("the list", listing.root, gather(listing, listing.root, progress))
+        return _gathered("the list", _listed(data, labels, asked), progress)
     name = printable(os.fspath(data))
     if labels is not None:
         raise UserError(f"labels belong to a list of paths, and the data is {name}: leave them out")
     path = existing_source(data)
     if not leads_to_folder(path):
-        listing = from_file(Path(path), asked)
-        return Source(name, listing.root, gather(listing, listing.root, progress))
+        return _gathered(name, from_file(Path(path), asked), progress)
     refuse_groups(asked, "a folder")
     if asked.multi_label:
         raise UserError(f"{name} is a folder, and an image in a class's folder has one label: {TABLE_NEEDED}")
@@ -167,6 +165,13 @@ def _read(
     if len(apart) == len(held_out) and all(map(leads_to_folder, apart)):
         refuse_columns(asked, name)
     return Source(name, path, _found_in_folder(path, apart, progress), is_folder=True)
+
+
+def _gathered(name: str, listing: Listing, progress: Progress) -> Source:
+    found = gather(listing, listing.root, progress)
+    if mixed := mixed_splits(found):
+        found.notes += (mixed,)
+    return Source(name, listing.root, found)
 
 
 def _found_in_folder(folder: str, leave_out: list[str], progress: Progress) -> Found:
