@@ -129,7 +129,7 @@ def _masks_of(paths: Sequence[str]) -> list[tuple[str, str]]:
 
 
 def _versions_of(paths: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Each path in a folder of versions, with that of its image in the folder above or in one of originals beside."""
+    """Each path in a folder of versions, with that of its image in the folder above or in that of the images beside."""
     folders = {path.rpartition("/")[0] for path in paths}
     if len(folders) == 1:
         return
@@ -157,7 +157,9 @@ def _base_of(folder: str, folders: Collection[str]) -> str | None:
         return above
     if not may_hold_versions(name):
         return None
-    return next((f for f in sorted(folders) if f.rpartition("/")[0] == above and holds_originals(f)), None)
+    beside = sorted(other for other in folders if other.rpartition("/")[0] == above)
+    images = image_of_mask(name)  # `cat` of `cat GT`
+    return next((other for other in beside if holds_originals(other) or _file(other).lower() == images), None)
 
 
 def _meant(stem: str, images: Mapping[str, str]) -> str | None:

@@ -25,10 +25,12 @@ _MASK_WORDS = frozenset({"mask", "masks", "gt", "trimaps", "label", "labels", "a
 _MASK_PARTS = ("groundtruth", "segmentation")
 _VERSION_WORDS = frozenset({"thumb", "thumbs", "thumbnail", "thumbnails", "preview", "previews", "small", "resized"})
 
-_MASK_ENDING = re.compile(r"[ ._-]?(masks?|segmentation|superpixels|gt|groundtruth|manual|label|annotated)[_ ]?\d*$")
+_MASK_ENDING = re.compile(
+    r"[ ._-]?(masks?|segmentation|superpixels|gt|ground[ _-]?truth|manual|label|annotated)[_ ]?\d*$"
+)
 """What the name of a mask has after that of its image: `a_mask.png` beside `a.jpg`."""
 
-_MASK_BEGINNING = re.compile(r"^(masks?|segmentation|gt|groundtruth)[ ._-]")
+_MASK_BEGINNING = re.compile(r"^(masks?|segmentation|gt|ground[ _-]?truth)[ ._-]")
 """What it has before it: `mask_a.png`."""
 
 MOST_LOOKED_IN = 64
