@@ -85,7 +85,9 @@ def _same_inside(folder: str, names: frozenset[str], shared: frozenset[str]) -> 
             "classes: if each is a data set, give one of them; if they are classes, put the splits above them, or give "
             "a CSV file with the columns path,label,split"
         )
-    if IMAGE_NAMES & shared and (masks := {name for name in shared if describes_images(name)}):
+    if not IMAGE_NAMES.isdisjoint(map(str.lower, shared)) and (
+        masks := {name for name in shared if describes_images(name)}
+    ):
         return UserError(
             f"in {printable(folder)} each of {shown(names)} holds {shown(shared)}: what is in {shown(masks)} would be "
             "trained on as images: move these folders elsewhere, or give a CSV file with the columns path,label"

@@ -217,6 +217,7 @@ REFUSED: list[tuple[str, list[str], str]] = [
         under("cat dog", "images masks"),
         "each of cat and dog holds images and masks: what is in masks",
     ),
+    ("drawn masks in classes", under("cat dog", "Images GT"), "each of cat and dog holds GT and Images: what is in GT"),
     ("years of a benchmark", under("kit/VOC2007 kit/VOC2012", "JPEGImages Annotations!"), "differ in a number only"),
     ("flat images", ["images", "annotations!"], "images without class folders, and what describes them"),
 ]
