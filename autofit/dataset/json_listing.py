@@ -15,7 +15,7 @@ from autofit.dataset.columns import SHOWN_HEADER_CHARACTERS, Columns, choose_col
 from autofit.dataset.groups import value_of_cell
 from autofit.dataset.json_table import MAKE_TABLE, SHOWN_CHARACTERS, Row, read_objects
 from autofit.dataset.label_sets import Cell, cell_of, marked_names
-from autofit.dataset.labels import Label, is_missing, label_of
+from autofit.dataset.labels import Label, is_missing, label_of, labels_of_object
 from autofit.dataset.listed_places import ListedPlaces
 from autofit.dataset.listing import NO_UTF8, Listed, Listing, listed
 from autofit.dataset.split_columns import LOOKED_AT_ROWS, split_word
@@ -130,6 +130,8 @@ def _label_of(row: Row, columns: Columns, *, multi_label: bool) -> Label | Cell:
         present = ["" if value is None else value for value in values]
         return marked_names(columns.mark_names, present, signed=columns.signed)
     value = row.get(columns.label)
+    if isinstance(value, dict):
+        value = labels_of_object(value)
     several = [_readable(each, columns.label) for each in value] if isinstance(value, list) else None
     meant = _readable(value, columns.label) if several is None else several
     return cell_of(meant) if multi_label else label_of(meant)

@@ -13,7 +13,15 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from autofit.dataset.labels import class_order, is_missing, is_text_of_names, label_of, names_of_others
+from autofit.dataset.labels import (
+    class_order,
+    is_missing,
+    is_text_of_names,
+    label_of,
+    labels_of_object,
+    names_of_others,
+    object_of,
+)
 from autofit.errors import UserError
 from autofit.printable import first_of, printable
 
@@ -69,13 +77,11 @@ def cell_of(value: object) -> Cell:
         return ()
     if isinstance(value, str):
         text = value.strip()
-        if text.casefold() in {"", "nan"}:
-            return ()
-        if text.startswith("[") and text.endswith("]"):
-            return _of_list_text(text)
-        return _of_python_text(text) if is_text_of_names(text) else text
+        if (held := object_of(text)) is None:
+            return _of_text(text)
+        value = held
     if isinstance(value, dict):
-        raise ValueError(f"the labels {value!r:.60} are no list: give a list of names, or one column a label")  # noqa: TRY004 - as for a cell
+        value = labels_of_object(value)
     if hasattr(value, "tolist"):
         value = value.tolist()
     if isinstance(value, list | tuple | set | frozenset):
@@ -285,6 +291,14 @@ def _names(cells: tuple[Cell, ...], separator: str | None, known: Collection[str
 def _parts(cell: str, separator: str) -> list[str]:
     """The labels in a text; with blanks between, a mark that stands alone is none, as in `cat & dog`."""
     return [part for part in cell.split() if part not in JOINING] if separator == " " else cell.split(separator)
+
+
+def _of_text(text: str) -> Cell:
+    if text.casefold() in {"", "nan"}:
+        return ()
+    if text.startswith("[") and text.endswith("]"):
+        return _of_list_text(text)
+    return _of_python_text(text) if is_text_of_names(text) else text
 
 
 def _of_list_text(text: str) -> tuple[str, ...]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import json
 import math
 import operator
 import re
@@ -45,7 +47,7 @@ def label_of(value: object) -> Label:
         pass
     if isinstance(value, float) and value.is_integer():
         return int(value)
-    raise ValueError(_problem(value))
+    raise ValueError(_problem(labels_of_object(value) if isinstance(value, dict) else value))
 
 
 def is_truth(value: object) -> bool:
@@ -188,6 +190,34 @@ def is_text_of_names(text: str) -> bool:
     return is_set or text in _NO_NAMES
 
 
+def object_of(text: str) -> dict[object, object] | None:
+    """The object that a text is, as JSON or as Python writes it into a table; None if it is another text."""
+    if not (text.startswith("{") and text.endswith("}")):
+        return None
+    for read in (json.loads, ast.literal_eval):
+        try:
+            value = read(text)
+        except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+            continue
+        return value if isinstance(value, dict) else None
+    return None
+
+
+def labels_of_object(value: Mapping[object, object]) -> list[object]:
+    """The labels in an object that says nothing but them, as `{"choices": ["cat", "dog"]}` of Label Studio does.
+
+    Raises:
+        ValueError: it is another object.
+    """
+    for held in value.values() if len(value) == 1 else ():
+        if isinstance(held, list) and all(isinstance(each, str) for each in held):
+            return held
+    raise ValueError(
+        f"the label {value!r:.60} is an object: give its name alone, or with multi_label=True a list of names or one "
+        "column a label"
+    )
+
+
 def joined_labels_warning(names: Collection[str]) -> str | None:
     """One line on class names that consist of other class names, such as `rust scab`; None if there are none.
 
@@ -262,6 +292,8 @@ def _label_of_text(text: str) -> Label:
         raise ValueError("the label is empty")
     if text.casefold() == "nan":
         raise ValueError(_problem(text))
+    if (held := object_of(text)) is not None:
+        raise ValueError(_list_problem(labels_of_object(held)))
     if (text.startswith("[") and text.endswith("]")) or is_text_of_names(text):
         raise ValueError(_list_problem(text))
     if number := _DECIMAL.fullmatch(text):
@@ -281,7 +313,7 @@ def is_missing(value: object) -> bool:
 
 
 def _problem(value: object) -> str:
-    if isinstance(value, list | tuple | set | dict):
+    if isinstance(value, list | tuple | set):
         return _list_problem(value)
     if is_missing(value) or value == "nan":
         return f"the label is missing ({value!r})"

@@ -104,6 +104,8 @@ def test_several_labels_are_a_list_a_text_or_columns(pets: Path) -> None:
     index = read(pets, lines(rows), asked=MULTI_LABEL)
     assert index.class_names == ("big", "cat", "dog", "small")
     assert read(pets, lines([{**row, "label": ";".join(row["label"])} for row in rows]), asked=MULTI_LABEL) is not None
+    held = [{**row, "label": {"choices": row["label"]}} for row in rows]
+    assert read(pets, lines(held), asked=MULTI_LABEL).label_sets == index.label_sets
     marks = [{"path": row["path"], **{name: name in row["label"] for name in index.class_names}} for row in rows]
     assert read(pets, lines(marks), asked=MULTI_LABEL).label_sets == index.label_sets
     without = [{**rows[0], "label": []}, {**rows[1], "label": None}, *rows[2:]]
@@ -130,7 +132,10 @@ def test_what_no_column_is_read_of_may_hold_anything(pets: Path) -> None:
         ('{"file_name": "cat/0001.jpg", "label": null}', "the label is missing"),
         ('{"file_name": "cat/0001.jpg", "label": NaN}', "the label is missing"),
         ('{"file_name": "cat/0001.jpg", "label": 1.5}', "the label is 1.5: give text or a whole number"),
-        ('{"file_name": "cat/0001.jpg", "label": {"name": "cat"}}', "the label holds an object where a single value"),
+        (
+            '{"file_name": "cat/0001.jpg", "label": {"name": "cat"}}',
+            "the label {'name': 'cat'} is an object: give its name",
+        ),
         ('{"file_name": "cat/0001.jpg", "label": [["cat"]]}', "the label holds a list where a single value"),
         ('{"file_name": "cat/0001.jpg", "label": "\\ud800"}', "holds half a letter"),
         ('{"file_name": "cat/0001.jpg", "label": "cat", "label": "dog"}', "'label' is there twice in one object"),
@@ -162,7 +167,7 @@ def test_a_damaged_line_is_named(pets: Path, line: str, problem: str) -> None:
             json.dumps(dict(FILES))[:-1] + ', "cat/0000.jpg": "dog"}',
             "has the labels 'cat' and, line 1, 'dog': keep one",
         ),
-        (json.dumps({"cat/0000.jpg": {"label": "cat"}}), "line 1: the label holds an object"),
+        (json.dumps({"cat/0000.jpg": {"label": "cat"}}), "line 1: the label {'label': 'cat'} is an object: give"),
         ("", "holds no objects: give one for each image"),
         ("[]", "holds no objects: give one for each image"),
         ("[1, 2]", "line 1: 1 is no object with a path and a label"),

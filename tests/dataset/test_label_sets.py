@@ -44,6 +44,10 @@ from autofit.errors import UserError
         ("{'dog', 'cat'}", ("cat", "dog")),
         ("frozenset({'cat'})", ("cat",)),
         ("set()", ()),
+        ('{"choices": ["cat", "dog"]}', ("cat", "dog")),
+        ("{'choices': ['cat']}", ("cat",)),
+        ({"choices": []}, ()),
+        ("{a: b}", "{a: b}"),
         ("(cat) or dog", "(cat) or dog"),
         ("('cat') or ('dog')", "('cat') or ('dog')"),
         (7, ("7",)),
@@ -54,7 +58,9 @@ def test_a_value_says_which_labels_an_image_has(value: object, cell: object) -> 
     assert cell_of(value) == cell
 
 
-@pytest.mark.parametrize("value", [1.5, ["cat", None], ["cat", ["dog"]], "['cat', None]", {"cat": 1}])
+@pytest.mark.parametrize(
+    "value", [1.5, ["cat", None], ["cat", ["dog"]], "['cat', None]", {"cat": 1}, '{"cat": 1}', "{}"]
+)
 def test_a_value_that_is_no_label_is_refused(value: object) -> None:
     """It would become a class."""
     with pytest.raises(ValueError, match="label"):

@@ -210,6 +210,9 @@ def test_a_path_in_bytes_is_refused_as_such(pets: Path, kind: Any) -> None:
         ([0, 1], "is a list: give multi_label=True"),
         ("['a', 'b']", "is a list: give multi_label=True"),
         (["tag"] * 10_000, "is a list: give multi_label=True"),
+        ('{"choices": ["a", "b"]}', "is a list: give multi_label=True"),
+        ('{"class": "a"}', "is an object: give its name alone"),
+        ({"class": "a"}, "is an object: give its name alone"),
     ],
 )
 def test_a_label_that_is_none_is_refused_by_its_place(pets: Path, label: object, problem: str) -> None:
