@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from autofit.dataset.asked import Asked, holds_other
+from autofit.dataset.folder import ends_as_image
 from autofit.dataset.groups import group_like
 from autofit.dataset.label_sets import mark_of
 from autofit.dataset.mark_columns import are_signed, holds_marks, is_one_hot, marks_of
@@ -52,6 +53,7 @@ class Columns(NamedTuple):
     `label` holds the labels. `not_followed` says why a column with the name of a column of splits is not used as one.
     `has_boxes` is whether other columns hold the place of an object in the image. Images with the same value of `group`
     belong together; `keeps_groups` is whether the option asked for that column, which otherwise has just such a name.
+    `other_paths` are further columns that hold names of images.
     """
 
     path: str
@@ -63,6 +65,7 @@ class Columns(NamedTuple):
     group: str | None = None
     keeps_groups: bool = False
     signed: bool = False
+    other_paths: tuple[str, ...] = ()
 
     @property
     def mark_names(self) -> tuple[str, ...]:
@@ -151,7 +154,12 @@ def choose_columns(
     times, used = Counter(others), {split, *marks}
     free = [name for name in others if name not in used and times[name] == 1]
     alike, signed = group_like(free, examples), are_signed(marks, examples)
-    return Columns(path, label or "", split, marks, said, has_boxes, group or alike, group is not None, signed)
+    others_like = tuple(
+        name for name in free if bare_name(name) in PATH_NAMES and _holds_images(examples.get(name, ()))
+    )
+    return Columns(
+        path, label or "", split, marks, said, has_boxes, group or alike, group is not None, signed, others_like
+    )
 
 
 def path_column(header: Sequence[str], asked: Asked, source: str) -> str | None:
@@ -299,6 +307,10 @@ def _in_header(asked: str, header: Sequence[str]) -> str | None:
 def _is_of_box(column: str) -> bool:
     """Whether a column holds a side of a box in the image, such as `xmin` or `bbox_y2`."""
     return _BOX.fullmatch(bare_name(column)) is not None
+
+
+def _holds_images(cells: Sequence[object]) -> bool:
+    return bool(cells) and ends_as_image(str(cells[0]).strip())
 
 
 def _shown(names: Sequence[str]) -> str:

@@ -40,7 +40,7 @@ def gather(listing: Listing, root: str, progress: Progress, known: KnownLabels =
     gathered = _Gathered(root, progress, listing)
     for row in listing.rows:
         gathered.take(row, listing.root)
-    gathered.missing.require_few(len(gathered.label_of))
+    gathered.missing.require_few(len(gathered.label_of), listing.other_paths)
     missing_note = gathered.missing.note(len(gathered.label_of))
     if listing.multi_label:
         sorted_sets = sort_into_sets(gathered.cells_of, listing.marks, known)

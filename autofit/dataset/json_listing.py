@@ -45,7 +45,15 @@ def from_json(path: Path, asked: Asked = Asked()) -> Listing:  # noqa: B008 - a 
     texts = (value for row in first for value in row.values() if isinstance(value, str))
     notes = tuple(note for note in (columns.note, None if all(map(is_utf8, texts)) else NO_UTF8) if note)
     return Listing(
-        rows, root, places, notes, asked.multi_label, columns.mark_names, columns.group, columns.keeps_groups
+        rows,
+        root,
+        places,
+        notes,
+        asked.multi_label,
+        columns.mark_names,
+        columns.group,
+        columns.keeps_groups,
+        columns.other_paths,
     )
 
 

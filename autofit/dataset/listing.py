@@ -64,6 +64,7 @@ class Listing(NamedTuple):
 
     With `multi_label` the labels are cells of any number of labels; `marks` are the names of all, where each has its
     own column. `group` is the column of groups, if there is one, and `keeps_groups` whether it was asked for.
+    `other_paths` are further columns that hold names of images.
     """
 
     rows: Iterator[Listed]
@@ -74,6 +75,7 @@ class Listing(NamedTuple):
     marks: tuple[str, ...] = ()
     group: str | None = None
     keeps_groups: bool = False
+    other_paths: tuple[str, ...] = ()
 
     def has_groups_of(self, asked: Asked) -> bool:
         """Whether a column says which images belong together in the sense of the one that was asked for."""
@@ -105,6 +107,7 @@ def from_csv(path: Path, asked: Asked = Asked()) -> Listing:  # noqa: B008 - a c
         columns.mark_names,
         columns.group,
         columns.keeps_groups,
+        columns.other_paths,
     )
 
 
@@ -134,7 +137,11 @@ def from_frame(frame: Frame, asked: Asked = Asked()) -> Listing:  # noqa: B008 -
     listing = _from_lists(frame[columns.path], labels, splits, asked, root, groups)
     notes = (columns.note,) if columns.note else ()
     return listing._replace(
-        notes=notes, marks=columns.mark_names, group=columns.group, keeps_groups=columns.keeps_groups
+        notes=notes,
+        marks=columns.mark_names,
+        group=columns.group,
+        keeps_groups=columns.keeps_groups,
+        other_paths=columns.other_paths,
     )
 
 
@@ -170,7 +177,7 @@ def listed(place: str, path: str, label: Label | Cell, split: list[str], places:
     role = split_role(split[0]) if split else "train"
     if role is None:
         raise ValueError(f"the split {split[0]!r:.60} is none of train, validation and test")
-    found = places.find(path)
+    found = places.find(path, label)
     if found is not None:
         return Listed(place, found, label, role, None, group)
     return Listed(place, places.expected(path), label, role, places.why_missing(path), group)

@@ -9,10 +9,12 @@ import os
 import re
 import stat
 from collections import Counter
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from autofit.dataset.sources import is_address
 from autofit.errors import UserError
+from autofit.printable import printable
 from autofit.storage.system_errors import reason, remedy
 
 _DRIVE = re.compile(r"[A-Za-z]:[\\/]|\\\\")
@@ -38,6 +40,10 @@ class Missing(NamedTuple):
 
 
 ABSENT = Missing("does not exist", "do not exist")
+ABSENT_IN_GIVEN = ABSENT._replace(
+    remedy="they are neither in the folder of images_in= nor in one within it: name a folder nearer to them, or "
+    "correct or remove them"
+)
 ABSENT_ABSOLUTE = Missing(
     "does not exist", "do not exist", "their paths are absolute, for which images_in= does nothing: correct these"
 )
@@ -69,11 +75,13 @@ def _may_exist(path: str, error: OSError) -> bool:
     return error.errno != errno.ELOOP
 
 
-def why_absent(path: str) -> Missing:
-    """Why a listed path has no file."""
+def why_absent(path: str, *, is_folder_given: bool = False) -> Missing:
+    """Why a listed path has no file, perhaps in a folder that the user has given."""
     if is_address(path):
         return ADDRESS
-    return ABSENT_ABSOLUTE if path.startswith("/") or _DRIVE.match(path) else ABSENT
+    if path.startswith("/") or _DRIVE.match(path):
+        return ABSENT_ABSOLUTE
+    return ABSENT_IN_GIVEN if is_folder_given else ABSENT
 
 
 class MissingFiles:
@@ -94,15 +102,20 @@ class MissingFiles:
         self._counts[why] += 1
         self._first = self._first or f"{path} ({place})"
 
-    def require_few(self, listed: int) -> None:
+    def require_few(self, listed: int, other_columns: Sequence[str] = ()) -> None:
         """Check that no more than a tenth of the listed files are missing.
+
+        Args:
+            listed: how many there are.
+            other_columns: those of the table that hold names of images as well.
 
         Raises:
             UserError: more are.
         """
         if self._counts.total() > MOST_MISSING * listed:
-            remedies = "; ".join(dict.fromkeys(why.remedy for why, _ in self._counts.most_common()))
-            raise UserError(f"{self._words(listed)}, the first is {self._first}: {remedies}")
+            remedies = [*dict.fromkeys(why.remedy for why, _ in self._counts.most_common())]
+            remedies += [f"or read the paths of path_column={printable(repr(name))}" for name in other_columns[:1]]
+            raise UserError(f"{self._words(listed)}, the first is {self._first}: {'; '.join(remedies)}")
 
     def note(self, listed: int) -> str | None:
         """A line about a few missing files; None if there are none."""

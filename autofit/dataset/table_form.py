@@ -98,10 +98,10 @@ def _unknown(path: Path, first_line: str, lines: Sequence[str], asked: Asked) ->
             "skipinitialspace=True, skiprows=1).rename_axis('path').reset_index(), images_in=FOLDER, multi_label=True)"
         )
     if not asked.names_columns and lacks_images(path, lines, asked):
-        places = f"in {printable(asked.images_in)}" if asked.images_in else "beside it, nor in a folder there"
+        place, which = (f"in {printable(asked.images_in)}", "another") if asked.images_in else ("beside it", "the")
         return UserError(
-            f"{source} begins with {shown!r}: if this is the name of an image and its label, the image is not "
-            f"{places}; give the folder of the images with images_in="
+            f"{source} begins with {shown!r}: if this is the name of an image and its label, the image is not {place}, "
+            f"nor in a folder there; give {which} folder of the images with images_in="
         )
     return UserError(
         f"{source} is no CSV file with the columns path,label: its first line is {shown!r}; "

@@ -215,6 +215,68 @@ def test_the_images_of_a_table_may_be_in_several_folders(tmp_path: Path) -> None
         scan(table)
 
 
+@pytest.mark.parametrize(
+    ("folder", "images_in"),
+    [
+        ("", None),
+        ("imgs/", None),
+        ("imgs/train/", None),
+        ("wrap/wrap/train/", None),
+        ("imgs/train/", "imgs/train"),
+        ("imgs/train/", "imgs"),
+        ("imgs/train/", "."),
+    ],
+)
+def test_the_images_of_a_table_may_be_in_the_folders_of_their_labels(
+    tmp_path: Path, folder: str, images_in: str | None
+) -> None:
+    """A table of names whose images were sorted into class folders could not be used, whatever was given."""
+    touch(tmp_path, "imgs/test/9.jpg", *(f"{folder}{name}/{file}" for name in ("cat", "dog") for file in images(4)))
+    rows = [(file.removesuffix(".jpg"), name) for name in ("cat", "dog") for file in images(4)[name == "dog" :: 2]]
+    asked = asked_of(None, None, images_in and str(tmp_path / images_in))
+    index = scan(csv_file(tmp_path, written("id,label", rows=rows)), validation=0, asked=asked)
+    assert index.paths == [f"{folder}{name}/{file}.jpg" for file, name in rows]
+    assert index.notes[1:] == (f"listed images are in {folder}<label>/",)
+
+
+def test_a_file_of_a_label_in_two_folders_is_refused(tmp_path: Path) -> None:
+    """The image to test on would be trained on in place of the one that the table names."""
+    touch(tmp_path / "imgs", "train/cat/1.jpg", "test/cat/1.jpg", "train/cat/2.jpg", "train/dog/3.jpg")
+    table = csv_file(tmp_path, written("id,label", rows=[("1", "cat"), ("2", "cat"), ("3", "dog")]))
+    with pytest.raises(UserError, match=r"^1 is in imgs/test/cat/ and in imgs/train/cat/: name the folder"):
+        scan(table)
+    assert scan(table, validation=0, asked=asked_of(None, None, str(tmp_path / "imgs" / "train"))).train_count == 3
+
+
+def test_the_folders_in_a_given_one_are_searched(tmp_path: Path) -> None:
+    """A user would name the folder of `train` and `test`, as the line says, and read the same line again."""
+    touch(tmp_path / "x-rays", *(f"{split}/{split}{file}" for split in ("train", "test") for file in images(4)))
+    rows = [(f"{split}{file}", "cat" if file < "0002" else "dog") for split in ("train", "test") for file in images(4)]
+    (tmp_path / "tables").mkdir()
+    table = csv_file(tmp_path / "tables", written("id,label", rows=rows))
+    with pytest.raises(UserError, match="or name the folder of the images with images_in="):
+        scan(table)
+    index = scan(table, validation=0, asked=asked_of(None, None, str(tmp_path / "x-rays")))
+    assert len(index.paths) == 8
+    assert "listed images are in ../x-rays/test/ and ../x-rays/train/" in index.notes
+    with pytest.raises(
+        UserError, match="neither in the folder of images_in= nor in one within it: name a folder nearer"
+    ):
+        scan(table, asked=asked_of(None, None, str(tmp_path / "tables")))
+
+
+def test_another_column_of_names_is_named_where_files_are_missing(tmp_path: Path) -> None:
+    """Paths of a notebook's machine would be corrected by hand where the next column has the names alone."""
+    touch(tmp_path, *images(4))
+    rows = [(f"../input/{file}", "cat" if file < "0002" else "dog", file, "7") for file in images(4)]
+    table = csv_file(tmp_path, written("filepath,label,filename,id", rows=rows))
+    with pytest.raises(
+        UserError, match=r"4 of 4 listed files do not exist, .*; or read the paths of path_column='filename'$"
+    ):
+        scan(table)
+    assert scan(table, asked=asked_of("filename", None, None)).train_count == 2
+
+
 def test_a_file_that_the_tables_own_folder_lacks_is_in_no_other(tmp_path: Path) -> None:
     """A lost image for training would be replaced by one for the test that has its name."""
     touch(tmp_path, *(f"list/{file}" for file in images(19)), "test/0019.jpg")

@@ -63,10 +63,11 @@ def test_a_list_whose_images_are_not_found_says_so(aircraft: Path, tmp_path: Pat
     lines = [f"{name} {label}" for name, label in ROWS]
     (tmp_path / "empty").mkdir()
     asked = asked_of(None, None, tmp_path / "empty" if is_given else None)
-    where = f"in {tmp_path / 'empty'}" if is_given else "beside it, nor in a folder there"
+    where, which = (f"in {tmp_path / 'empty'}", "another") if is_given else ("beside it", "the")
     said = (
         f"{tmp_path / 'lists' / 'images_train.txt'} begins with '0034300 Boeing 707-320': if this is the name of an "
-        f"image and its label, the image is not {where}; give the folder of the images with images_in="
+        f"image and its label, the image is not {where}, nor in a folder there; give {which} folder of the images "
+        "with images_in="
     )
     with pytest.raises(UserError) as refused:
         read(tmp_path / "lists", lines, asked=asked)
