@@ -33,6 +33,10 @@ _REMEDIES: Final = {
     ),
     "arff": "is a table of Weka: save it as CSV and give that",
 }
+SUFFIXES: Final = frozenset(_REMEDIES)
+_BESIDE: Final = (".json", ".md", ".txt", ".yaml", ".yml", ".xml")
+"""How the names of files end that describe others beside them."""
+
 _WITHOUT_SUFFIX: Final = (
     (re.compile(r"(data|test)_batch(_[0-9]+)?(\.bin)?"), _ARRAYS),  # CIFAR-10
     (re.compile(r".*[-.]idx[0-9]-ubyte(\.gz)?"), _ARRAYS),  # MNIST
@@ -51,9 +55,11 @@ def remedy_of(name: str) -> str | None:
 
 
 def remedy_of_most(names: Sequence[str]) -> str | None:
-    """The same of the first file that holds images, with its name, if most files are of its kind."""
-    remedies = [(name, remedy) for name in names if (remedy := remedy_of(name)) and remedy != _DESCRIBES]
-    for name, remedy in remedies[:1]:
-        if 2 * sum(other == remedy for _, other in remedies) > len(names):
-            return f"{name} {remedy}"
-    return None
+    """The same of the first file that holds images, with its name, if most files are of its kind.
+
+    Those that describe others do not count.
+    """
+    remedies = {name: remedy_of(name) for name in names if not name.lower().endswith(_BESIDE)}
+    name, first = next(((name, remedy) for name, remedy in remedies.items() if remedy), ("", None))
+    is_most = 2 * sum(remedy == first for remedy in remedies.values()) > len(remedies)
+    return f"{name} {first}" if first and is_most else None

@@ -162,9 +162,11 @@ def no_class_folders(folder: str, kinds: Mapping[str, int]) -> UserError:
 def contained(folder: str) -> str:
     """What to do about the files in a folder, or in the only folder in it, that hold images in another form."""
     names = _names(folder)
-    if len(names) == 1:
-        names = _names(os.path.join(folder, *names)) or names  # noqa: PTH118 - paths are str in this package
-    return printable(containers.remedy_of_most(names) or "")
+    found = containers.remedy_of_most(names)
+    folders = [] if found else [path for name in names if os.path.isdir(path := os.path.join(folder, name))]  # noqa: PTH112, PTH118
+    if len(folders) == 1:
+        found = containers.remedy_of_most(_names(folders[0]))
+    return printable(found or "")
 
 
 def _by_names(folder: str) -> str:

@@ -12,6 +12,7 @@ from functools import cache
 from typing import NamedTuple
 
 from autofit.config.validators import is_installed
+from autofit.dataset import containers
 from autofit.dataset.flat_images import no_class_folders
 from autofit.dataset.found import Found, Progress, below
 from autofit.dataset.labels import class_order
@@ -184,9 +185,8 @@ def visible(folder: str) -> Iterator[os.DirEntry[str]]:
 def kind_of(name: str) -> str:
     """The kind of a file by its suffix, such as `.txt`; odd suffixes share one kind, so that there are few kinds."""
     _, dot, suffix = name.rpartition(".")
-    if not dot or len(suffix) > MOST_SUFFIX_CHARACTERS or not suffix.isalnum() or suffix.isdecimal():
-        return NO_SUFFIX
-    return f".{suffix.lower()}"
+    is_plain = dot and len(suffix) <= MOST_SUFFIX_CHARACTERS and suffix.isalnum() and not suffix.isdecimal()
+    return f".{suffix.lower()}" if is_plain or suffix.lower() in containers.SUFFIXES else NO_SUFFIX
 
 
 def is_folder(entry: os.DirEntry[str]) -> bool:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import NoReturn, get_args
 
 from autofit.dataset.class_level import require_classes
-from autofit.dataset.flat_images import remedy, tables_in
+from autofit.dataset.flat_images import contained, remedy, tables_in
 from autofit.dataset.inside import Inside, look, look_past_few, peek, shown
 from autofit.dataset.labels import share_a_name
 from autofit.dataset.side_folders import IMAGE_NAMES, describes_images, holds_images
@@ -161,7 +161,8 @@ def _of_splits(folder: str, inside: Inside, roles: Mapping[str, Role], notes: Se
         _refuse(folder, roles, "two of them are links to one folder")
     if train.has_images or not train.folders:
         inside_train = os.path.join(folder, named["train"])
-        what_to_do = remedy(folder, inside_train, paths["train"]) + _tables_of_held_out(paths)
+        held = "" if train.has_images or train.folders else contained(paths["train"])
+        what_to_do = held or remedy(folder, inside_train, paths["train"]) + _tables_of_held_out(paths)
         beside = f"images lie in {named['train']} beside its {shown(train.folders)}" if train.folders else ""
         _refuse(folder, roles, beside or f"{named['train']} has no class folders", what_to_do)
     said = list(notes[-1:])

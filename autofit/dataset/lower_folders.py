@@ -62,7 +62,7 @@ def refuse_splits_inside(
     for name in sorted(subfolders):
         holder, held = below(root, os.path.join(folder, name)), subfolders[name]  # noqa: PTH118 - paths are str
         if not roles_of(held):
-            holder, held = _past_wrappers(holder, classes.get(name, ()))
+            holder, held = past_wrappers(classes.get(name, ()), holder)
         if roles := roles_of(held):
             inside = printable(os.path.join(root, holder))  # noqa: PTH118 - paths are str in this package
             raise UserError(
@@ -71,14 +71,19 @@ def refuse_splits_inside(
             )
 
 
-def _past_wrappers(folder: str, paths: Sequence[str]) -> tuple[str, set[str]]:
-    """The folder of all paths below those that hold nothing but the next one, and the names of the folders in it."""
+def past_wrappers(paths: Sequence[str], folder: str = "") -> tuple[str, set[str]]:
+    """The folder of all paths below those that hold nothing but the next one, and the names of the folders in it.
+
+    Args:
+        paths: relative, below `folder`.
+        folder: relative, too; empty for the one that paths are relative to.
+    """
     while True:
-        start = len(folder) + 1
+        start = len(folder) + 1 if folder else 0
         names = {path[start:end] for path in paths if (end := path.find("/", start)) > 0}
         if len(names) != 1:
             return folder, names
-        folder = f"{folder}/{names.pop()}"
+        folder = f"{folder}/{names.pop()}" if folder else names.pop()
 
 
 def lower_level(classes: Mapping[str, Collection[str]], subfolders: Collection[str]) -> str | None:

@@ -21,13 +21,14 @@ from autofit.dataset.group_split import split_groups
 from autofit.dataset.groups import Grouping
 from autofit.dataset.held_out import TABLE_NEEDED, HeldOut, Source, held_out_images, require_apart
 from autofit.dataset.index import ImageIndex
+from autofit.dataset.inside import shown
 from autofit.dataset.joined_lists import PATHS, have_split
 from autofit.dataset.label_set_split import split_label_sets
 from autofit.dataset.label_sets import names_of_set, notes_on_sets, numbers_of_sets, require_learnable
 from autofit.dataset.labels import held_out_warning
 from autofit.dataset.layout import find_layout
 from autofit.dataset.listing import Frame, Listing, from_frame, from_lists
-from autofit.dataset.lower_folders import refuse_copies, refuse_splits_inside
+from autofit.dataset.lower_folders import past_wrappers, refuse_copies, refuse_splits_inside
 from autofit.dataset.sources import existing_source, leads_to_folder
 from autofit.dataset.split import Classes, in_order, stratified_split
 from autofit.dataset.table_files import from_file
@@ -222,15 +223,24 @@ def _require_trainable(found: Found, source: str, root: str) -> None:
             f"{source} holds no images{skipped}: {instead}give images of two classes or more{found_instead}"
         )
     if len(found.classes) == 1:
-        ((only, paths),) = found.classes.items()
-        vanished = without_images(found)
-        tables = tables_in(*_folders_down_to(root, paths[0])) if root else ""
-        raise UserError(
-            f"{source} holds images of only one class, {only!r}{f' ({vanished})' if vanished else ''}: "
-            f"give two classes or more{f', or the table of their classes, perhaps {tables}' if tables else ''}"
-        )
+        raise _of_one_class(found, source, root)
     if all(len(paths) == 1 for paths in found.classes.values()):
         raise UserError(f"no class of {source} has more than one image: add images, there is nothing to learn from")
+
+
+def _of_one_class(found: Found, source: str, root: str) -> UserError:
+    """The error about images of a single class, with the table or the folders that may be the classes."""
+    ((only, paths),) = found.classes.items()
+    vanished = without_images(found)
+    tables = tables_in(*_folders_down_to(root, paths[0])) if root else ""
+    holder, lower = past_wrappers(paths) if root else ("", set())
+    instead = f", or the table of their classes, perhaps {tables}" if tables else ""
+    if len(lower) > 1:
+        instead += f"; if {shown(lower)} are the classes, give {printable(os.path.join(root, holder))}"  # noqa: PTH118 - paths are str
+    return UserError(
+        f"{source} holds images of only one class, {only!r}{f' ({vanished})' if vanished else ''}: "
+        f"give two classes or more{instead}"
+    )
 
 
 def _folders_down_to(root: str, path: str) -> list[str]:

@@ -15,17 +15,26 @@ from tests.support.datasets import touch
 
 def test_classes_without_images_are_named_all_at_once(pets: Path) -> None:
     """A class of photos in another format would vanish without a word."""
-    touch(pets, *(f"hen/{n}.cr2" for n in range(3)), "hen/a.txt", "newt/a.xyz1234", "owl/1.5", "owl/Thumbs.db")
+    touch(
+        pets,
+        *(f"hen/{n}.cr2" for n in range(3)),
+        "hen/a.txt",
+        "eel/a.tfrecord",
+        "eel/b.PARQUET",
+        "newt/a.xyz1234",
+        "owl/1.5",
+        "owl/Thumbs.db",
+    )
     (pets / "yak").mkdir()
     index = scan(pets)
     assert index.class_names == ("cat", "dog")
     assert index.notes == (
         (
-            "without images: 'hen' (3 .cr2, 1 .txt), 'newt' (1 without suffix), "
+            "without images: 'eel' (1 .parquet, 1 .tfrecord), 'hen' (3 .cr2, 1 .txt), 'newt' (1 without suffix), "
             "'owl' (1 .db, 1 without suffix), 'yak' (empty)"
         ),
     )
-    assert index.skipped_kinds == {".cr2": 3, ".txt": 1, "without suffix": 2, ".db": 1}
+    assert index.skipped_kinds == {".tfrecord": 1, ".parquet": 1, ".cr2": 3, ".txt": 1, "without suffix": 2, ".db": 1}
 
 
 @pytest.mark.parametrize(

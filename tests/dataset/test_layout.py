@@ -376,6 +376,11 @@ FLAT = [
     (["train", "test"], "", "give a CSV file with the columns path,label, or put the images of each class in a folder"),
     (["train2017", "val2017"], "annotations/list.csv", r"no class folders: give the table .*/annotations/list\.csv$"),
     (["cars_train", "cars_test"], "devkit/annos.mat", r"no class folders: give the table .*/devkit/annos\.mat$"),
+    (
+        ["../other"],
+        "train/data-00000-of-00001.arrow train/state.json train/info.json test/data-00000-of-00001.arrow",
+        r"but train has no class folders: data-00000-of-00001\.arrow is a data base of images: write them to one",
+    ),
     (["jpg"], "imagelabels.mat", r"only one class, 'jpg': .*, or the table of their classes, perhaps .*labels\.mat$"),
     (["images", "annotations!"], "annotations/list.csv", r"no classes: give the table .*/annotations/list\.csv"),
     (

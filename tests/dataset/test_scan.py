@@ -150,6 +150,21 @@ def test_one_class_is_refused_and_empty_ones_are_named(tmp_path: Path) -> None:
         scan(tmp_path / "data")
 
 
+@pytest.mark.parametrize(
+    ("folder", "beside"),
+    [("dataset", "models/net.h5"), ("dataset", "overview.png"), ("dataset/dataset", "models/net.h5 readme.txt")],
+)
+def test_the_folder_that_holds_the_classes_is_named(tmp_path: Path, folder: str, beside: str) -> None:
+    """A user with models, or a picture of the classes, beside the data would be told to give two classes or more."""
+    photos(tmp_path / folder, cat=3, dog=3)
+    touch(tmp_path, *beside.split())
+    with pytest.raises(
+        UserError, match=rf"only one class, 'dataset'.*; if cat and dog are the classes, give {tmp_path / folder}$"
+    ):
+        scan(tmp_path)
+    assert scan(tmp_path / folder).class_names == ("cat", "dog")
+
+
 def test_an_empty_class_folder_is_ignored(pets: Path) -> None:
     """The network would have an output that no image ever trains."""
     (pets / "bird").mkdir()

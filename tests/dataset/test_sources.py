@@ -70,6 +70,7 @@ def test_a_folder_of_what_holds_images_is_answered_as_its_files_are(
 ) -> None:
     """A user of CIFAR-10 would hear that there are no class folders, and not that its arrays can be given."""
     touch(tmp_path / "set" / inside, *files.split())
+    touch(tmp_path / "set", *(["README.md", "LICENSE.pdf"] if inside else []))
     with pytest.raises(UserError, match=rf"(has no subfolders|holds no images) .*: {advice}.*, or give "):
         scan(tmp_path / "set")
 
