@@ -10,7 +10,7 @@ from pathlib import Path
 
 from autofit.dataset import containers
 from autofit.dataset.found import kinds_text
-from autofit.dataset.split_words import roles_of
+from autofit.dataset.split_words import lists_splits, roles_of
 from autofit.errors import UserError
 from autofit.printable import first_of, printable
 from autofit.storage.safe_files import open_plain
@@ -42,7 +42,7 @@ LEAST_ROWS = 3
 LOOKED_AT_BYTES = 4096
 MOST_TEXTS = 20
 
-_NO_LABELS = re.compile(r"submission|test|example", re.IGNORECASE)
+_NO_LABELS = re.compile(r"submission|test|example|bbox|landmark", re.IGNORECASE)
 """Words in the names of tables that usually hold no classes."""
 
 _PART_OF_SET = re.compile(r"train|valid|test|image|img|photo|jpe?g|png", re.IGNORECASE)
@@ -80,7 +80,7 @@ def _tables(folder: str) -> list[str]:
         os.path.join(folder, name)  # noqa: PTH118 - paths are str in this package
         for name in names
         if name.lower().endswith((*_TABLES, *_LISTING)) and not _NO_LABELS.search(name)
-        if name.rpartition(".")[0] not in of_images
+        if (stem := name.rpartition(".")[0]) not in of_images and not lists_splits(stem)
     ]
     texts = {path for path in paths if not path.lower().endswith(_TABLES)}
     may_list = len(texts) <= MOST_TEXTS  # very many describe one image each

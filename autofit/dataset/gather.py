@@ -6,7 +6,9 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
+from collections.abc import Collection
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, get_args
 
 from autofit.dataset.found import Found, Progress, below
@@ -16,7 +18,7 @@ from autofit.dataset.label_sets import NONE_KNOWN, Cell, KnownLabels, sort_into_
 from autofit.dataset.labels import Label, class_order, joined_labels_warning, refuse_no_classes
 from autofit.dataset.listing import Listed, Listing
 from autofit.dataset.missing_files import ADDRESS, MissingFiles
-from autofit.dataset.split_words import Role, roles_of
+from autofit.dataset.split_words import Role, lists_splits, roles_of
 from autofit.errors import UserError
 from autofit.printable import printable
 
@@ -45,6 +47,7 @@ def gather(listing: Listing, root: str, progress: Progress, known: KnownLabels =
     if listing.multi_label:
         sorted_sets = sort_into_sets(gathered.cells_of, listing.marks, known)
         gathered.label_of = dict(sorted_sets.set_of)
+        _refuse_splits(listing.bare_list, sorted_sets.names)
         notes = [*listing.notes, *sorted_sets.notes, listing.places.note, missing_note]
         texts = sorted(set(sorted_sets.set_of.values()))
         found = gathered.by_class(texts, tuple(note for note in notes if note), sorted_sets.names)
@@ -54,8 +57,25 @@ def gather(listing: Listing, root: str, progress: Progress, known: KnownLabels =
         raise UserError("the labels mix text and whole numbers: give all of one kind")
     names = class_order(map(str, labels))
     refuse_no_classes(names)
+    _refuse_splits(listing.bare_list, names)
     notes = [*listing.notes, listing.places.note, missing_note, joined_labels_warning(names)]
     return replace(gathered.by_class(names, tuple(note for note in notes if note)), grouping=gathered.grouping)
+
+
+def _refuse_splits(bare_list: Path | None, names: Collection[str]) -> None:
+    """Refuse a list without names of columns that says in which split each image is, by its labels or by its own name.
+
+    Raises:
+        UserError: it is one, as `list_eval_partition.txt` of CelebA, with 0, 1 and 2.
+    """
+    if bare_list is None:
+        return
+    are_numbers = len(names) <= len(get_args(Role)) and all(map(str.isdecimal, names))
+    if 0 < len(names) == len(roles_of(names)) or (are_numbers and lists_splits(bare_list.stem)):
+        raise UserError(
+            f"{printable(str(bare_list))} seems to say which split an image is in ({shown(names)}), and not its class: "
+            "give the table of the classes; if these are the classes, write path,label above them, with commas between"
+        )
 
 
 def mixed_splits(found: Found) -> str | None:

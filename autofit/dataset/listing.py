@@ -64,7 +64,7 @@ class Listing(NamedTuple):
 
     With `multi_label` the labels are cells of any number of labels; `marks` are the names of all, where each has its
     own column. `group` is the column of groups, if there is one, and `keeps_groups` whether it was asked for.
-    `other_paths` are further columns that hold names of images.
+    `other_paths` are further columns that hold names of images. `bare_list` is a list without names of columns.
     """
 
     rows: Iterator[Listed]
@@ -76,6 +76,7 @@ class Listing(NamedTuple):
     group: str | None = None
     keeps_groups: bool = False
     other_paths: tuple[str, ...] = ()
+    bare_list: Path | None = None
 
     def has_groups_of(self, asked: Asked) -> bool:
         """Whether a column says which images belong together in the sense of the one that was asked for."""
@@ -108,6 +109,7 @@ def from_csv(path: Path, asked: Asked = Asked()) -> Listing:  # noqa: B008 - a c
         columns.group,
         columns.keeps_groups,
         columns.other_paths,
+        path if form.is_bare else None,
     )
 
 

@@ -42,6 +42,11 @@ def split_name(name: str) -> SplitName | None:
     return SplitName(roles[0], tuple(word for word in words if word not in _ROLES and word not in _ADDED))
 
 
+def lists_splits(stem: str) -> bool:
+    """Whether a file's name is that of a list that says which split each image is in, and not that of one split."""
+    return re.search("partition|split", stem, re.IGNORECASE) is not None and split_role(stem) is None
+
+
 def words_of(name: str) -> list[str]:
     """The words of a name in lower case, without digits, each without an added word that is joined to it."""
     return [_bare(word.lower()) for word in _WORD.findall(name)]

@@ -44,6 +44,34 @@ def test_a_list_may_be_that_of_another_split(pets: Path, tmp_path: Path) -> None
     assert (index.train_count, index.validation_count) == (8, 2)
 
 
+@pytest.mark.parametrize(
+    ("name", "labels", "is_refused"),
+    [
+        ("list_eval_partition.txt", "0 1 2", True),
+        ("train_test_split.txt", "0 1", True),
+        ("images.txt", "train val test", True),
+        ("train_split.txt", "0 1", False),
+        ("list_eval_partition.txt", "0 1 2 3", False),
+        ("list_eval_partition.txt", "cat dog", False),
+        ("images.txt", "0 1", False),
+        ("images.txt", "train car", False),
+    ],
+)
+@pytest.mark.parametrize("multi_label", [False, True])
+def test_a_list_of_splits_is_none_of_classes(
+    pets: Path, name: str, labels: str, *, is_refused: bool, multi_label: bool
+) -> None:
+    """A network would learn to tell CelebA's images for training from those for the test."""
+    meant = [labels.split()[number % len(labels.split())] for number in range(len(ROWS))]
+    (pets / name).write_text("".join(f"{path} {label}\n" for (path, _), label in zip(ROWS, meant, strict=True)))
+    asked = asked_of(None, None, None, multi_label=multi_label)
+    if is_refused:
+        with pytest.raises(UserError, match=rf"{name} seems to say which split an image is in \({min(labels.split())}"):
+            scan(pets / name, asked=asked)
+    else:
+        assert scan(pets / name, asked=asked).class_names == tuple(sorted(labels.split()))
+
+
 def test_several_labels_may_stand_behind_a_path(pets: Path) -> None:
     """The numbers of an image's labels would be one class of their own, and 0 and 1 be names of labels."""
     numbered = [(number, path) for number, (path, _) in enumerate(ROWS)]

@@ -458,6 +458,10 @@ def test_a_table_is_looked_for_down_to_the_images(tmp_path: Path) -> None:
         ("classes.json", '{"cat": 0, "dog": 1}', False),
         ("README.txt", "Photos of 2024, as 0001.jpg is one.\n", False),
         ("test.jsonl", '{"file_name": "0001.jpg", "label": "cat"}', False),
+        ("list_eval_partition.txt", "0001.jpg 0\n", False),
+        ("list_bbox.csv", "image_id,x_1,y_1\n", False),
+        ("list_landmarks_align.csv", "image_id,lefteye_x\n", False),
+        ("train_split.txt", "0001.jpg 0\n", True),
     ],
 )
 def test_a_table_in_json_or_text_is_named_if_it_lists_images(
