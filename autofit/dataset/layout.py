@@ -161,8 +161,8 @@ def _of_splits(folder: str, inside: Inside, roles: Mapping[str, Role], notes: Se
         _refuse(folder, roles, "two of them are links to one folder")
     if train.has_images or not train.folders:
         inside_train = os.path.join(folder, named["train"])
-        held = "" if train.has_images or train.folders else contained(paths["train"])
-        what_to_do = held or remedy(folder, inside_train, paths["train"]) + _tables_of_held_out(paths)
+        in_other_form = "" if train.has_images or train.folders else contained(paths["train"])
+        what_to_do = in_other_form or remedy(folder, inside_train, paths["train"]) + _tables_of_held_out(paths)
         beside = f"images lie in {named['train']} beside its {shown(train.folders)}" if train.folders else ""
         _refuse(folder, roles, beside or f"{named['train']} has no class folders", what_to_do)
     said = list(notes[-1:])
