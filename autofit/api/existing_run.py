@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from autofit.api.changed_photos import photo_changes
+from autofit.api.code_identity import IN_FULL, differing
 from autofit.api.new_run import fresh_plan
 from autofit.api.result import shown_path
 from autofit.api.signature import is_signed_here
@@ -240,7 +241,7 @@ def require_same_code(
         UserError: the code differs.
     """
     if not (is_request or record.has_callbacks):  # the request has none, so that each resume may have others
-        code = {what: sha256 for what, sha256 in code.items() if what != "callbacks"}
+        code = {what: sha256 for what, sha256 in code.items() if what.removesuffix(IN_FULL) != "callbacks"}
     what = _difference_in_code(record, code, is_request=is_request)
     is_begun = is_finished(files) or CheckpointStore(files.checkpoints).latest_state() is not None
     if what and is_begun:
@@ -253,10 +254,10 @@ def _difference_in_code(record: RunRecord, code: Mapping[str, str], *, is_reques
     """What differs between a run's code of the user's and that which is given now; empty if nothing does."""
     if is_request and record.has_callbacks != ("callbacks" in code):
         return "callbacks there, none here" if record.has_callbacks else "no callbacks there, callbacks here"
-    differing = [what for what, now in code.items() if record.code.get(what, now) != now]
-    if differing == [WEIGHTS_FILE]:
+    changed = differing(record.code, code)
+    if changed == [WEIGHTS_FILE]:
         return "the weights file has another content than when the run began"
-    return f"the code of the {min(differing)}, or a value that it uses, has changed" if differing else ""
+    return f"the code of the {changed[0]}, or a value that it uses, has changed" if changed else ""
 
 
 # What may change ------------------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from autofit.api.code_identity import is_installed
+from autofit.api.code_description import is_installed
 from autofit.api.signature import is_signed_here
 from autofit.config.option_checks import GIVEN_FUNCTION
 from autofit.config.options import Options
@@ -16,6 +16,7 @@ from autofit.protocol.payload import OwnCode, Payload
 from autofit.runs.run_record import RunRecord
 from autofit.storage.model_file import model_configuration
 from autofit.worker.model.registered_objects import RegisteredObjects
+from autofit.worker.model.sent_model import SentModel
 
 
 def objects_to_send(options: Options | None) -> RegisteredObjects | None:
@@ -40,6 +41,11 @@ def objects_of(options: Options | None) -> list[str]:
         return []
     text = json.dumps([options.optimizer_config, options.loss, options.metrics])
     return [name for name in _registered() if json.dumps(name) in text]
+
+
+def objects_in(model: SentModel) -> list[Any]:
+    """The user's registered objects that a model which was given has: its layers, loss and the like."""
+    return [found for name, found in sorted(_registered().items()) if model.uses(name)]
 
 
 def code_to_open(run: RunRecord, model_path: Path) -> OwnCode:

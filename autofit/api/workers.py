@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from autofit.api.callbacks import listed_callbacks
-from autofit.api.code_identity import code_of, user_code
+from autofit.api.code_identity import code_of, hashes_of, user_code
 from autofit.api.extractions import known_extraction
 from autofit.api.measure import Measurer
-from autofit.api.own_objects import objects_of, objects_to_send
+from autofit.api.own_objects import objects_in, objects_of, objects_to_send
 from autofit.cache.folder import default_folder as cache_folder
 from autofit.cache.store import CacheStore, default_limit_bytes
 from autofit.config.keras_objects import application_name, is_keras_model
@@ -29,6 +29,7 @@ from autofit.runs.run_record import WEIGHTS_FILE, RunRecord
 from autofit.runs.warm_model import WARM
 from autofit.storage.safe_files import sha256_of_file
 from autofit.worker.inline_launcher import InlineLauncher, refuse_memory_limit
+from autofit.worker.model.sent_model import SentModel
 
 ModelFunction = Callable[[tuple[int, int, int], int], Any]
 
@@ -77,12 +78,16 @@ def import_paths(options: Options, payload: Payload | None) -> list[str]:
 def code_of_run(options: Options, payload: Payload | None) -> dict[str, str]:
     """The hashes of the user's own code in a run, as a worker will find it: function, callbacks, loss and the like.
 
+    Of a model that was given, its own layers and the like are code too; runs of earlier versions have no hash of them.
+
     The content of a weights file counts as code: a file that was replaced would give another model.
     """
     code = user_code(options.model, payload, import_paths(options, payload))
     known = payload.registered.by_name if payload and payload.registered else {}
     named = [known[name] for name in sorted(objects_of(options)) if name in known]
-    objects = {"loss, metrics or optimizer": code_of(named)} if named else {}
+    objects = hashes_of("loss, metrics or optimizer", named) if named else {}
+    if payload and isinstance(payload.model, SentModel) and (own := objects_in(payload.model)):
+        objects["model's own layers or loss"] = code_of(own)
     return code | objects | _weights_file(options)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from autofit.api.code_identity import code_of, code_of_module, user_code
+from autofit.api.code_identity import IN_FULL, code_of, code_of_module, differing, user_code
 from autofit.protocol.payload import Payload
 
 NETWORK = """
@@ -210,6 +210,10 @@ HOLDERS = {
     "slots": "import dataclasses\n@dataclasses.dataclass(slots=True)\nclass Mine:\n    value: int\nheld = Mine({})",
     "path": "from pathlib import Path\nheld = Path('{}.h5')",
     "range": "held = range({})",
+    "class": "class held:\n    sizes = ({}, 32)",
+    "table": "class Settings:\n    class Rates:\n        steps = {{0: {}}}\nheld = Settings",
+    "array": "import numpy as np\nclass held:\n    mean = np.full(3, {})",
+    "value": "import enum\nclass held(enum.Enum):\n    S1 = {}",
     "member": "import enum\nclass Sizes(enum.Enum):\n    S1 = 1\n    S2 = 2\nheld = Sizes.S{}",
 }
 
@@ -223,6 +227,16 @@ def test_what_an_object_holds_counts(source: str) -> None:
 
     assert identity(1) == identity(1)
     assert identity(1) != identity(2)
+
+
+def test_runs_of_earlier_versions_are_known_by_the_hash_that_they_have() -> None:
+    """A run that was begun before could not be resumed with the same code, or be gone on with by other code."""
+    was, now = ({name: str(name + at) for name in ("model", f"model{IN_FULL}")} for at in "ab")
+    assert differing(was, was) == []
+    assert differing({**was, "model": "other"}, was) == []  # the hash by all rules decides
+    assert differing(was, now) == ["model"]
+    assert differing({"model": was["model"]}, now | {"model": was["model"]}) == []
+    assert differing({"model": was["model"]}, now) == ["model"]
 
 
 KERAS = {

@@ -1,17 +1,25 @@
 """Hashes that distinguish networks: by the classes, settings and weight shapes of their layers.
 
-A second hash distinguishes compiled models by what they are compiled with.
+Another hash also distinguishes them by how their layers are connected; checkpoints and runs of the first versions have
+the one without. A third distinguishes compiled models by what they are compiled with.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import keras
 
 from autofit.config.given_objects import named_alike
+
+OF_NO_LAYER = frozenset({"name", "compile_config"})
+"""What does not count in the configuration of a layer: its name, and what a network inside it was compiled with."""
+
+REFERENCES = ("keras_history", "input_layers", "output_layers")
+"""Where Keras's configurations refer to layers by their names."""
 
 
 def network_sha256(model: keras.Model) -> str:
@@ -21,6 +29,61 @@ def network_sha256(model: keras.Model) -> str:
     its settings counts by its class and the shapes of its weights.
     """
     return hashlib.sha256(json.dumps(_described(model), sort_keys=True).encode()).hexdigest()
+
+
+def graph_sha256(model: keras.Layer) -> str:
+    """SHA-256 (hex) as `network_sha256`, and over the operations between the layers and how these are connected.
+
+    In place of its name, which Keras numbers, a layer or operation counts by its place. A model of the user's own class
+    may not tell how its layers are connected.
+    """
+    return hashlib.sha256(json.dumps(_connected(model), sort_keys=True).encode()).hexdigest()
+
+
+def _connected(layer: keras.Layer) -> list[Any]:
+    parts = getattr(layer, "layers", None)
+    try:
+        config = {key: item for key, item in layer.get_config().items() if key != "name"}
+        found = _placed(config, {})
+    except Exception:  # noqa: BLE001 - a layer of the user's own may raise anything
+        found = None
+    inner = [_connected(part) for part in parts] if isinstance(parts, list) else []
+    return [type(layer).__name__, found, [list(weight.shape) for weight in layer.weights], inner]
+
+
+def _places(config: dict[str, Any]) -> dict[str, str]:
+    """The places of the layers and operations in the configuration of a network, by their names."""
+    parts = config.get("layers")
+    parts = [part for part in parts if isinstance(part, dict)] if isinstance(parts, list) else []
+    return {str(part["name"]): f"#{place}" for place, part in enumerate(parts) if "name" in part}
+
+
+def _placed(value: Any, places: Mapping[str, str]) -> Any:
+    """A configuration as JSON, with places for the names of layers, and without other names.
+
+    Args:
+        value: the configuration, or a part of it.
+        places: those of the layers in the innermost network that the part belongs to.
+    """
+    if isinstance(value, list | tuple):
+        return [_placed(item, places) for item in value]
+    if not isinstance(value, dict):
+        return value if isinstance(value, str | int | float | bool | None) else type(value).__name__
+    if value.keys() == {"name"}:  # of an operation, or the whole configuration of a dtype
+        return {"name": places.get(value["name"], value["name"])}
+    if isinstance(value.get("layers"), list):
+        places = _places(value)
+    found = {str(key): _placed(item, places) for key, item in value.items() if key not in OF_NO_LAYER}
+    return found | {key: _references(value[key], places) for key in REFERENCES if key in value}
+
+
+def _references(value: Any, places: Mapping[str, str]) -> Any:
+    """The layers that a part of a configuration refers to, by their places."""
+    if isinstance(value, dict):
+        return {str(key): _references(item, places) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_references(item, places) for item in value]
+    return places.get(value, value) if isinstance(value, str) else value
 
 
 def compiled_sha256(model: keras.Model) -> str:

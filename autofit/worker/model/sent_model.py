@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 from typing import Any
 
 from autofit.config.given_objects import refuse_kept_from_decay
 from autofit.errors import UserError
 from autofit.printable import one_line
+from autofit.storage.model_file import model_configuration
 from autofit.storage.scratch import scratch_folder
 from autofit.worker.model.registered_objects import not_registered
 
@@ -16,12 +18,22 @@ class SentModel:
     """A saved model with its weights, which can be called like a model function.
 
     Attributes:
-        identity: a hash of its layers and of what it is compiled with, by which a rerun recognizes it; the values of
-            its weights do not count.
+        identity: a hash of its layers and of what it is compiled with; the values of its weights do not count. Reruns
+            of the first versions recognized it by this hash.
     """
 
-    def __init__(self, archive: bytes, identity: str) -> None:
+    def __init__(self, archive: bytes, identity: str, graph: str = "", configuration: str = "") -> None:
         self._archive, self.identity = archive, identity
+        self._graph, self._configuration = graph, configuration
+
+    @property
+    def graph(self) -> str:
+        """A hash as `identity`, and of how the layers are connected, by which a rerun recognizes the model."""
+        return self._graph
+
+    def uses(self, registered_name: str) -> bool:
+        """Whether the model has an object that is registered with Keras under this name."""
+        return json.dumps(registered_name) in self._configuration
 
     def __call__(self, shape: tuple[int, int, int], num_classes: int) -> Any:
         """Open the model; its shapes are checked later.
@@ -54,7 +66,11 @@ def sent(model: Any) -> SentModel:
     Raises:
         UserError: it cannot be saved, or its optimizer has a setting that is not saved.
     """
-    from autofit.worker.model.network_hash import compiled_sha256, network_sha256  # noqa: PLC0415 - imports Keras
+    from autofit.worker.model.network_hash import (  # noqa: PLC0415 - imports Keras
+        compiled_sha256,
+        graph_sha256,
+        network_sha256,
+    )
     from autofit.worker.model.precision import inner_optimizer  # noqa: PLC0415 - imports Keras
 
     if model.compiled:
@@ -69,4 +85,7 @@ def sent(model: Any) -> SentModel:
                 f"the model cannot be saved to send it to the worker ({one_line(error)[:200]}): give a function "
                 "(input_shape, num_classes) that builds it"
             ) from error
-        return SentModel(path.read_bytes(), network_sha256(model) + compiled_sha256(model))
+        compiled, configuration = compiled_sha256(model), json.dumps(model_configuration(path))
+        return SentModel(
+            path.read_bytes(), network_sha256(model) + compiled, graph_sha256(model) + compiled, configuration
+        )

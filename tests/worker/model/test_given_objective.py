@@ -10,6 +10,7 @@ import keras
 import numpy as np
 import pytest
 
+from autofit.api.code_identity import IN_FULL, differing
 from autofit.api.workers import code_of_run, payload_of
 from autofit.config.backbones import ModelSpec
 from autofit.config.options import Options, begins_with_head, make_options
@@ -351,7 +352,7 @@ def test_a_registered_loss_goes_along_and_its_code_is_part_of_the_request() -> N
     payload = payload_of(None, (), options)
     assert payload is not None
     assert list(payload.registered.by_name) == ["given>own_loss"]
-    assert list(code_of_run(options, payload)) == ["loss, metrics or optimizer"]
+    assert {what.removesuffix(IN_FULL) for what in code_of_run(options, payload)} == {"loss, metrics or optimizer"}
     keras.saving.get_custom_objects().pop("given>own_loss")
     cloudpickle.loads(cloudpickle.dumps(payload))
     assert "given>own_loss" in keras.saving.get_custom_objects()
@@ -374,6 +375,25 @@ def test_a_built_model_is_sent_with_its_weights() -> None:
     other = payload_of(network("sigmoid"), (), options)
     codes = [json.dumps(code_of_run(options, one)) for one in (payload, again, other)]
     assert codes[0] == codes[1] != codes[2]
+
+
+def of_own_block(factor: float) -> keras.Model:
+    """A model with a layer of a notebook's own, which multiplies in its code."""
+    source = f"class Block(keras.layers.Layer):\n    def call(self, inputs):\n        return inputs * {factor}\n"
+    space: dict[str, Any] = {"keras": keras, "__name__": "__main__"}
+    exec(source, space)  # noqa: S102 - as a notebook does
+    block = keras.saving.register_keras_serializable("given")(space["Block"])
+    inputs = keras.Input((4, 4, 3))
+    return keras.Model(inputs, keras.layers.Dense(3)(block()(inputs)))
+
+
+def test_the_code_of_a_layer_in_a_built_model_is_part_of_the_request() -> None:
+    """A model whose own layer, or own loss, was edited would return the result of the run before it."""
+    first, again, other = (code_of_model(of_own_block(factor)) for factor in (2.0, 2.0, 3.0))
+    keras.saving.get_custom_objects().pop("given>Block")
+    assert first == again
+    assert differing(first, other) == ["model's own layers or loss"]
+    assert differing({"model": first["model"]}, other) == []  # a run of an earlier version
 
 
 def test_a_loss_of_logits_makes_an_uncompiled_model_one_of_logits() -> None:

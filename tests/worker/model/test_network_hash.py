@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import pytest
 
-from autofit.worker.model.network_hash import network_sha256
+from autofit.worker.model.network_hash import graph_sha256, network_sha256
 
 pytestmark = pytest.mark.slow
 
@@ -43,6 +43,53 @@ def test_a_network_with_another_setting_is_another(changed: dict[str, Any]) -> N
     assert network_sha256(network(**changed)) != network_sha256(network())
 
 
+def wired(operation: str, **call: Any) -> keras.Model:
+    """A network whose layers are connected by operations that are no layers, with another network in it."""
+    inner = keras.Sequential([keras.Input((8,)), keras.layers.Dense(8), keras.layers.Dropout(0.5)])
+    inputs = keras.Input((8,))
+    first = keras.layers.Dense(8)(inputs)
+    second = keras.layers.Dense(8)(first)
+    space = {"inputs": inputs, "first": first, "second": second, "keras": keras}
+    hidden = inner(eval(operation, space), **call)  # noqa: S307
+    return keras.Model(inputs, keras.layers.Dense(3)(keras.layers.add([hidden, second])))
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"operation": "inputs / 127.5 - 1.0"},
+        {"operation": "inputs / 127.5"},
+        {"operation": "first - second"},
+        {"operation": "second - first"},
+        {"operation": "inputs / 255.0", "training": False},
+    ],
+    ids=str,
+)
+def test_layers_that_are_connected_otherwise_are_another_network(other: dict[str, Any]) -> None:
+    """A call with an edited network would return the result of the one before it, without a word."""
+    first = graph_sha256(wired("inputs / 255.0"))
+    assert graph_sha256(wired("inputs / 255.0")) == first
+    assert graph_sha256(wired(**other)) != first
+    assert graph_sha256(wired(**other)) == graph_sha256(wired(**other))
+
+
+@pytest.mark.parametrize("changed", [{"activation": "tanh"}, {"width": 5}, {"rate": 0.4}, {"block": "tanh"}], ids=str)
+def test_a_graph_with_another_setting_is_another(changed: dict[str, Any]) -> None:
+    """The hash that knows the connections would know less of the layers than the one before it."""
+    assert graph_sha256(network(**changed)) != graph_sha256(network())
+
+
+def test_names_and_values_do_not_count_in_a_graph() -> None:
+    """The same cell would be another run when it is run again, or when the model was trained in between."""
+    first = graph_sha256(network())
+    again = network()
+    again.layers[-1].kernel.assign(again.layers[-1].kernel + 1)
+    base = again.layers[1]
+    keras.Model(again.inputs, base(again.layers[0].output))  # its layers are in another network too
+    again.compile("sgd", "mse")
+    assert graph_sha256(again) == first
+
+
 def test_names_and_values_do_not_count() -> None:
     """No run could be resumed: Keras numbers layers anew, and weights train."""
     first = network_sha256(network())
@@ -55,3 +102,4 @@ def test_a_layer_without_a_description_counts_by_its_class() -> None:
     """A network with a layer of the user's own could not be trained, or not be resumed."""
     made = [keras.Sequential([keras.Input((4,)), Opaque(object())]) for _ in range(2)]
     assert network_sha256(made[0]) == network_sha256(made[1])
+    assert graph_sha256(made[0]) == graph_sha256(made[1])
