@@ -9,6 +9,7 @@ private name. Checked with Keras 3.13 to 3.15.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from typing import Any
 
 import keras
@@ -65,6 +66,19 @@ def direction_of(metric: keras.metrics.Metric) -> str | None:
     """
     found = getattr(metric, "_direction", None)
     return found if isinstance(found, str) else None
+
+
+def set_direction(callback: Any) -> None:
+    """Have a callback that has a best value know whether larger ones are better, as it does after the first epoch.
+
+    Keras sets it when an epoch ends; one that saves in between compares before that, after a restart. `_set_monitor_op`
+    and `monitor_op` exist in Keras 3.13 to 3.15; without them nothing is set. Nor is it where the metrics are not built
+    yet, which raises a ValueError.
+    """
+    is_open = getattr(callback, "best", None) is not None and getattr(callback, "monitor_op", "") is None
+    if is_open and hasattr(callback, "_set_monitor_op"):
+        with suppress(ValueError):
+            callback._set_monitor_op()  # noqa: SLF001
 
 
 def compiled_with(model: keras.Model, name: str) -> Any:

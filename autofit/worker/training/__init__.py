@@ -15,7 +15,7 @@ evaluation.py     the recalibration and the validation after an epoch
 head_stage.py     solves the head on cached features
 best_model.py     keeps the best weights so far; monitored_figure.py: the figure by which they are chosen
 stage_clock.py    ends a stage within its time budget
-callback_states.py  the states of callbacks in a checkpoint
+callback_states.py  the states of callbacks in a checkpoint; callback_kinds.py: what a callback does, by its class
 compiled_for_callbacks.py  compiles a model for callbacks if its user has not
 targets.py        the labels and weights of samples
 unread_images.py  images that cannot be read, each reported once

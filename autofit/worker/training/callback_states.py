@@ -14,6 +14,7 @@ from autofit.errors import UserError
 from autofit.protocol.callback_state import WEIGHTS, packed_parts, parts_of, restored, unknown_of_keras
 from autofit.protocol.object_state import Arrays, Packer, UnkeepableError, filled
 from autofit.storage.safe_files import cut_path
+from autofit.worker.model.keras_internals import set_direction
 
 SPARE_ARRAY_BYTES = 64 * 2**20
 """What the arrays of all callbacks may have, beside twice the weights of the model."""
@@ -59,6 +60,8 @@ class CallbackStates:
                 continue
             lost += restored(callback, state, arrays)
             self._restore_weights(callback, state, arrays)
+            if isinstance(callback, keras.callbacks.ModelCheckpoint):
+                set_direction(callback)
         return lost
 
     def _state(self, number: int, packer: Packer) -> dict[str, Any]:

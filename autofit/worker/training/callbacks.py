@@ -9,12 +9,13 @@ import keras
 import numpy as np
 
 from autofit.printable import first_of
-from autofit.protocol.callback_state import is_of_keras, rate_setter
+from autofit.protocol.callback_state import rate_setter
 from autofit.protocol.messages import FINE_TUNING, StageName
 from autofit.worker.execution.session import Session
 from autofit.worker.model.fine_tuning import LayerwiseAdamW
 from autofit.worker.model.keras_internals import forget_compilation
 from autofit.worker.model.optimizer import rate_of
+from autofit.worker.training.callback_kinds import acts_in_validation, overrides, restorer, watches_validation
 from autofit.worker.training.callback_states import CallbackStates, csv_columns, open_csv_files
 from autofit.worker.training.compiled_for_callbacks import compile_for_callbacks
 from autofit.worker.training.monitored_figure import require_monitored
@@ -42,6 +43,7 @@ class Callbacks:
         list: Keras's list of them, without those that rest in this stage.
         are_given: whether the user has given any.
         have_begun: whether they were told that the training begins.
+        read_test_logs: whether one of them may read the metrics after a batch of a validation.
     """
 
     def __init__(
@@ -67,7 +69,7 @@ class Callbacks:
         model.stop_training = False  # what a callback sets to end the training, as in model.fit
         model.optimizer = session.objective.optimizer  # where callbacks look for the learning rate
         self._model, self._state, self._events = model, state, events
-        self._read_batch_logs = any(map(_reads_batch_logs, callbacks))
+        self._read_batch_logs = any(overrides(one, "on_train_batch_end", "on_batch_end") for one in callbacks)
         self.list = keras.callbacks.CallbackList(
             list(callbacks), add_history=True, model=model, epochs=epochs, steps=steps, verbose=0
         )
@@ -78,9 +80,11 @@ class Callbacks:
             model.optimizer.on_rate_set = self._say_that_the_rate_stays
         self._rate_setters = [one for one in self._all if rate_setter(one)] if stage in FINE_TUNING else []
         self.list.callbacks = [one for one in self._all if one not in self._rate_setters]
-        self._watchers = [one for one in self.list.callbacks if stage == "refit" and _watches_validation(one)]
+        self._watchers = [one for one in self.list.callbacks if stage == "refit" and watches_validation(one)]
         self.list.callbacks = [one for one in self.list.callbacks if one not in self._watchers]
-        self._act_in_validation = any(map(_acts_in_validation, self.list.callbacks))
+        self._act_in_validation = any(map(acts_in_validation, self.list.callbacks))
+        self.read_test_logs = any(overrides(one, "on_test_batch_end") for one in self.list.callbacks)
+        self._last_logs: dict[str, float] = {}
         self._surprised: list[Any] = []  # in a refit, by figures of a validation that are not there
         self._aside: list[Any] = []  # states of callbacks that are not given now
         self._aside_arrays: dict[str, Any] = {}
@@ -158,16 +162,19 @@ class Callbacks:
 
         Most are written for a training that has them.
         """
-        shown = self.logs(logs)
+        self._last_logs = self.logs(logs)
+        self._tell("on_epoch_end", epoch, logs=self._last_logs)
+
+    def _tell(self, hook: str, *place: int, logs: dict[str, float]) -> None:
         if self._stage != "refit":
-            self.list.on_epoch_end(epoch, shown)
+            getattr(self.list, hook)(*place, logs)
             return
         everyone, self.list.callbacks = self.list.callbacks, []
-        self.list.on_epoch_end(epoch, shown)  # waits for what they do in other threads
+        getattr(self.list, hook)(*place, logs)  # waits for what they do in other threads
         self.list.callbacks = everyone
-        told = WithoutValidation(sorted(shown.items()))
-        awake = [one for one in everyone if one not in self._surprised]
-        surprised = [one for one in awake if not _has_told(one, epoch, told)]
+        told = WithoutValidation(sorted(logs.items()))
+        awake = [one for one in everyone if one not in self._surprised or hook == "on_train_end"]
+        surprised = [one for one in awake if not _has_told(getattr(one, hook), *place, logs=told)]
         if surprised:
             self._surprised += surprised
             self._say_what_needs_validation(surprised)
@@ -218,11 +225,11 @@ class Callbacks:
         that was no better than the head alone: the model from before is handed over.
         """
         before = self._state.weights() if self.are_given else {}
-        self.list.on_train_end()
+        self._tell("on_train_end", logs=self._last_logs or _last_of(progress))
         if not self.are_given:
             return progress
         ended, after = progress.moved(callbacks_ended=True), self._state.weights()
-        restored = next((one for one in self.list.callbacks if _has_restored(one)), None)
+        restored = restorer(self.list.callbacks, self._model)
         is_changed = not all(np.array_equal(before[name], array, equal_nan=True) for name, array in after.items())
         if restored is not None or is_changed:
             self._state.show(before)  # more epochs go on from the last one
@@ -283,19 +290,26 @@ class WithoutValidation(dict[str, float]):
         self.is_missed = self.is_missed or (name not in self and str(name).startswith("val_"))
 
 
-def _has_told(callback: Any, epoch: int, logs: WithoutValidation) -> bool:
-    """Tell one callback that an epoch of a refit has ended; False if it needs figures of a validation.
+def _has_told(hook: Callable[..., None], *place: int, logs: WithoutValidation) -> bool:
+    """Tell one callback that an epoch or the whole of a refit has ended; False if it needs figures of a validation.
 
     They are then missing (`logs["val_loss"]`, or a name for a file), or None (`logs.get("val_loss") < 0.1`).
     """
     logs.is_missed = False
     try:
-        callback.on_epoch_end(epoch, logs)
+        hook(*place, logs)
     except (KeyError, TypeError, AttributeError) as error:
         if not logs.is_missed and not (isinstance(error, KeyError) and "val_" in str(error)):
             raise
         return False
     return True
+
+
+def _last_of(progress: TrainingProgress) -> dict[str, float]:
+    """The metrics of the last epoch, where another attempt has trained it: as `_last_logs` has them."""
+    if progress.stage == "refit":
+        return {"loss": progress.refit_losses[-1]} if progress.refit_losses else {}
+    return {name: values[-1] for name, values in progress.history.items() if values}
 
 
 def _of_epoch(progress: TrainingProgress, epoch: int, names: Sequence[str]) -> float | None:
@@ -306,35 +320,3 @@ def _of_epoch(progress: TrainingProgress, epoch: int, names: Sequence[str]) -> f
 
 def _names(callbacks: Sequence[Any]) -> str:
     return first_of([type(one).__name__ for one in callbacks], SHOWN_LOST)
-
-
-def _watches_validation(callback: Any) -> bool:
-    """Whether one of Keras's callbacks warns in each epoch without a figure of a validation, and does nothing."""
-    kind = type(callback)
-    watches = kind is keras.callbacks.EarlyStopping or (
-        kind is keras.callbacks.ModelCheckpoint and callback.save_best_only
-    )
-    return watches and str(callback.monitor).startswith("val_")
-
-
-def _acts_in_validation(callback: Any) -> bool:
-    """Whether the user's own code in a callback is called between the beginning and the end of a validation."""
-    own = [vars(callback), *(vars(kind) for kind in type(callback).__mro__ if not is_of_keras(kind))]
-    hooks = ("on_test_begin", "on_test_batch_begin", "on_test_batch_end")
-    return any(hook in members for hook in hooks for members in own)
-
-
-def _has_restored(callback: Any) -> bool:
-    """Whether a callback has set the weights of the best epoch, as it counts, which may be those of the last one."""
-    is_stopping = isinstance(callback, keras.callbacks.EarlyStopping)
-    return is_stopping and callback.restore_best_weights and callback.best_weights is not None
-
-
-def _reads_batch_logs(callback: Any) -> bool:
-    """Whether a callback may read the metrics after a batch: one that overrides neither hook does not.
-
-    A hook may also be an attribute of the object, as in `LambdaCallback`.
-    """
-    base = keras.callbacks.Callback
-    hooks = ("on_train_batch_end", "on_batch_end")
-    return any(getattr(getattr(callback, hook, None), "__func__", None) is not getattr(base, hook) for hook in hooks)

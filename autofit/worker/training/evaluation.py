@@ -7,13 +7,14 @@ from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 from numpy.typing import NDArray
 
 from autofit.protocol.messages import Phase
 from autofit.storage.probabilities import MOST_VALUES
 from autofit.worker.execution.microbatch import MicroBatcher
 from autofit.worker.execution.session import Session
-from autofit.worker.execution.steps import tensors_of
+from autofit.worker.execution.steps import Tally, tensors_of
 from autofit.worker.model.outputs import class_count, probabilities_of
 from autofit.worker.training.batch_sources import Source
 from autofit.worker.training.bn_recalibration import BatchNormRecalibration
@@ -128,7 +129,8 @@ class Evaluation:
                 seen.append(batch.samples)
                 callbacks.on_test_batch_begin(step)
                 source.evaluate(batch, self._targets.labels(batch.samples), tally)
-                callbacks.on_test_batch_end(step)
+                are_read = callbacks is self._callbacks.list and self._callbacks.read_test_logs
+                callbacks.on_test_batch_end(step, self._so_far(tally, trained) if are_read else None)
             self._after_batch(batch.skipped)
         if not seen:  # a loss of nothing is 0, and no epoch would ever be better
             return None
@@ -139,6 +141,12 @@ class Evaluation:
             self.probabilities = in_place(found, np.concatenate(seen) - epoch_plan.first, epoch_plan.count)
         self.weights = self._callbacks.weights_in_validation()
         callbacks.on_test_end(results)
+        return results
+
+    def _so_far(self, tally: Tally, trained: list[tf.Tensor]) -> dict[str, float]:
+        """The metrics of the batches so far; after it the metrics are those of the training again."""
+        results = self._session.results_of(tally.values)
+        self._session.results_of(trained)
         return results
 
     def _keeps_outputs(self, images: int) -> bool:

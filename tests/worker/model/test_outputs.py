@@ -144,6 +144,26 @@ def test_labels_have_the_form_that_a_loss_or_metric_takes(thing: Any, width: int
     assert label_classes(thing, CLASSES) == width
 
 
+class OwnLoss(keras.losses.Loss):  # type: ignore[misc]
+    """A loss of squares, of each sample or of each class."""
+
+    def __init__(self, axis: int | None) -> None:
+        super().__init__()
+        self.axis = axis
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        """The squares of the differences, or their mean over an axis."""
+        squares = keras.ops.square(y_true - y_pred)
+        return squares if self.axis is None else keras.ops.mean(squares, axis=self.axis)
+
+
+def test_a_loss_of_ones_own_class_gives_a_number_for_each_sample() -> None:
+    """One that gives a number for each class would crash in a compiled step, in forty lines."""
+    assert label_classes(OwnLoss(-1), CLASSES) == CLASSES
+    with pytest.raises(UserError, match=r"it gives \(5, 3\) and not a number for each of 5 samples"):
+        label_classes(OwnLoss(None), CLASSES)
+
+
 def test_a_loss_that_takes_no_labels_is_refused() -> None:
     """Its error would come out of a compiled step, in forty lines."""
     with pytest.raises(UserError, match=r"'of_neither' takes neither class numbers .* \(RuntimeError: no\)"):
