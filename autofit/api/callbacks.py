@@ -8,8 +8,9 @@ from typing import Any
 
 from autofit.errors import StorageError, UserError
 from autofit.printable import first_of, one_line
-from autofit.protocol.callback_state import is_of_keras, rate_setter, restored
+from autofit.protocol.callback_state import rate_setter, restored
 from autofit.protocol.job import TrainingPlan
+from autofit.protocol.object_state import is_of_keras
 from autofit.storage.checkpoints import CheckpointStore
 from autofit.storage.run_directory import RunDirectory
 

@@ -26,7 +26,8 @@ from typing import Any
 from autofit.api.code_text import code_text, global_reads, set_to_parameters
 from autofit.config.given_objects import without_number
 from autofit.config.keras_objects import is_a
-from autofit.protocol.callback_state import LEFT_BY_FIT, is_of_keras
+from autofit.protocol.callback_state import LEFT_BY_FIT
+from autofit.protocol.object_state import is_of_keras
 from autofit.worker.model.sent_model import SentModel
 
 MOST_DEPTH = 12

@@ -10,13 +10,12 @@ from __future__ import annotations
 
 import copy
 import dis
-import sysconfig
 import types
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from autofit.protocol.object_state import Packer, UnkeepableError, filled
+from autofit.protocol.object_state import INSTALLED, Packer, UnkeepableError, filled, is_of_keras, is_own_class
 
 KEPT_OF_KERAS: Mapping[str, tuple[str, ...]] = {
     "Callback": (),
@@ -51,12 +50,6 @@ WEIGHTS = "best_weights"
 
 SETS_THE_RATE = frozenset({"LearningRateScheduler", "ReduceLROnPlateau"})
 MUTABLE = (list, dict, set, deque)
-_INSTALLED = tuple({sysconfig.get_paths()[name] for name in ("stdlib", "platstdlib", "purelib", "platlib")})
-
-
-def is_of_keras(kind: type) -> bool:
-    """Whether a class is Keras's own."""
-    return kind.__module__.partition(".")[0] in {"keras", "tf_keras"}
 
 
 def rate_setter(callback: Any) -> str | None:
@@ -165,15 +158,16 @@ def _functions(callback: Any) -> Iterator[types.FunctionType]:
     members = [value for kind in type(callback).__mro__ if not is_of_keras(kind) for value in vars(kind).values()]
     for value in [*vars(callback).values(), *members]:
         function = getattr(value, "__func__", value)
-        if isinstance(function, types.FunctionType) and not function.__code__.co_filename.startswith(_INSTALLED):
+        if isinstance(function, types.FunctionType) and not function.__code__.co_filename.startswith(INSTALLED):
             yield function
 
 
 def _shared(callback: Any) -> Iterator[tuple[str, Any, Any]]:
     """The variables that functions share with the code around them, each once: name, value, and a function to set it.
 
-    These are variables that hold containers, and those that the functions assign by `nonlocal` or `global`. Several
-    with the same name, as two lambdas may have, are numbered in their order.
+    These are variables that hold containers or objects of the user's own classes, and those that the functions assign
+    by `nonlocal` or `global`; and the objects that have been given in place of functions, or whose methods have been.
+    Several with the same name, as two lambdas may have, are numbered in their order.
     """
     met: dict[str, list[Any]] = {}
     for name, place, value, put in _each_shared(callback):
@@ -185,6 +179,11 @@ def _shared(callback: Any) -> Iterator[tuple[str, Any, Any]]:
 
 def _each_shared(callback: Any) -> Iterator[tuple[str, Any, Any, Any]]:
     """As `_shared`, but once for each function that uses the variable; the second item identifies the variable."""
+    for name in sorted(_settings(callback) & vars(callback).keys()):
+        value = vars(callback)[name]
+        acts = getattr(value, "__self__", value if callable(value) else None)
+        if acts is not callback and is_own_class(type(acts)):
+            yield f"{name}.{type(acts).__name__}", id(acts), acts, _stays
     for function in _functions(callback):
         code = function.__code__
         assigned = {str(step.argval) for step in dis.get_instructions(function) if step.opname.startswith("STORE_")}
@@ -193,7 +192,7 @@ def _each_shared(callback: Any) -> Iterator[tuple[str, Any, Any, Any]]:
                 yield f"{function.__name__}.{name}", id(cell), cell.cell_contents, _cell_setter(cell)
         for name in code.co_names:
             value = function.__globals__.get(name)
-            if isinstance(value, MUTABLE) or (name in _stored_globals(function) and name in function.__globals__):
+            if _is_mutable(value) or (name in _stored_globals(function) and name in function.__globals__):
                 place = id(function.__globals__), name
                 yield f"{function.__name__}.{name}", place, value, _global_setter(function, name)
 
@@ -201,9 +200,19 @@ def _each_shared(callback: Any) -> Iterator[tuple[str, Any, Any, Any]]:
 def _is_state(cell: types.CellType, is_assigned: bool) -> bool:  # noqa: FBT001 - a fact about the cell
     """Whether a closure's variable is state: a container, or a plain value that the function assigns."""
     try:
-        return isinstance(cell.cell_contents, MUTABLE) or (is_assigned and not callable(cell.cell_contents))
+        return _is_mutable(cell.cell_contents) or (is_assigned and not callable(cell.cell_contents))
     except ValueError:  # the variable has no value yet
         return False
+
+
+def _is_mutable(value: Any) -> bool:
+    is_object = hasattr(value, "__dict__") and not isinstance(value, type | types.FunctionType | types.ModuleType)
+    return isinstance(value, MUTABLE) or (is_object and is_own_class(type(value)))
+
+
+def _stays(value: Any) -> None:
+    """In place of a function that sets a variable: the object that it holds has been filled and stays."""
+    del value
 
 
 def _stored_globals(function: types.FunctionType) -> set[str]:

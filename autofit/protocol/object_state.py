@@ -1,23 +1,33 @@
 """Packs Python values as JSON and arrays, and puts them back into existing objects: data, never code.
 
 Containers, arrays and objects are filled in place, so that other references to them see the values too. An instance of
-a user's class is never created: only the attributes of an existing one are set.
+a user's class is never created: only the attributes of an existing one are set. Of an object with variables, such as a
+layer, the values of these are packed; of a method, the object that it belongs to.
 """
 
 from __future__ import annotations
 
 import json
+import sys
+import sysconfig
+import types
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 PLAIN = (bool, int, float, str, type(None))
 SEQUENCES: Mapping[str, Any] = {"list": list, "tuple": tuple, "set": set, "frozenset": frozenset, "deque": deque}
+INSTALLED = tuple({sysconfig.get_paths()[name] for name in ("stdlib", "platstdlib", "purelib", "platlib")})
 MOST_DEPTH = 12
 MOST_TEXT_BYTES = 4 * 2**20
 """The most JSON that one packer makes."""
 
 Arrays = dict[str, Any]
+
+
+def is_of_keras(kind: type) -> bool:
+    """Whether a class is Keras's own."""
+    return kind.__module__.partition(".")[0] in {"keras", "tf_keras"}
 
 
 class UnkeepableError(Exception):
@@ -29,13 +39,15 @@ class Packer:
 
     Args:
         most_array_bytes: the bound on the size of all arrays together.
+        known: the `id` of each variable that is not packed, since something else keeps it.
 
     Attributes:
         arrays: the NumPy arrays of the packed values, by the names that these contain.
     """
 
-    def __init__(self, most_array_bytes: int) -> None:
+    def __init__(self, most_array_bytes: int, known: frozenset[int] = frozenset()) -> None:
         self.arrays: Arrays = {}
+        self._known = known
         self._bytes_left, self._text_left = most_array_bytes, MOST_TEXT_BYTES
 
     def pack(self, value: Any) -> Any:
@@ -72,9 +84,16 @@ class Packer:
             return {"dict": [[self._packed(part, depth + 1) for part in item] for item in value.items()]}
         if hasattr(value, "dtype") and hasattr(value, "shape"):
             return self._array(value)
-        if getattr(type(value), "__module__", "builtins") != "builtins" and _is_plain_object(value):
-            return {"object": {name: self._packed(item, depth + 1) for name, item in vars(value).items()}}
-        raise UnkeepableError(f"a {type(value).__name__} is no plain value")
+        return self._object(value, depth + 1)
+
+    def _object(self, value: Any, depth: int) -> Any:
+        if isinstance(value, types.MethodType):
+            return {"self": self._packed(value.__self__, depth)}
+        if (variables := variables_of(value)) is not None:
+            return {"variables": [None if id(each) in self._known else self._array(each) for each in variables]}
+        if not _is_plain_object(value):
+            raise UnkeepableError(f"a {type(value).__name__} is no plain value")
+        return {"object": {name: self._packed(item, depth) for name, item in vars(value).items()}}
 
     def _array(self, value: Any) -> Any:
         import numpy as np  # noqa: PLC0415 - only where there is an array
@@ -90,11 +109,28 @@ class Packer:
         return {"scalar" if isinstance(value, np.generic) else "array": name}
 
 
+def variables_of(value: Any) -> list[Any] | None:
+    """The variables of a layer, network or metric of Keras, or of a class that inherits from one; else None."""
+    if not any(map(is_of_keras, type(value).__mro__)) or isinstance(value, type):
+        return None
+    found = getattr(value, "variables", None)
+    return list(found) if isinstance(found, list | tuple) else None
+
+
+def is_own_class(kind: type) -> bool:
+    """Whether a class is the user's own, and inherits from none of Keras's."""
+    file = getattr(sys.modules.get(kind.__module__), "__file__", None)
+    is_installed = kind.__module__ != "__main__" and (file is None or file.startswith(INSTALLED))
+    return not is_installed and not any(map(is_of_keras, kind.__mro__))
+
+
 def _is_plain_object(value: Any) -> bool:
     """Whether the attributes of an object are its whole state: it is no function, open file or object of Keras."""
     root = type(value).__module__.partition(".")[0]
-    stays = root in {"keras", "tensorflow", "threading", "logging", "io"} or callable(value) or hasattr(value, "fileno")
-    return hasattr(value, "__dict__") and not stays
+    is_known = root in {"builtins", "keras", "tensorflow", "threading", "logging", "io"}
+    stays = is_known or hasattr(value, "fileno")
+    runs = callable(value) and (isinstance(value, type | types.FunctionType) or not is_own_class(type(value)))
+    return hasattr(value, "__dict__") and not stays and not runs
 
 
 def filled(existing: Any, packed: Any, arrays: Mapping[str, Any], used: set[int] | None = None) -> Any:
@@ -121,10 +157,12 @@ def filled(existing: Any, packed: Any, arrays: Mapping[str, Any], used: set[int]
         used.add(id(existing))
     if kind in {"array", "scalar"}:
         return _filled_array(existing, arrays[content]) if kind == "array" else arrays[content][()]
-    if kind == "dict":
-        return _filled_dict(existing, content, arrays, used)
-    if kind == "object":
-        return _filled_object(existing, content, arrays, used)
+    if kind in FILLED_BY:
+        return FILLED_BY[kind](existing, content, arrays, used)
+    return _filled_sequence(kind, existing, content, arrays, used)
+
+
+def _filled_sequence(kind: str, existing: Any, content: Any, arrays: Mapping[str, Any], used: set[int]) -> Any:
     old = list(existing) if isinstance(existing, list | tuple | deque) else []
     items = [filled(old[at] if at < len(old) else None, item, arrays, used) for at, item in enumerate(content)]
     made = SEQUENCES[kind](items)
@@ -163,3 +201,29 @@ def _filled_object(existing: Any, content: Mapping[str, Any], arrays: Mapping[st
     for name, value in content.items():
         setattr(existing, name, filled(vars(existing).get(name), value, arrays, used))
     return existing
+
+
+def _filled_method(existing: Any, content: Any, arrays: Mapping[str, Any], used: set[int]) -> Any:
+    if not isinstance(existing, types.MethodType):
+        raise ValueError("there is no method whose object could be filled")  # noqa: TRY004 - what was packed is wrong
+    filled(existing.__self__, content, arrays, used)
+    return existing
+
+
+def _filled_variables(existing: Any, content: Sequence[Any], arrays: Mapping[str, Any], used: set[int]) -> Any:
+    del used
+    variables = variables_of(existing)
+    if variables is None or len(variables) != len(content):
+        raise ValueError("there are no such variables to set")
+    for variable, packed in zip(variables, content, strict=True):
+        if packed is not None:
+            variable.assign(arrays[packed["array"]])
+    return existing
+
+
+FILLED_BY: Mapping[str, Callable[[Any, Any, Mapping[str, Any], set[int]], Any]] = {
+    "dict": _filled_dict,
+    "object": _filled_object,
+    "self": _filled_method,
+    "variables": _filled_variables,
+}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pytest
 
 from autofit.protocol.callback_state import set_parts
 from autofit.protocol.object_state import Packer, filled
@@ -58,3 +59,11 @@ def test_a_checkpoint_changes_no_setting_of_keras_s_callbacks() -> None:
     parts = {"filename": packer.pack("/home/me/.profile"), "seen": packer.pack([0.5])}
     assert set_parts(callback, parts, packer.arrays) == {"filename"}
     assert (callback.filename, callback.seen) == ("mine.csv", [0.5])
+
+
+def test_a_checkpoint_fills_no_module_and_no_object_of_python() -> None:
+    """A stranger's run would set what `print` is in the notebook of the user who resumes it."""
+    for existing in (np, print):
+        for packed in ({"object": {"there": 1}}, {"self": {"object": {"there": 1}}}):
+            with pytest.raises(ValueError, match="there is no"):
+                filled(existing, packed, {})

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from autofit.protocol.callback_state import is_of_keras
+from autofit.protocol.object_state import is_of_keras
 
 
 def watches_validation(callback: Any) -> bool:

@@ -12,12 +12,16 @@ import keras
 
 from autofit.errors import UserError
 from autofit.protocol.callback_state import WEIGHTS, packed_parts, parts_of, restored, unknown_of_keras
-from autofit.protocol.object_state import Arrays, Packer, UnkeepableError, filled
+from autofit.protocol.object_digest import digest
+from autofit.protocol.object_state import Arrays, Packer, UnkeepableError, filled, variables_of
 from autofit.storage.safe_files import cut_path
 from autofit.worker.model.keras_internals import set_direction
 
 SPARE_ARRAY_BYTES = 64 * 2**20
 """What the arrays of all callbacks may have, beside twice the weights of the model."""
+
+
+Stamp = tuple[int, int, str]
 
 
 class CallbackStates:
@@ -35,11 +39,32 @@ class CallbackStates:
         self._model = model
         ids = {id(variable) for variable in changeable}
         self._frozen = [number for number, variable in enumerate(model.weights) if id(variable) not in ids]
-        self._stamps: list[dict[str, tuple[int, int]]] = [{} for _ in callbacks]
+        self._stamps: list[dict[str, Stamp]] = [{} for _ in callbacks]
+        self._given = [{} if _is_asked(one) else self._variables_in(one) for one in callbacks]
 
     def note_begin(self) -> None:
-        """Remember which objects they hold now, to know later what has been replaced."""
-        self._stamps = [{} if _is_asked(one) else _stamps(one) for one in self._callbacks]
+        """Remember which objects they hold now, to know later what has been replaced, or has changed."""
+        self._stamps = [{} if _is_asked(one) else self._stamped(one) for one in self._callbacks]
+
+    @property
+    def _known(self) -> frozenset[int]:
+        """The variables that the training itself keeps."""
+        optimizer = getattr(self._model, "optimizer", None)
+        return frozenset(map(id, [*self._model.variables, *getattr(optimizer, "variables", ())]))
+
+    def _stamped(self, callback: Any) -> dict[str, Stamp]:
+        return {name: _stamp(value, self._known) for name, value in parts_of(callback).items() if name != WEIGHTS}
+
+    def _variables_in(self, callback: Any) -> dict[str, str]:
+        """The digests of a callback's attributes with variables of their own, such as the network of a teacher."""
+        held = {name: value for name, value in parts_of(callback).items() if variables_of(value)}
+        return {name: digest(value, self._known) for name, value in held.items()}
+
+    def _as_given(self, number: int) -> set[str]:
+        """The attributes with variables that are as the user gave them, which are not written with each checkpoint."""
+        given = self._given[number]
+        now = self._variables_in(self._callbacks[number]) if given else {}
+        return {name for name in given if now.get(name) == given[name]}
 
     def states(self) -> tuple[list[dict[str, Any]], Arrays]:
         """Their states as JSON, and the arrays that these name.
@@ -48,17 +73,23 @@ class CallbackStates:
             UserError: a `get_state()` returns what cannot be kept; names the callback.
         """
         weights_bytes = 4 * sum(math.prod(variable.shape) for variable in self._model.weights)
-        packer = Packer(2 * weights_bytes + SPARE_ARRAY_BYTES)
+        packer = Packer(2 * weights_bytes + SPARE_ARRAY_BYTES, self._known)
         return [self._state(number, packer) for number in range(len(self._callbacks))], packer.arrays
 
-    def restore(self, states: Sequence[Any], arrays: Mapping[str, Any]) -> list[str]:
-        """Give them their states back; returns what is lost, as `Class.attribute`."""
+    def restore(self, states: Sequence[Any], arrays: Mapping[str, Any], *, have_begun: bool = True) -> list[str]:
+        """Give them their states back; returns what is lost, as `Class.attribute`.
+
+        Networks that they will make themselves, when they are told that the training begins, are not lost before it.
+        """
         lost = []
-        for callback, state in zip(self._callbacks, states, strict=False):
+        for callback, given, state in zip(self._callbacks, self._given, states, strict=False):
             if not isinstance(state, dict) or state.get("class") != type(callback).__name__:
                 _restore_old(callback, state)
                 continue
-            lost += restored(callback, state, arrays)
+            made_later = set() if have_begun else _made_later(callback, state)
+            lost += [name for name in restored(callback, state, arrays) if name not in made_later]
+            for name in state.get("parts", {}):
+                given.pop(name, None)  # from now on it is written, even if it does not change any more
             self._restore_weights(callback, state, arrays)
             if isinstance(callback, keras.callbacks.ModelCheckpoint):
                 set_direction(callback)
@@ -70,7 +101,8 @@ class CallbackStates:
         if _is_asked(callback):
             return {**state, "asked": _asked(callback, packer)}
         weights = self._weights(callback)
-        parts, unkeepable = packed_parts(callback, packer, frozenset({WEIGHTS} if weights is not None else ()))
+        skipped = self._as_given(number) | ({WEIGHTS} if weights is not None else set())
+        parts, unkeepable = packed_parts(callback, packer, frozenset(skipped))
         lost = self._lost(number, unkeepable)
         if weights is not None:
             try:
@@ -88,7 +120,8 @@ class CallbackStates:
         """
         callback, before = self._callbacks[number], self._stamps[number]
         values = parts_of(callback)
-        lost = [name for name in sorted(unkeepable) if _stamp(values[name]) != before.get(name) or _moves(values[name])]
+        stamps = {name: _stamp(values[name], self._known) for name in sorted(unkeepable)}
+        lost = [name for name, stamp in stamps.items() if stamp != before.get(name) or _moves(values[name])]
         return lost + (["state"] if unknown_of_keras(callback) else [])
 
     def _weights(self, callback: Any) -> list[Any] | None:
@@ -107,6 +140,13 @@ class CallbackStates:
             # what was frozen in the stage before may train in this one
             now = self._model.get_weights() if any(array is None for array in held) else []
             setattr(callback, WEIGHTS, [now[at] if array is None else array for at, array in enumerate(held)])
+
+
+def _made_later(callback: Any, state: Mapping[str, Any]) -> set[str]:
+    """What has variables in a state and is not there yet, as `Class.attribute`."""
+    parts = {name: packed for name, packed in state.get("parts", {}).items() if vars(callback).get(name) is None}
+    found = {name for name, packed in parts.items() if isinstance(packed, dict) and "variables" in packed}
+    return {f"{type(callback).__name__}.{name}" for name in found}
 
 
 def open_csv_files(callbacks: Sequence[Any], states: Sequence[Any]) -> list[Any]:
@@ -154,13 +194,10 @@ def _asked(callback: Any, packer: Packer) -> Any:
         ) from error
 
 
-def _stamps(callback: Any) -> dict[str, tuple[int, int]]:
-    return {name: _stamp(value) for name, value in parts_of(callback).items()}
-
-
-def _stamp(value: Any) -> tuple[int, int]:
-    """What tells whether an object was replaced, or a container has grown."""
-    return id(value), len(value) if isinstance(value, list | dict | set | tuple) else 0
+def _stamp(value: Any, known: frozenset[int]) -> Stamp:
+    """What tells whether an object was replaced, a container has grown, or what it holds has changed."""
+    length = len(value) if isinstance(value, list | dict | set | tuple) else 0
+    return id(value), length, "" if length else digest(value, known)
 
 
 def _moves(value: Any) -> bool:

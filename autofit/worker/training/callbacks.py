@@ -120,7 +120,7 @@ class Callbacks:
             begins_stage: whether the attempt does.
         """
         if begins_stage:
-            progress = self.restore(progress)
+            progress = self.restore(progress, have_begun=False)
             self._say_what_rests()
         overwriting = open_csv_files(self._all, progress.callbacks)
         columns = csv_columns(self._all) if begins_stage and progress.callbacks else []
@@ -202,7 +202,7 @@ class Callbacks:
         self._state.callbacks = {**self._aside_arrays, **arrays}
         return [*self._aside, *states]
 
-    def restore(self, progress: TrainingProgress) -> TrainingProgress:
+    def restore(self, progress: TrainingProgress, *, have_begun: bool = True) -> TrainingProgress:
         """Give each callback its state back, and say once in a run what of them is lost; returns the progress.
 
         Where no callbacks are given, the states of those from before are kept for a resume that has them again.
@@ -211,7 +211,7 @@ class Callbacks:
         if not self.are_given:
             self._aside, states = states[: -len(self._all)], states[-len(self._all) :]
             self._aside_arrays = dict(self._state.callbacks) if self._aside else {}
-        lost = sorted(set(self._states.restore(states, self._state.callbacks)))
+        lost = sorted(set(self._states.restore(states, self._state.callbacks, have_begun=have_begun)))
         if not lost or progress.callbacks_lost:
             return progress
         names = first_of(lost, SHOWN_LOST)
