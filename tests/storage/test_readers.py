@@ -117,6 +117,7 @@ PARSED = {
     "worker/jobs/dispatch.py": "from the living parent",
     "worker/model/classifier_weights.py": "weights that storage/model_file.py has let through",
     "worker/model/exported.py": "what this process has just written",
+    "worker/model/imagenet_rescaling.py": "weights that storage/model_file.py has let through",
     "worker/model/saved_model.py": "a model that storage/model_file.py has let through, in safe mode",
     "worker/model/sent_model.py": "from the living parent",
     "worker/model/weights.py": "weights that storage/model_file.py has let through",
