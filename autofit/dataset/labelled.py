@@ -106,9 +106,15 @@ def _in_memory(
     folder, say, on_progress = in_memory
     paths, found = write_images(data, labels, folder, say, on_progress)
     names = class_names_of(data)  # Keras sorts 10 before 2, and so numbers its classes
-    if not set(names).isdisjoint(class_names):  # else the run has classes by their numbers alone
+    if not _are_numbers_of(names, class_names):
         found = by_name(found, names)
     return LabelledImages(paths, class_numbers(found, class_names))
+
+
+def _are_numbers_of(names: Sequence[str], class_names: Sequence[str]) -> bool:
+    """Whether the classes of the run are the numbers of these names: it was trained on a dataset that had lost them."""
+    are_numbers = {*class_names} <= {str(number) for number in range(len(names))}
+    return are_numbers and {*names}.isdisjoint(class_names) and not other_notations(names, class_names)
 
 
 def _found(data: Any, labels: Iterable[object] | None, class_names: Sequence[str], asked: Asked) -> LabelledImages:

@@ -249,6 +249,14 @@ def test_the_classes_of_a_dataset_are_known_by_name(tmp_path: Path) -> None:
 def test_the_names_of_a_dataset_do_not_count_for_a_run_that_has_numbers(tmp_path: Path) -> None:
     """A run on `dataset.prefetch(2)`, which has no names any more, could not be judged by the dataset itself."""
     assert labelled(NamedDataset(), None, ("0", "1", "2"), folder=tmp_path).numbers == [1, 2]
+    assert labelled(NamedDataset(), None, ("1", "2"), folder=tmp_path).numbers == [0, 1]
+
+
+@pytest.mark.parametrize("names", [("ok", "scratch", "stain"), ("1", "2", "10"), ("0", "1", "owls")])
+def test_a_dataset_of_other_classes_is_refused_as_a_folder_of_them_is(tmp_path: Path, names: tuple[str, ...]) -> None:
+    """Its second class would count as the run's second one, whatever both are called, and the accuracy mean nothing."""
+    with pytest.raises(UserError, match="label 'dog' is not one of this model's classes"):
+        labelled(NamedDataset(), None, names, folder=tmp_path)
 
 
 def test_one_path_has_one_label_and_a_home(monkeypatch: pytest.MonkeyPatch) -> None:
