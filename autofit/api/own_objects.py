@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from autofit.api.signature import is_signed_here
 from autofit.config.option_checks import GIVEN_FUNCTION
 from autofit.config.options import Options
 from autofit.process.launch import import_paths_for
+from autofit.protocol.object_state import INSTALLED
 from autofit.protocol.payload import OwnCode, Payload
 from autofit.runs.run_record import RunRecord
 from autofit.storage.model_file import model_configuration
@@ -61,7 +64,22 @@ def code_to_open(run: RunRecord, model_path: Path) -> OwnCode:
         payload=Payload(registered=sent) if sent else None,
         module=reference.partition(":")[0] if reference and is_module else None,
         import_paths=import_paths_for(function_given=bool(sent) or is_module, working_folder=Path.cwd()),
+        files=_own_files() if sent else (),
     )
+
+
+def _own_files() -> list[tuple[str, int, int]]:
+    """The files of the modules of this process that belong to no installed package, with their sizes and times.
+
+    All of them, since an object's module may import others. A module that loads itself when it is asked is left alone.
+    """
+    told: Iterable[Any] = (getattr(module, "__dict__", {}).get("__file__") for module in list(sys.modules.values()))
+    found = []
+    for file in sorted({file for file in told if isinstance(file, str) and not file.startswith(INSTALLED)}):
+        with suppress(OSError, ValueError):  # removed since, or within an archive
+            stat = Path(file).stat()
+            found.append((file, stat.st_size, stat.st_mtime_ns))
+    return found
 
 
 def _registered() -> dict[str, Any]:

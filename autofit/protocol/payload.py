@@ -45,11 +45,14 @@ class OwnCode:
         payload: registered classes and functions; None if there are none.
         module: a module to import, which registers them; None if there is none.
         import_paths: the folders in which modules are looked for.
+        files: the files of the user's own modules that the objects may come from, each with its size and the time when
+            it was last written: a worker has imported them as they were when it started.
     """
 
     payload: Payload | None = None
     module: str | None = None
     import_paths: Sequence[str] = ()
+    files: Sequence[tuple[str, int, int]] = ()
 
 
 NO_CODE = OwnCode()

@@ -137,14 +137,17 @@ def _key_of(model: SavedModel) -> Any:
         return (
             (model.path, found.st_ino, found.st_size, found.st_mtime_ns, labels),
             (model.image_size, model.batch_size, model.flips, sorted(model.value_ranges.items())),
-            (_digest(model.code.payload), tuple(model.code.import_paths)),
+            (_digest(model.code.payload), tuple(model.code.import_paths), tuple(model.code.files)),
             environment,
         )
     return None
 
 
 def _digest(payload: Any) -> object:
-    """The hash of the user's objects, which a notebook cell may have changed; None if there are none."""
+    """The hash of the user's objects, which a notebook cell may have changed; None if there are none.
+
+    What can be imported counts by its name alone: `OwnCode.files` tells whether its module was edited.
+    """
     if payload is None:
         return None
     import cloudpickle  # noqa: PLC0415 - only where something is sent

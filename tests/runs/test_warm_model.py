@@ -60,17 +60,19 @@ def test_closing_gives_the_memory_back_but_not_that_of_another_model(model: Save
     assert launcher.is_closed
 
 
-@pytest.mark.parametrize("what", ["model", "views", "environment"])
+@pytest.mark.parametrize("what", ["model", "views", "environment", "module"])
 def test_anything_else_is_predicted_by_another_worker(
     model: SavedModel, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
-    """The model of before would answer for one that was trained since, or on a GPU that was taken away."""
+    """The model of before would answer for one that was trained since, by layers that were edited, or on a lost GPU."""
     first, second = Answering(rows), Answering(rows)
     ask(model, first)
     if what == "model":
         keras_file(model.path, {"trained": "on"})
     elif what == "views":
         model = replace(model, flips=False)
+    elif what == "module":
+        model = replace(model, code=OwnCode(files=[("/home/someone/layers.py", 90, 2)]))
     else:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "7")
     ask(model, second)
