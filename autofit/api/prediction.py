@@ -23,7 +23,7 @@ from autofit.config.run_options import MOST_VIEWS
 from autofit.config.validators import whole_number
 from autofit.dataset import asked_of
 from autofit.dataset.labelled_sets import with_known_labels
-from autofit.dataset.to_predict import images_to_predict
+from autofit.dataset.to_predict import ImagesToPredict, images_to_predict
 from autofit.errors import UserError
 from autofit.input.decode import decode_image
 from autofit.input.image_files import UnreadableImageError
@@ -78,7 +78,7 @@ def predicted_in_parts(
         images = _found(data, view, partial(images_to_predict, data, folder))
         done = 0
         if go_on is not None:
-            done = go_on(_found(data, view, lambda *_: prediction_key(model, run, images.paths, views, folder)))
+            done = go_on(_found(data, view, lambda *_: prediction_key(model, run, images, views, folder)))
         if done:
             view.message(f"going on after {done:,} of {len(images.paths):,} images that an earlier call has predicted")
         if done >= len(images.paths):
@@ -112,10 +112,13 @@ def _found(data: Any, view: ProgressView, find: Callable[[Callable[[str], None],
     return found
 
 
-def prediction_key(model: Path, run: RunRecord, paths: Sequence[str], views: int, in_memory: Path | None = None) -> str:
+def prediction_key(
+    model: Path, run: RunRecord, images: ImagesToPredict, views: int, in_memory: Path | None = None
+) -> str:
     """A hash of model, images and options: a prediction may go on where another with the same hash stopped.
 
-    Images are told by their paths, with the sizes and times of the files: an image that has changed has another row.
+    Images are told by their names, which are written into the rows, and their paths, with the sizes and times of the
+    files: an image that has changed has another row.
     Those that were given in memory are files in the folder `in_memory`, which is another one in each call; these are
     told by their content.
 
@@ -131,9 +134,10 @@ def prediction_key(model: Path, run: RunRecord, paths: Sequence[str], views: int
     told = (run.data.class_names, options.multi_label, options.image_size, options.flip, views)
     digest = hashlib.sha256(repr((of_model, *told, sorted(run.plan.value_ranges.items()))).encode())
     prefix = None if in_memory is None else f"{in_memory}{os.sep}"
-    for path in paths:
+    for path, name in zip(*images, strict=True):
         is_in_memory = prefix is not None and path.startswith(prefix)
         digest.update((sha256_of_file(Path(path)).encode() if is_in_memory else _stamp(path)) + b"\0")
+        digest.update(os.fsencode(name) + b"\0")
     return digest.hexdigest()
 
 

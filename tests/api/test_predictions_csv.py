@@ -14,6 +14,7 @@ import pytest
 from autofit.api.prediction import prediction_key
 from autofit.api.predictions import Predictions
 from autofit.api.predictions_csv import CsvFile
+from autofit.dataset.to_predict import ImagesToPredict
 from autofit.errors import InterruptedRunError, StorageError, UserError
 from autofit.protocol.messages import BadImage
 
@@ -198,7 +199,8 @@ def test_images_in_memory_are_the_same_in_the_next_call(tmp_path: Path) -> None:
         folder.mkdir()
         for place, content in enumerate(contents):
             (folder / f"{place}.png").write_bytes(content)
-        return prediction_key(model, a_run(), [f"{folder}/{place}.png" for place in range(len(contents))], 1, folder)
+        paths = [f"{folder}/{place}.png" for place in range(len(contents))]
+        return prediction_key(model, a_run(), ImagesToPredict(paths, ["image"] * len(paths)), 1, folder)
 
     assert key(tmp_path / "one", b"x", b"y") == key(tmp_path / "two", b"x", b"y")
     assert key(tmp_path / "three", b"y", b"x") != key(tmp_path / "four", b"x", b"y")
@@ -210,7 +212,7 @@ def test_the_key_tells_a_changed_image(tmp_path: Path) -> None:
     model.write_bytes(b"weights")
 
     def key() -> str:
-        return prediction_key(model, a_run(), [str(image)], 1)
+        return prediction_key(model, a_run(), ImagesToPredict([str(image)], ["a.jpg"]), 1)
 
     keys = [key()]
     image.write_bytes(b"half an im")
@@ -224,22 +226,29 @@ def test_the_key_tells_a_changed_image(tmp_path: Path) -> None:
 
 
 def test_the_key_tells_models_images_and_options_apart(tmp_path: Path) -> None:
-    """A table would go on with the answers of another model, or of other images."""
+    """A table would go on with the answers of another model, or of other images, or with names of two spellings."""
     model, other = tmp_path / "model.keras", tmp_path / "other.keras"
     model.write_bytes(b"weights")
     other.write_bytes(b"Weights")
     run = a_run()
-    key = prediction_key(model, run, ["a.jpg", "b.jpg"], 1)
-    assert key == prediction_key(model, run, [str(Path("a.jpg").absolute()), "b.jpg"], 1)
+
+    def key_of(path: Path, names: str, views: int = 1) -> str:
+        return prediction_key(path, run, ImagesToPredict(names.split(), names.split()), views)
+
+    key = key_of(model, "a.jpg b.jpg")
+    assert key == key_of(model, "a.jpg b.jpg")
+    absolute = str(Path("a.jpg").absolute())
+    assert key == prediction_key(model, run, ImagesToPredict([absolute, "b.jpg"], ["a.jpg", "b.jpg"]), 1)
     others = [
-        prediction_key(other, run, ["a.jpg", "b.jpg"], 1),
-        prediction_key(model, run, ["a.jpg", "c.jpg"], 1),
-        prediction_key(model, run, ["b.jpg", "a.jpg"], 1),
-        prediction_key(model, run, ["a.jpg"], 1),
-        prediction_key(model, run, ["a.jpg", "b.jpg"], 2),
+        key_of(other, "a.jpg b.jpg"),
+        key_of(model, "a.jpg c.jpg"),
+        key_of(model, "b.jpg a.jpg"),
+        key_of(model, "./a.jpg b.jpg"),
+        key_of(model, "a.jpg"),
+        key_of(model, "a.jpg b.jpg", views=2),
     ]
     run.data.class_names = ["cat", "cow"]
-    others.append(prediction_key(model, run, ["a.jpg", "b.jpg"], 1))
-    assert len({key, *others}) == 7
+    others.append(key_of(model, "a.jpg b.jpg"))
+    assert len({key, *others}) == 8
     with pytest.raises(UserError, match="has no model yet"):
-        prediction_key(tmp_path / "gone.keras", run, [], 1)
+        key_of(tmp_path / "gone.keras", "")
