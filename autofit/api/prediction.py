@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from autofit.api.extractions import known_extraction
 from autofit.api.own_images import own_images
 from autofit.api.own_objects import code_to_open
-from autofit.api.predictions import Predictions, joined
+from autofit.api.predictions import Predictions
 from autofit.config.option_checks import image_sides
 from autofit.config.run_options import MOST_VIEWS
 from autofit.config.validators import whole_number
@@ -60,12 +60,13 @@ PART_BYTES = 32 * 2**20
 
 def predicted(model: Path, run: RunRecord, data: Any, views: int, view: ProgressView | None = None) -> Predictions:
     """Predict images; see `Result.predict`."""
-    with (
-        naming_system_errors(),
-        showing(view) as shown,
-        closing(predicted_in_parts(model, run, data, views, shown)) as parts,
-    ):
-        return joined(list(parts))
+    views = whole_number("views", views, 1, MOST_VIEWS)
+    with naming_system_errors(), _folder() as folder, showing(view) as shown:
+        images = _found(data, shown, partial(images_to_predict, data, folder))
+        rows, unreadable = _rows(model, run, images.paths, views, shown)
+        named = _named(unreadable, images.paths, images.names)
+        _show_unreadable(named, shown)
+    return Predictions.of(rows, run.data.class_names, images.names, named, multi_label=run.options.multi_label)
 
 
 def predicted_in_parts(

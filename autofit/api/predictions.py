@@ -56,20 +56,6 @@ def _with_nan(rows: NDArray[np.float32]) -> list[bool]:
     return list(map(bool, bad))
 
 
-def joined(parts: Sequence[Predictions]) -> Predictions:
-    """One prediction, of one or more parts."""
-    if len(parts) == 1:
-        return parts[0]
-    known = [part._known for part in parts]  # noqa: SLF001 - this module's own
-    return Predictions.of(
-        np.concatenate([part.probabilities for part in parts]),
-        known[0].class_names,
-        [path for one in known for path in one.paths],
-        [image for one in known for image in one.unreadable],
-        multi_label=known[0].multi_label,
-    )
-
-
 class Predictions(np.ndarray):
     """Probabilities, float32 `(n, classes)`, in the order of the images; a row of NaN for one that cannot be read.
 
