@@ -92,6 +92,22 @@ def test_an_exported_model_says_the_same_in_its_own_runtime(trained: Path, photo
     assert not list(trained.glob(".*"))
 
 
+def test_a_network_for_images_of_any_size_is_written_for_those_of_the_run(trained: Path, tmp_path: Path) -> None:
+    """LiteRT took it as one for a single pixel, and the export was refused for a reason of its delegate."""
+    import keras
+    from ai_edge_litert.interpreter import Interpreter  # noqa: PLC0415
+
+    for name in ("run.json", "result.json", "samples.csv"):
+        shutil.copy(trained / name, tmp_path)
+    layers = keras.models.load_model(trained / "model.keras").layers
+    keras.Sequential([keras.Input((None, None, 3)), *layers]).save(tmp_path / "model.keras")
+    exported = Result(tmp_path).export("litert")
+    assert exported.parity is not None
+    assert exported.parity.same == exported.parity.images > 30
+    assert exported.parity.largest_difference < 1e-4
+    assert Interpreter(exported.path).get_input_details()[0]["shape"].tolist() == [1, *SIZE, 3]
+
+
 def test_integers_are_smaller_nearly_the_same_and_in_a_file_of_their_own(trained: Path) -> None:
     """Scales of no images would make all probabilities equal; the export before, to compare with, would be gone."""
     exported = Result(trained).export("litert", int8=True)

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 
 from autofit.errors import UserError
@@ -19,6 +20,7 @@ from autofit.protocol.model_jobs import ExportJob
 from autofit.storage.run_directory import AttemptDirectory
 from autofit.worker.execution.microbatch import MicroBatcher
 from autofit.worker.jobs.startup import LoadPayload, open_saved_model
+from autofit.worker.model.builder import of_fixed_size
 from autofit.worker.model.exported import open_exported, replaced, write_exported
 from autofit.worker.model.outputs import class_count, probabilities_of
 from autofit.worker.runtime.heartbeat import Heartbeat
@@ -46,7 +48,7 @@ def export(
     calibration = _calibration(work) if work.int8 else None
     heartbeat.phase(Phase.SAVE)
     with replaced(target) as written:
-        write_exported(model, written, work.format, calibration)
+        write_exported(_as_written(model, work), written, work.format, calibration, heartbeat.beat)
         heartbeat.phase(Phase.PREDICT)
         forward = open_exported(written, work.format) if paths else None
         if forward is None:
@@ -72,6 +74,11 @@ def in_parts(model: Callable[[np.ndarray], Any], images: np.ndarray, micro: Micr
         OutOfDeviceMemoryError: not even a single image fits.
     """
     return np.concatenate(micro.slices(len(images), lambda start, stop: np.asarray(model(images[start:stop]))))
+
+
+def _as_written(model: keras.Model, work: ExportJob) -> keras.Model:
+    """The model that is written: LiteRT would take one for images of any size as one for images of a single pixel."""
+    return of_fixed_size(model, (*work.image_size, 3)) if work.format == "litert" else model
 
 
 def _listed(file: str) -> list[str]:

@@ -172,12 +172,12 @@ def build_from_function(
         return built
     _freeze_normalizations(model)
     lower, upper = _frozen_below(model, found)
-    features = _of_fixed_size(lower, shape)
-    head = _of_fixed_size(upper, features.output_shape[1:])
+    features = of_fixed_size(lower, shape)
+    head = of_fixed_size(upper, features.output_shape[1:])
     return dataclasses.replace(built, features=features, head=head, frozen=True, cut=found.name)
 
 
-def _of_fixed_size(network: keras.Model, shape: tuple[int, ...]) -> keras.Model:
+def of_fixed_size(network: keras.Model, shape: tuple[int, ...]) -> keras.Model:
     """The same network, restricted to inputs of one shape, if it takes inputs of several shapes."""
     if tuple(network.input_shape[1:]) == tuple(shape):
         return network

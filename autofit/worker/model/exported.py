@@ -7,6 +7,7 @@ import io
 import shutil
 import warnings
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,11 @@ KERAS_FORMATS = {"litert": "litert", "onnx": "onnx", "savedmodel": "tf_saved_mod
 
 
 def write_exported(
-    model: keras.Model, target: Path, export_format: ExportFormat, calibration: np.ndarray | None = None
+    model: keras.Model,
+    target: Path,
+    export_format: ExportFormat,
+    calibration: np.ndarray | None = None,
+    on_image: Callable[[], None] = lambda: None,
 ) -> None:
     """Write a model in another format.
 
@@ -38,6 +43,7 @@ def write_exported(
         export_format: the format.
         calibration: images, uint8 (n, height, width, 3), that set the scales of 8-bit integers; None for floating
             point. Only for LiteRT. Operations without an integer implementation in LiteRT stay in floating point.
+        on_image: called before each of these images is predicted, which takes seconds in a large network.
 
     Raises:
         UserError: a package is missing, or the model has an operation that the format does not know.
@@ -47,11 +53,18 @@ def write_exported(
     if calibration is not None:
         options = {
             "optimizations": [tf.lite.Optimize.DEFAULT],
-            "representative_dataset": lambda: ([image[None].astype(np.float32)] for image in calibration),
+            "representative_dataset": partial(_one_by_one, calibration, on_image),
         }
     with _refused(export_format), contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # tf2onnx causes NumPy's FutureWarning
         model.export(str(target), format=KERAS_FORMATS[export_format], verbose=False, **options)
+
+
+def _one_by_one(images: np.ndarray, on_image: Callable[[], None]) -> Iterator[list[np.ndarray]]:
+    """Each image as the inputs of a model, float32 (1, height, width, 3)."""
+    for image in images:
+        on_image()
+        yield [image[None].astype(np.float32)]
 
 
 @contextlib.contextmanager

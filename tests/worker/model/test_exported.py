@@ -7,6 +7,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import keras
+import numpy as np
 import pytest
 import tensorflow as tf
 
@@ -77,6 +79,15 @@ def test_what_a_format_cannot_hold_is_named_without_the_place_in_the_graph(tmp_p
     error = ValueError("Graph execution error:\n\nDetected at node x\nno such operation")
     with pytest.raises(UserError, match=r"exported to onnx \(no such operation\): try another format"):
         write_exported(failing(error), tmp_path / "model", "onnx")
+
+
+def test_each_image_that_sets_the_scales_is_a_sign_of_life(tmp_path: Path) -> None:
+    """The export of a large network would be killed as hung: a hundred images take more time than silence may."""
+    model = keras.Sequential([keras.Input((4, 6, 3)), keras.layers.Flatten(), keras.layers.Dense(2)])
+    beats: list[None] = []
+    images = np.zeros((3, 4, 6, 3), np.uint8)
+    write_exported(model, tmp_path / "model.tflite", "litert", images, lambda: beats.append(None))
+    assert len(beats) == len(images)
 
 
 @pytest.mark.parametrize("export_format", ["onnx", "litert"])
