@@ -197,7 +197,8 @@ def load_images(
 
     Args:
         data: As in `Result.predict`.
-        image_size: (height, width) in pixels, such as `model.input_shape[1:3]`, one number for both, or as in `run`.
+        image_size: (height, width) in pixels, such as `model.input_shape[1:3]`, one number for both, or as in `run`. A
+            network of your own that takes images of any size has None there: give the size of the run.
         value_ranges: The numbers that are black and white in images of more than 8 bits, by Pillow's mode (`I;16`, `I`
             or `F`), such as `{"I;16": (0, 4095)}`; `Result.preprocess` knows those of its run.
 

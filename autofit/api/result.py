@@ -17,6 +17,7 @@ from autofit.errors import UserError
 from autofit.machine.keras_settings import other_backend
 from autofit.printable import printable
 from autofit.protocol.messages import BadImage, OomEvent
+from autofit.report.model_usage import reading_of
 from autofit.report.progress import showing
 from autofit.report.run_text import resume_command, run_summary
 from autofit.report.views import ProgressView
@@ -131,15 +132,14 @@ class Result(ResultFigures):
             model_path=shown_path(self.model_path),
             outputs=output_kind(self.model_path),
             other_backend=other_backend(),
-            ranges=self._run.plan.value_ranges,
+            reading=reading_of(self._run),
         )
 
     def predict(self, images: Any, *, views: int = 1, view: ProgressView | None = None) -> Predictions:
         """Predict images in a worker process; they are decoded as in training.
 
-        The worker stays for five minutes, so that further calls are answered at once. It ends with this process, at the
-        beginning of another run or probe, and with `close()`. If the predictions of all images are too large for
-        memory, use `predict_to_csv` or `predict_in_parts`.
+        The worker stays for five minutes to answer further calls at once. It ends with this process, when another run
+        or probe begins, and with `close()`. For too many images: `predict_to_csv` and `predict_in_parts`.
 
         Args:
             images: a path, a folder (all images in it, at any depth, by path), a pattern such as `"new/*.jpg"`, an

@@ -4,20 +4,45 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
+from typing import NamedTuple
 
 from autofit.config.multi_label_figures import MEAN_AVERAGE_PRECISION
 from autofit.printable import printable
 from autofit.protocol.model_jobs import OutputKind
 from autofit.report.words import count_of
 from autofit.runs.result_record import ResultRecord
+from autofit.runs.run_record import RunRecord
 
 SHOWN_LABELS = 6
 
 Ranges = Mapping[str, tuple[float, float]]
 
 
+class Reading(NamedTuple):
+    """What `load_images` has to know to read images as in the training.
+
+    Attributes:
+        ranges: the numbers that are black and white in images of more than 8 bits, by Pillow's mode; without them each
+            image would be read by its own.
+        image_size: (height, width) in pixels; None where the model says it, as all do but those of users, which may
+            take images of any size.
+    """
+
+    ranges: Ranges = MappingProxyType({})
+    image_size: tuple[int, int] | None = None
+
+
+AS_THE_MODEL_SAYS = Reading()
+
+
+def reading_of(run: RunRecord) -> Reading:
+    """How images are read for the model of a run."""
+    return Reading(run.plan.value_ranges, None if run.options.model is None else run.options.image_size)
+
+
 def usage_code(
-    model_path: Path, other_backend: str = "", width: int | None = None, ranges: Ranges | None = None
+    model_path: Path, other_backend: str = "", width: int | None = None, reading: Reading = AS_THE_MODEL_SAYS
 ) -> list[str]:
     """The lines of Python that open the model and use it on a photo, with TensorFlow where another backend is set.
 
@@ -25,16 +50,16 @@ def usage_code(
         model_path: the path of the saved model.
         other_backend: the setting that gives Keras another backend than TensorFlow, if any.
         width: in columns; a call that is longer has its arguments on a line of their own.
-        ranges: the numbers that are black and white in images of more than 8 bits, by Pillow's mode, as in the
-            training; without them each image would be read by its own.
+        reading: how images are read for it.
     """
     asked = ["import os", f'os.environ["KERAS_BACKEND"] = "tensorflow"  # {other_backend}'] if other_backend else []
+    size = "model.input_shape[1:3]" if reading.image_size is None else str(tuple(reading.image_size))
     return [
         *asked,
         "import autofit, keras",
         *_call("model = keras.models.load_model", repr(str(model_path)), width),
-        *([f"ranges = {_plain(ranges)}"] if ranges else []),
-        *_predicting(width, ", ranges" if ranges else ""),
+        *([f"ranges = {_plain(reading.ranges)}"] if reading.ranges else []),
+        *_predicting(width, f'"photo.jpg", {size}{", ranges" if reading.ranges else ""}'),
     ]
 
 
@@ -47,8 +72,7 @@ def _plain(ranges: Ranges) -> dict[str, tuple[float, float]]:
     return {kind: (shown(black), shown(white)) for kind, (black, white) in ranges.items()}
 
 
-def _predicting(width: int | None, ranges: str) -> list[str]:
-    photo = f'"photo.jpg", model.input_shape[1:3]{ranges}'
+def _predicting(width: int | None, photo: str) -> list[str]:
     line = f"model.predict(autofit.load_images({photo}))"
     if width is None or len(line) <= width:
         return [line]

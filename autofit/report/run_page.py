@@ -30,7 +30,7 @@ from autofit.report.markup import (
     section,
     table,
 )
-from autofit.report.model_usage import usage_code, usage_words
+from autofit.report.model_usage import AS_THE_MODEL_SAYS, reading_of, usage_code, usage_words
 from autofit.report.repeated_run import repeated_run
 from autofit.report.run_sections import (
     SampleImage,
@@ -170,7 +170,7 @@ def _sentence(cause: str) -> str:
 def _to_use(
     result: ResultRecord, labels: Sequence[str], model_path: Path, outputs: OutputKind, run: RunRecord | None
 ) -> Html:
-    lines = usage_code(model_path, ranges=run.plan.value_ranges if run else None)
+    lines = usage_code(model_path, reading=reading_of(run) if run else AS_THE_MODEL_SAYS)
     code = element("pre", join(escaped(line) for line in lines))
     return section("To use the model", join([code, element("p", escaped(usage_words(labels, result, outputs)))]))
 

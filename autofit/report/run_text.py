@@ -13,7 +13,7 @@ from autofit.config.standard_error import standard_error
 from autofit.printable import printable
 from autofit.protocol.messages import LATER_STAGES, OUT_OF_MEMORY, BadImage, OomEvent, StageRecord, Verdict
 from autofit.protocol.model_jobs import OutputKind
-from autofit.report.model_usage import Ranges, usage_code, usage_words
+from autofit.report.model_usage import AS_THE_MODEL_SAYS, Reading, usage_code, usage_words
 from autofit.report.stage_words import best_words, done_words, how_solved, trained_words
 from autofit.report.width import columns, wrapped
 from autofit.report.words import attempt_words, count_of, duration_words, metric_words, oom_position
@@ -32,7 +32,7 @@ def run_summary(
     images_per_second: float | None = None,
     outputs: OutputKind = "probabilities",
     other_backend: str = "",
-    ranges: Ranges | None = None,
+    reading: Reading = AS_THE_MODEL_SAYS,
 ) -> str:
     """A short summary of a run: what happened, where the model is and what to do next.
 
@@ -43,7 +43,7 @@ def run_summary(
         images_per_second: training speed, if it is known.
         outputs: what the saved model gives.
         other_backend: the setting that gives Keras another backend than TensorFlow in the user's programs, if any.
-        ranges: as in `usage_code`.
+        reading: as in `usage_code`.
     """
     opening = [headline(result, images_per_second), *best_line(result), *test_line(result), *time_line(result)]
     paragraphs = [
@@ -51,7 +51,7 @@ def run_summary(
         "\n".join(map(wrapped, stage_lines(result))),
         "\n".join(map(wrapped, [*incidents(result), *bad_image_lines(result.quarantined)])),
         "\n".join(wrapped(f"Note: {printable(warning)}") for warning in result.warnings),
-        what_next(result, labels, model_path, outputs, other_backend, ranges),
+        what_next(result, labels, model_path, outputs, other_backend, reading),
     ]
     return "\n\n".join(paragraph for paragraph in paragraphs if paragraph)
 
@@ -306,11 +306,11 @@ def what_next(
     model_path: Path,
     outputs: OutputKind = "probabilities",
     other_backend: str = "",
-    ranges: Ranges | None = None,
+    reading: Reading = AS_THE_MODEL_SAYS,
 ) -> str:
     """Where the model is and how to use it; for an unfinished run, how to resume it."""
     if result.status == "completed":
-        lines = usage_code(model_path, other_backend, columns() - 4, ranges)
+        lines = usage_code(model_path, other_backend, columns() - 4, reading)
         code = "\n".join(f"    {line}" for line in lines)
         words = wrapped(usage_words(labels, result, outputs))
         return f"The model is {printable(str(model_path))}. To use it:\n\n{code}\n\n{words}"

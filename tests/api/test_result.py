@@ -506,6 +506,16 @@ def test_a_prediction_uses_the_range_of_numbers_of_the_training(tmp_path: Path, 
         assert "model.input_shape[1:3], ranges)" in shown
 
 
+def test_the_lines_for_a_network_of_any_size_name_that_of_the_run(tmp_path: Path) -> None:
+    """Its `input_shape` is None, and the lines that a user copies would end in an error."""
+    result = finished(tmp_path, model="autofit.demo.network:digit_network")
+    write_page(RunDirectory(tmp_path), result)
+    page = html.unescape((tmp_path / "report.html").read_text(encoding="utf-8"))
+    for shown in (result.summary(), page):
+        assert 'load_images("photo.jpg", (32, 48))' in shown
+        assert "input_shape" not in shown
+
+
 def test_an_image_in_memory_that_cannot_be_read_is_called_by_its_place(tmp_path: Path, asked: Predictions) -> None:
     """The gap would have the name of a temporary file."""
     asked.rows = np.array([[0.7, 0.2, 0.1], [np.nan] * 3], np.float32)

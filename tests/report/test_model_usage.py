@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from autofit.protocol.model_jobs import OutputKind
+from autofit.report.model_usage import Reading
 from autofit.report.run_page import run_page
 from autofit.report.run_text import run_summary
 from autofit.report.width import in_columns
@@ -23,12 +24,13 @@ def test_images_of_more_than_8_bits_are_read_by_the_ranges_of_the_training(
     """The lines that a user copies would scale each of 12 bits by its own values, and predict from other pixels."""
     ranges = {"I;16": (0.0, 4095.0), "F": (-0.5, 1.0)}
     with in_columns(width):
-        text = run_summary(make_result(), labels=["cat", "dog"], model_path=MODEL, ranges=ranges)
+        text = run_summary(make_result(), labels=["cat", "dog"], model_path=MODEL, reading=Reading(ranges))
     assert "    ranges = {'I;16': (0, 4095), 'F': (-0.5, 1)}\n" in text
     assert 'load_images("photo.jpg", model.input_shape[1:3], ranges)' in text.replace("(\n        ", "(")
     assert max(map(len, text.splitlines())) <= width
-    forged = run_summary(make_result(), labels=[], model_path=MODEL, ranges={"F": (float("-inf"), float("nan"))})
-    assert "ranges = {'F': (-inf, nan)}" in forged
+    forged = Reading({"F": (float("-inf"), float("nan"))})
+    told = run_summary(make_result(), labels=[], model_path=MODEL, reading=forged)
+    assert "ranges = {'F': (-inf, nan)}" in told
     assert "ranges" not in run_summary(make_result(), labels=["cat", "dog"], model_path=MODEL)
 
 
