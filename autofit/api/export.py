@@ -30,6 +30,7 @@ from autofit.runs.export import (
     require_suffix,
 )
 from autofit.runs.history import kept_stage
+from autofit.runs.model_worker import output_kind
 from autofit.runs.run_record import listed_images
 from autofit.storage.run_directory import RunDirectory
 from autofit.storage.safe_files import make_folder_of, remove_empty
@@ -93,6 +94,7 @@ def export(
         compared_with=compared_with,
         were_trained_on=compared_with == "training" or bool(kept and kept.refitted),
         parity=parity,
+        outputs=output_kind(files.model),
     )
 
 

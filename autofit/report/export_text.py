@@ -8,6 +8,7 @@ from rich.cells import cell_len
 
 from autofit.printable import printable
 from autofit.report.markup import element, escaped, fragment
+from autofit.report.model_usage import outputs_words
 from autofit.report.width import columns, wrapped
 from autofit.report.words import bytes_words, count_of, metric_words
 from autofit.runs.export import Export
@@ -73,4 +74,6 @@ def _usage(export: Export, shown: Path, width: int | None) -> str:
     if width is not None and cell_len(call) > width - INDENT:
         end = f"){rest}:"  # lines end after the first bracket, and before the second where the path is that long
         call = f"{function}( {path}{end}" if cell_len(path + end) <= width - INDENT else f"{function}( {path} {end}"
-    return f"Open it with {call} it takes raw pixels, 0 to 255, as float32 (n, height, width, 3)."
+    several = export.parity is not None and export.parity.multi_label
+    gives = outputs_words(export.outputs, are_independent=several).rstrip(",")
+    return f"Open it with {call} it takes raw pixels, 0 to 255, as float32 (n, height, width, 3), and gives {gives}."

@@ -15,6 +15,7 @@ from autofit.runs.result_record import ResultRecord
 from autofit.runs.run_record import RunRecord
 
 SHOWN_LABELS = 6
+SECOND = "the second class"
 
 Ranges = Mapping[str, tuple[float, float]]
 
@@ -96,12 +97,22 @@ def usage_words(labels: Sequence[str], result: ResultRecord, outputs: OutputKind
 
 
 def _gives(labels: Sequence[str], result: ResultRecord, outputs: OutputKind) -> str:
-    second = printable(labels[-1]) if labels else "the second class"
+    second = printable(labels[-1]) if labels else SECOND
+    return outputs_words(outputs, second, are_independent=MEAN_AVERAGE_PRECISION in result.history)
+
+
+def outputs_words(outputs: OutputKind, second: str = SECOND, *, are_independent: bool = False) -> str:
+    """What a model gives.
+
+    Args:
+        outputs: the kind of its outputs.
+        second: the second class, of which a single output is.
+        are_independent: whether an image may have several classes.
+    """
     kinds: dict[OutputKind, str] = {
         "logits": "logits, of which keras.ops.softmax makes probabilities,",
         "binary logits": "logits, of which keras.ops.sigmoid makes probabilities,",
         "one probability": f"one number, the probability of {second},",
         "one logit": f"one number, of which keras.ops.sigmoid makes the probability of {second},",
     }
-    several = "independent probabilities" if MEAN_AVERAGE_PRECISION in result.history else "probabilities"
-    return kinds.get(outputs, several)
+    return kinds.get(outputs, "independent probabilities" if are_independent else "probabilities")

@@ -14,7 +14,7 @@ from autofit.errors import UserError
 from autofit.machine import hardware
 from autofit.process.launch import Launcher
 from autofit.process.monitor import View
-from autofit.protocol.model_jobs import ExportFormat, ExportJob
+from autofit.protocol.model_jobs import ExportFormat, ExportJob, OutputKind
 from autofit.protocol.payload import NO_CODE, OwnCode
 from autofit.runs.model_worker import output_kind, require_model, run_on_model, write_paths
 from autofit.runs.multi_label_evaluation import truth_of
@@ -68,6 +68,7 @@ class Export(Record):
         compared_with: the images that both have predicted: `validation`, or `training` in a run without validation.
         were_trained_on: whether the model was trained on these images, as it is after a refit.
         parity: the comparison; None if the format's runtime is not installed, or no image can be read.
+        outputs: what it gives, as the saved model does.
     """
 
     schema_: Literal["autofit/export/1"] = Field("autofit/export/1", alias="schema")
@@ -79,6 +80,7 @@ class Export(Record):
     compared_with: str
     were_trained_on: bool
     parity: Parity | None
+    outputs: OutputKind = "probabilities"
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,11 +56,14 @@ def test_images_that_only_the_head_was_fitted_on_are_not_those_of_the_fine_tuned
     record = ResultRecord.load(tmp_path / "result.json")
     record.model_copy(update={"stages": stages, "best_epoch": best}).save(tmp_path / "result.json")
     (tmp_path / "model.keras").write_bytes(b"model")
+    (tmp_path / "labels.json").write_text('{"outputs": "one logit"}', encoding="utf-8")
     index = ImageIndex("/photos", ["a.jpg", "b.jpg"], array("i", [0, 0]), ("cat", "dog", "owl"), 1)
     module = sys.modules[export.__module__]  # its name in the package is that of the function
     monkeypatch.setattr(module, "listed_images", lambda *_: index)
     monkeypatch.setattr(module, "export_model", exported)
-    assert export(tmp_path).were_trained_on == is_trained_on
+    exported_as = export(tmp_path)
+    assert exported_as.were_trained_on == is_trained_on
+    assert exported_as.outputs == "one logit"
 
 
 def test_an_export_that_fails_leaves_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -49,6 +49,23 @@ def test_a_loss_and_images_that_were_trained_on_are_said() -> None:
     assert "which the model was trained on" in text
 
 
+@pytest.mark.parametrize(
+    ("outputs", "said"),
+    [
+        ("probabilities", "and gives probabilities."),
+        ("logits", "and gives logits, of which keras.ops.softmax makes probabilities."),
+        ("one probability", "and gives one number, the probability of the second class."),
+    ],
+)
+def test_what_it_gives_is_said(outputs: str, said: str) -> None:
+    """Whoever puts it into a phone would take logits for probabilities, or one number for that of the first class."""
+    assert said in lines_of(outputs=outputs)
+    several = PARITY.model_copy(update={"multi_label": True})
+    assert ("and gives independent probabilities." in lines_of(outputs=outputs, parity=several)) == (
+        outputs == "probabilities"
+    )
+
+
 @pytest.mark.parametrize("width", [60, 80])
 @pytest.mark.parametrize("export_format", ["litert", "onnx", "savedmodel"])
 def test_the_call_of_a_run_with_the_usual_name_fits(export_format: str, width: int) -> None:
