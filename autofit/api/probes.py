@@ -183,7 +183,7 @@ def _sweep(requests: Sequence[Options], num_classes: int, max_batch: int, view: 
     for number, options in enumerate(requests, 1):
         probed = workload(options, num_classes)
         view.message(f"{number} of {len(requests)}: {workload_words(probed)}")
-        measurer = measurer_for(options, machine_for(options), None, view)
+        measurer = measurer_for(options, machine_for(options), payload_of(None, (), options), view)
         try:
             probes.append(_measured(options, num_classes, max_batch, measurer))
         except (TrainingFailedError, UserError) as error:  # every option was checked before

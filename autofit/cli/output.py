@@ -105,13 +105,19 @@ def terminal_safe(json: str) -> str:
 
 
 def write_json(text: str, target: str | None) -> None:
-    """Write a record's JSON to a file or to standard output (`-`); None writes nothing."""
-    if target == "-":
-        import json  # noqa: PLC0415 - only if the user asked for JSON
+    """Write a record's JSON to a file or to standard output (`-`); None writes nothing.
 
-        say(terminal_safe(json.dumps(json.loads(text), indent=2)))
-    elif target is not None:
-        write_text(text + "\n", target)
+    A number that is not finite, such as the loss of an epoch that was lost, becomes null: JSON has none.
+    """
+    if target is None:
+        return
+    import json  # noqa: PLC0415 - only if the user asked for JSON
+
+    plain = json.loads(text, parse_constant=lambda _: None)
+    if target == "-":
+        say(terminal_safe(json.dumps(plain, indent=2)))
+    else:
+        write_text(json.dumps(plain, indent=2, ensure_ascii=False, allow_nan=False) + "\n", target)
 
 
 def show_table(plain: str, table: Table, facts: Callable[[int], list[str]]) -> None:

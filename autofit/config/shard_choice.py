@@ -47,6 +47,11 @@ def _numbered(environ: Mapping[str, str], parts: int | None, value: str) -> tupl
         count = _number(environ, "SLURM_ARRAY_TASK_COUNT")
         if count is None and parts is None:
             raise UserError(f"shard {value!r}: SLURM_ARRAY_TASK_COUNT is not set: give auto/8 for an array of 8")
+        if count and parts and count != parts:  # a part of the array that is submitted again counts from one
+            raise UserError(
+                f"shard {value!r}: the array has {count} tasks now, so the part of task {task} is not known: give it, "
+                f"such as --shard 1/{parts}"
+            )
         return (task - first) // step + 1, (count or 0) if parts is None else parts
     index = _number(environ, "JOB_COMPLETION_INDEX")
     if index is None:

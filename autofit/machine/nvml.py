@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -202,12 +202,24 @@ def _handle(nvml: ModuleType, visible: str) -> object:
     if visible.isdecimal():
         number = next(number for place, number in enumerate(numbers) if place == int(visible))
         return _first_part(nvml, nvml.nvmlDeviceGetHandleByIndex(number))
-    handles: list[object] = [nvml.nvmlDeviceGetHandleByIndex(number) for number in numbers]
+    asked = [partial(nvml.nvmlDeviceGetHandleByIndex, number) for number in numbers]
+    handles = [handle for handle in map(_or_none, asked) if handle is not None]  # another GPU may be lost
+    if len(handles) < len(asked) and not _are_named(nvml, handles, visible):
+        for ask in asked:
+            ask()  # raises what is wrong with the one that may be meant
     if visible.startswith("MIG-"):
         named = _or_none(partial(nvml.nvmlDeviceGetHandleByUUID, visible))
         parts = (part for handle in handles for part in _parts(nvml, handle))
         return named or next(part for part in parts if nvml.nvmlDeviceGetUUID(part).startswith(visible))
     return _first_part(nvml, next(handle for handle in handles if nvml.nvmlDeviceGetUUID(handle).startswith(visible)))
+
+
+def _are_named(nvml: ModuleType, handles: Sequence[object], visible: str) -> bool:
+    """Whether one of these devices, or a part of one, has this UUID."""
+    if visible.startswith("MIG-") and _or_none(partial(nvml.nvmlDeviceGetHandleByUUID, visible)) is not None:
+        return True
+    each = [part for handle in handles for part in (handle, *_parts(nvml, handle))]
+    return any(str(_or_none(partial(nvml.nvmlDeviceGetUUID, one)) or "").startswith(visible) for one in each)
 
 
 def _open_numbers(nvml: ModuleType) -> Iterator[int]:

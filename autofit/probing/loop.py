@@ -211,7 +211,13 @@ class Prober:
         trial = worker.run(request, deadline_seconds(self._trials, asked.size))
         if is_first:
             self._process_starts_seconds += start_seconds(self.clock() - began, trial)
-        return self._beside_others(trial) if self._is_gpu or trial.verdict is Verdict.HOST_OOM else trial
+        return self._beside_others(trial) if self._is_gpu or trial.verdict in self._ended_by_others else trial
+
+    @property
+    def _ended_by_others(self) -> frozenset[Verdict]:
+        """Verdicts of which a program that takes memory may be the cause: of what it leaves, workers plan with less."""
+        given = self.request.memory.is_given
+        return frozenset({Verdict.HOST_OOM} if given else {Verdict.HOST_OOM, Verdict.DEVICE_OOM})
 
     def _beside_others(self, trial: Trial) -> Trial:
         """The trial, with what other processes hold now; on a CPU, with what they took before the memory ran out."""

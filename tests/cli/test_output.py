@@ -14,6 +14,7 @@ from autofit.api.export_result import ExportResult
 from autofit.api.extracted import Extracted
 from autofit.cache.store import CacheList
 from autofit.cli import run_command_line
+from autofit.cli.output import write_json
 from autofit.doctor.records import Diagnosis
 from autofit.probing.estimate import EstimateReport
 from autofit.probing.records import ProbeReport, SweepReport
@@ -167,3 +168,14 @@ def test_a_disk_that_became_full_is_named(
     assert "x.json cannot be written (No space left" in err
     assert (tmp_path / "x.json").read_text(encoding="utf-8") == "of yesterday"
     assert len(calls.made) == 1
+
+
+@pytest.mark.parametrize("target", ["-", "file"])
+def test_numbers_that_json_does_not_have_are_null(
+    target: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A strict reader would refuse the whole result for one epoch whose loss was lost."""
+    monkeypatch.chdir(tmp_path)
+    write_json('{"val_loss": [0.5, NaN, Infinity, -Infinity], "name": "Käfer"}', target)
+    text = capsys.readouterr().out if target == "-" else Path("file").read_text(encoding="utf-8")
+    assert json.loads(text, parse_constant=pytest.fail) == {"val_loss": [0.5, None, None, None], "name": "Käfer"}

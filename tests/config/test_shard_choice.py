@@ -16,7 +16,7 @@ ARRAY = {"SLURM_ARRAY_TASK_ID": "14", "SLURM_ARRAY_TASK_MIN": "10", "SLURM_ARRAY
         (None, ARRAY, (1, 1)),
         ("3/8", ARRAY, (3, 8)),
         ("auto", ARRAY | {"SLURM_ARRAY_TASK_STEP": "2"}, (3, 3)),
-        ("auto/9", ARRAY, (5, 9)),
+        ("auto/5", ARRAY | {"SLURM_ARRAY_TASK_COUNT": "5"}, (5, 5)),
         ("auto/8", {"JOB_COMPLETION_INDEX": "0"}, (1, 8)),
         ("auto/8", {"JOB_COMPLETION_INDEX": "7"}, (8, 8)),
     ],
@@ -39,6 +39,7 @@ def test_the_part_is_the_one_that_was_asked_for(
         ("auto", {"SLURM_ARRAY_TASK_ID": "1"}, "give auto/8 for an array of 8"),
         ("auto/8", {"JOB_COMPLETION_INDEX": "8"}, "part 9 of 8"),
         ("auto/0", ARRAY, "part 5 of 0"),
+        ("auto/8", {"SLURM_ARRAY_TASK_ID": "3", "SLURM_ARRAY_TASK_COUNT": "1"}, "has 1 tasks now"),
     ],
 )
 def test_what_is_no_part_is_refused(value: str, environ: dict[str, str], said: str) -> None:

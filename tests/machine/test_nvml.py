@@ -245,6 +245,24 @@ def test_a_gpu_that_is_lost_is_named(tree: Tree) -> None:
     assert cards(nvml=fake_nvml(DeviceGetHandleByIndex=fails))[1].memory_bytes == 0
 
 
+def test_a_lost_gpu_does_not_hide_another_that_is_named(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A node of eight cards would train on its CPU, because one that was not asked for fell off the bus."""
+    known = fake_nvml()
+    ask, uuid_of = known.nvmlDeviceGetHandleByIndex, known.nvmlDeviceGetUUID
+
+    def second_is_lost(number: int) -> object:
+        if number == 1:
+            raise RuntimeError("GPU is lost")
+        return ask(0)
+
+    nvml = fake_nvml(DeviceGetCount=lambda: 2, DeviceGetHandleByIndex=second_is_lost)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", uuid_of(ask(0)))
+    assert tree.detect(nvml).device == "gpu"
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-another")
+    assert tree.detect(nvml).device == "cpu"
+    assert gpu_error(nvml=nvml) == "GPU is lost"
+
+
 @pytest.mark.parametrize(
     ("visible", "changes"),
     [("0", {}), ("-1", {}), ("0", {"DeviceGetCount": lambda: 0}), ("0", {"Init": fails})],

@@ -328,6 +328,16 @@ def test_a_neighbour_that_takes_the_hosts_memory_is_named(bench: Bench, taken_by
         assert trial.cause == (killed.cause + words if ran_out else "")
 
 
+@pytest.mark.parametrize("is_given", [False, True])
+def test_a_neighbour_that_leaves_a_smaller_arena_is_named(bench: Bench, *, is_given: bool) -> None:
+    """What a worker could not get beside it would be saved as what the machine holds, for each later probe."""
+    short = Outcome(verdict=Verdict.DEVICE_OOM, cause="out of memory")
+    bench.others_bytes, bench.memory = 2 * 10**9, MEMORY.model_copy(update={"is_given": is_given})
+    report = bench.probe(SimulatedLauncher(lambda _, size: fits(size) if size <= 10 else short))
+    told = {trial.other_processes_bytes for trial in report.trials if trial.verdict is Verdict.DEVICE_OOM}
+    assert told == ({0} if is_given else {2 * 10**9})  # a limit that was given is smaller than what is there
+
+
 def test_a_process_that_was_over_the_limit_for_a_while_does_not_fit_either(bench: Bench) -> None:
     """The resident memory at its end would hide the resident memory in a step."""
 
