@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
@@ -144,7 +144,7 @@ def new_run(
     has_callbacks = bool(payload and payload.callbacks)
     counts = index.train_count, len(index.class_names)
     planned = fresh_plan(options, *counts, report, machine, has_callbacks=has_callbacks)
-    if unused := _unused_dropout(options, planned):
+    for unused in _without_effect(options, planned):
         view.message(unused)
     if index.keeps_validation:
         planned = plan.without_refit(planned)
@@ -175,11 +175,16 @@ def new_run(
     return record
 
 
-def _unused_dropout(options: Options, planned: TrainingPlan) -> str:
-    """That a dropout which the user has given has no effect, since nothing is trained by epochs; empty if it has."""
-    if options.dropout == BY_NAME["dropout"].default or planned.head != "solve" or planned.fine_tune:
-        return ""
-    return f"dropout {options.dropout:g} has no effect: the head is solved, not trained by epochs (recipe 'classic' is)"
+def _without_effect(options: Options, planned: TrainingPlan) -> Iterator[str]:
+    """A line on each option that the user has given and that this run does not use.
+
+    A cut may be for a fine-tuning that the same call with more epochs will make.
+    """
+    if options.dropout != BY_NAME["dropout"].default and planned.head == "solve" and not planned.fine_tune:
+        how = "the head is solved, not trained by epochs (recipe 'classic' is)"
+        yield f"dropout {options.dropout:g} has no effect: {how}"
+    if options.fine_tune_from != "auto" and not options.fine_tune_epochs:
+        yield f"fine_tune_from {options.fine_tune_from!r} has no effect without fine_tune_epochs"
 
 
 def fresh_plan(

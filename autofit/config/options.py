@@ -216,11 +216,6 @@ def check_for_training(options: Options) -> None:
             f"fine_tune_epochs {options.fine_tune_epochs} follow a frozen backbone: give a backbone with weights, and "
             "leave trainable out"
         )
-    if options.fine_tune_from != "auto" and not options.fine_tune_epochs:
-        raise UserError(
-            f"fine_tune_from {options.fine_tune_from!r} is where fine-tuning begins, and there is none: give "
-            "fine_tune_epochs, or leave it out"
-        )
     if options.feature_cache == "on" and not freezes_backbone(options):
         raise UserError("feature_cache 'on' needs a frozen backbone: give trainable 'head', or leave it at 'auto'")
 

@@ -159,6 +159,19 @@ def test_a_dropout_without_effect_is_said(
     assert any(message.startswith("dropout 0.7 has no effect") for message in view.messages) is said
 
 
+@pytest.mark.parametrize(
+    ("given", "said"), [({}, True), ({"trainable": "all"}, True), ({"fine_tune_epochs": 2}, False)], ids=str
+)
+def test_a_cut_without_fine_tuning_is_said(
+    stages: Stages, photos: Path, train: Train, view: RecordingView, given: dict[str, Any], *, said: bool
+) -> None:
+    """Its user would get the head alone, or all layers, and not know."""
+    train(photos, fine_tune_from="block_14_add", view=view, **given)
+    assert len(stages.runs) == 1
+    words = "fine_tune_from 'block_14_add' has no effect without fine_tune_epochs"
+    assert (words in view.messages) is said
+
+
 @pytest.mark.parametrize("kept", ["auto", "off"])
 def test_a_replay_keeps_decoded_images_as_it_is_asked(stages: Stages, photos: Path, train: Train, kept: str) -> None:
     """They would be written to a disk that has no room for them: the bits are the same without."""

@@ -403,19 +403,6 @@ def test_a_frozen_random_backbone_is_refused_for_training_but_not_for_a_probe() 
         check_for_training(fine)
 
 
-@pytest.mark.parametrize(
-    "given", [{}, {"trainable": "all"}, {"time_budget": "5m", "epochs": 3}, {"model": network}], ids=steady
-)
-def test_a_cut_without_fine_tuning_is_refused(given: dict[str, Any]) -> None:
-    """Its user would get the head alone, or all layers, and not know."""
-    with pytest.raises(
-        UserError, match=r"^fine_tune_from 'block_14_add' is where fine-tuning begins, and there is none"
-    ):
-        check_for_training(make_options(fine_tune_from="block_14_add", **given))
-    for fine in ({"fine_tune_epochs": 3}, {"time_budget": "5m"}):
-        check_for_training(make_options(fine_tune_from="block_14_add", **fine))
-
-
 @pytest.mark.parametrize("given", [{"trainable": "all"}, {"weights": "none"}, {"model": network}], ids=steady)
 def test_a_cache_of_features_that_change_is_refused(given: dict[str, Any]) -> None:
     """A user who asks for the cache would train without it and not know; or with the features of the first epoch."""

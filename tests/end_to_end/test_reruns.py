@@ -67,7 +67,7 @@ def test_from_scratch_a_kill_while_the_rate_falls_changes_nothing_and_more_epoch
     request = {"epochs": 3, "deterministic": True, "checkpoint_every": 1, "micro_batch_size": 8}
     again = {**NETWORK, **request, "weights": "none", "audit": True}
     whole = autofit.run(photos, run_dir=tmp_path / "whole", **again)
-    assert RunRecord.load(whole.run_dir / "run.json").plan.rate_falls == (RateFall(begin=19, end=27),)
+    assert RunRecord.load(whole.run_dir / "run.json").plan.rate_falls == (RateFall(begin=11, end=15),)
 
     killed = tmp_path / "killed"
     kill_both(command_for(photos, Path("none"), killed, **request), lambda: committed(killed) >= (2, 24))
@@ -79,4 +79,4 @@ def test_from_scratch_a_kill_while_the_rate_falls_changes_nothing_and_more_epoch
     longer = autofit.run(photos, run_dir=killed, **again | {"epochs": 4})
     assert longer.history["loss"][:3] == whole.history["loss"]
     falls = RunRecord.load(killed / "run.json").plan.rate_falls
-    assert falls == (RateFall(begin=19, end=27), RateFall(begin=33, end=36))
+    assert falls == (RateFall(begin=11, end=15), RateFall(begin=18, end=20))

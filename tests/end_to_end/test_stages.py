@@ -259,7 +259,7 @@ def test_without_validation_a_fine_tuning_that_diverges_later_ends_with_the_head
     result = run_with_ruined_weights(photos, weights, tmp_path / "a", at_epoch=2, validation=0)
     assert [(stage.name, stage.epochs) for stage in result.record.stages] == [("head", 1), ("fine-tune", 1)]
     assert result.best_epoch == 0
-    request = BY_EPOCHS | {"fine_tune_epochs": 0, "fine_tune_from": "auto"}
+    request = BY_EPOCHS | {"fine_tune_epochs": 0}
     alone = autofit.run(photos, run_dir=tmp_path / "b", weights=weights, validation=0, **request)
     np.testing.assert_allclose(result.predict(photos), alone.predict(photos), atol=1e-5)
 
