@@ -14,8 +14,6 @@ import hashlib
 import inspect
 import json
 import re
-import sys
-import sysconfig
 import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -27,7 +25,7 @@ from autofit.api.code_text import code_text, global_reads, set_to_parameters
 from autofit.config.given_objects import without_number
 from autofit.config.keras_objects import is_a
 from autofit.protocol.callback_state import LEFT_BY_FIT
-from autofit.protocol.object_state import is_of_keras
+from autofit.protocol.object_state import INSTALLED, is_installed, is_of_keras
 from autofit.worker.model.sent_model import SentModel
 
 MOST_DEPTH = 12
@@ -35,7 +33,6 @@ MOST_DEPTH = 12
 
 PLAIN = (str, int, float, bool, bytes, complex, type(None))
 HELD_BY_CLASSES = (*PLAIN, tuple, list, dict, set, frozenset, range, PurePath, Enum, type)
-INSTALLED = tuple({sysconfig.get_paths()[name] for name in ("stdlib", "platstdlib", "purelib", "platlib")})
 
 
 @dataclass(frozen=True)
@@ -67,12 +64,6 @@ class Describe:
                 return [f"{value.dtype}{value.shape}", describe(value.tolist())]
             return [f"{value.dtype}{value.shape}", hashlib.sha256(value.tobytes()).hexdigest()]
         return _of_keras(value, describe) or _instance(value, describe, is_given=self.depth == 0)
-
-
-def is_installed(module: str) -> bool:
-    """Whether a module belongs to Python or to an installed package, which counts by its name."""
-    file = getattr(sys.modules.get(module), "__file__", None)
-    return module != "__main__" and (file is None or file.startswith(INSTALLED))
 
 
 def _function(function: types.FunctionType, describe: Describe) -> Any:
@@ -261,11 +252,8 @@ def _of_parameters(kind: type, attributes: Mapping[str, Any], parameters: Sequen
 
 def _set_by(kind: type) -> Iterator[str]:
     made = vars(kind).get("__init__")
-    return (
-        iter(())
-        if not isinstance(made, types.FunctionType) or is_installed(kind.__module__)
-        else set_to_parameters(made)
-    )
+    if isinstance(made, types.FunctionType) and not is_installed(kind.__module__):
+        yield from set_to_parameters(made)
 
 
 DESCRIBERS: Mapping[type, Callable[[Any, Describe], Any]] = {

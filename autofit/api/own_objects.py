@@ -9,12 +9,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from autofit.api.code_description import is_installed
 from autofit.api.signature import is_signed_here
 from autofit.config.option_checks import GIVEN_FUNCTION
 from autofit.config.options import Options
 from autofit.process.launch import import_paths_for
-from autofit.protocol.object_state import INSTALLED
+from autofit.protocol.object_state import INSTALLED, is_installed
 from autofit.protocol.payload import OwnCode, Payload
 from autofit.runs.run_record import RunRecord
 from autofit.storage.model_file import model_configuration

@@ -39,22 +39,12 @@ def from_json(path: Path, asked: Asked = Asked()) -> Listing:  # noqa: B008 - a 
         UserError: the file is no such table; or, while it is read, an object is damaged.
     """
     first = list(_first_objects(path))
-    columns, root = json_columns(path, first, asked), os.path.dirname(path)
-    places = ListedPlaces(root, asked.images_in, name=path.stem)
+    columns = json_columns(path, first, asked)
+    places = ListedPlaces(os.path.dirname(path), asked.images_in, name=path.stem)
     rows = _rows_of_json(path, columns, places, multi_label=asked.multi_label)
     texts = (value for row in first for value in row.values() if isinstance(value, str))
     notes = tuple(note for note in (columns.note, None if all(map(is_utf8, texts)) else NO_UTF8) if note)
-    return Listing(
-        rows,
-        root,
-        places,
-        notes,
-        asked.multi_label,
-        columns.mark_names,
-        columns.group,
-        columns.keeps_groups,
-        columns.other_paths,
-    )
+    return Listing.of_table(rows, places, notes, columns, multi_label=asked.multi_label)
 
 
 def json_columns(path: Path, first: Sequence[Row], asked: Asked) -> Columns:

@@ -78,6 +78,21 @@ class Listing(NamedTuple):
     other_paths: tuple[str, ...] = ()
     bare_list: Path | None = None
 
+    @classmethod
+    def of_table(
+        cls,
+        rows: Iterator[Listed],
+        places: ListedPlaces,
+        notes: tuple[str, ...],
+        columns: Columns,
+        *,
+        multi_label: bool,
+        bare_list: Path | None = None,
+    ) -> Listing:
+        """The images of a table with these columns, of which `rows` are read."""
+        found = columns.mark_names, columns.group, columns.keeps_groups, columns.other_paths
+        return cls(rows, places.root, places, notes, multi_label, *found, bare_list)
+
     def has_groups_of(self, asked: Asked) -> bool:
         """Whether a column says which images belong together in the sense of the one that was asked for."""
         if self.group is None or asked.group_column is None:
@@ -98,19 +113,8 @@ def from_csv(path: Path, asked: Asked = Asked()) -> Listing:  # noqa: B008 - a c
     rows = _rows_of_csv(path, form, places, multi_label=asked.multi_label, is_own=is_own)
     found = (form.columns.note, NO_NAMES if form.is_bare else None, None if form.is_utf8 or is_own else NO_UTF8)
     notes = tuple(note for note in found if note)
-    columns = form.columns
-    return Listing(
-        rows,
-        root,
-        places,
-        notes,
-        asked.multi_label,
-        columns.mark_names,
-        columns.group,
-        columns.keeps_groups,
-        columns.other_paths,
-        path if form.is_bare else None,
-    )
+    bare_list = path if form.is_bare else None
+    return Listing.of_table(rows, places, notes, form.columns, multi_label=asked.multi_label, bare_list=bare_list)
 
 
 def from_frame(frame: Frame, asked: Asked = Asked()) -> Listing:  # noqa: B008 - a constant

@@ -204,22 +204,22 @@ def _handle(nvml: ModuleType, visible: str) -> object:
         return _first_part(nvml, nvml.nvmlDeviceGetHandleByIndex(number))
     asked = [partial(nvml.nvmlDeviceGetHandleByIndex, number) for number in numbers]
     handles = [handle for handle in map(_or_none, asked) if handle is not None]  # another GPU may be lost
-    if len(handles) < len(asked) and not _are_named(nvml, handles, visible):
-        for ask in asked:
-            ask()  # raises what is wrong with the one that may be meant
-    if visible.startswith("MIG-"):
-        named = _or_none(partial(nvml.nvmlDeviceGetHandleByUUID, visible))
-        parts = (part for handle in handles for part in _parts(nvml, handle))
-        return named or next(part for part in parts if nvml.nvmlDeviceGetUUID(part).startswith(visible))
-    return _first_part(nvml, next(handle for handle in handles if nvml.nvmlDeviceGetUUID(handle).startswith(visible)))
+    for named in _named(nvml, handles, visible):
+        return named
+    for ask in asked:
+        ask()  # raises what is wrong with the one that may be meant
+    raise StopIteration
 
 
-def _are_named(nvml: ModuleType, handles: Sequence[object], visible: str) -> bool:
-    """Whether one of these devices, or a part of one, has this UUID."""
-    if visible.startswith("MIG-") and _or_none(partial(nvml.nvmlDeviceGetHandleByUUID, visible)) is not None:
-        return True
-    each = [part for handle in handles for part in (handle, *_parts(nvml, handle))]
-    return any(str(_or_none(partial(nvml.nvmlDeviceGetUUID, one)) or "").startswith(visible) for one in each)
+def _named(nvml: ModuleType, handles: Sequence[object], visible: str) -> Iterator[object]:
+    """The devices, or their parts, whose UUID begins so."""
+    if not visible.startswith("MIG-"):
+        yield from (_first_part(nvml, one) for one in handles if nvml.nvmlDeviceGetUUID(one).startswith(visible))
+        return
+    if (named := _or_none(partial(nvml.nvmlDeviceGetHandleByUUID, visible))) is not None:
+        yield named
+    parts = (part for handle in handles for part in _parts(nvml, handle))
+    yield from (part for part in parts if nvml.nvmlDeviceGetUUID(part).startswith(visible))
 
 
 def _open_numbers(nvml: ModuleType) -> Iterator[int]:

@@ -25,6 +25,12 @@ MOST_TEXT_BYTES = 4 * 2**20
 Arrays = dict[str, Any]
 
 
+def is_installed(module: str) -> bool:
+    """Whether a module belongs to Python or to an installed package."""
+    file = getattr(sys.modules.get(module), "__file__", None)
+    return module != "__main__" and (file is None or file.startswith(INSTALLED))
+
+
 def is_of_keras(kind: type) -> bool:
     """Whether a class is Keras's own."""
     return kind.__module__.partition(".")[0] in {"keras", "tf_keras"}
@@ -119,9 +125,7 @@ def variables_of(value: Any) -> list[Any] | None:
 
 def is_own_class(kind: type) -> bool:
     """Whether a class is the user's own, and inherits from none of Keras's."""
-    file = getattr(sys.modules.get(kind.__module__), "__file__", None)
-    is_installed = kind.__module__ != "__main__" and (file is None or file.startswith(INSTALLED))
-    return not is_installed and not any(map(is_of_keras, kind.__mro__))
+    return not is_installed(kind.__module__) and not any(map(is_of_keras, kind.__mro__))
 
 
 def _is_plain_object(value: Any) -> bool:

@@ -318,13 +318,11 @@ def _call_with_labels(thing: Any, width: int, num_classes: int) -> None:
         thing.reset_state()
         return
     if not is_kerass_own(thing) and type(thing).call is not keras.losses.Loss.call:
-        found = np.shape(
-            thing.call(keras.ops.convert_to_tensor(labels, "float32"), keras.ops.convert_to_tensor(outputs))
-        )
-        column = (
-            () if isinstance(thing, _MeanOf) else (len(numbers), 1)
-        )  # Keras's reduction makes one of a row's number
-        if found not in {(), (len(numbers),), column}:
+        told = keras.ops.convert_to_tensor(labels, "float32")
+        found = np.shape(thing.call(told, keras.ops.convert_to_tensor(outputs)))
+        if found == (len(numbers), 1) and not isinstance(thing, _MeanOf):  # Keras makes one number of a row's
+            found = found[:1]
+        if found not in {(), (len(numbers),)}:
             raise ValueError(f"it gives {found} and not a number for each of {len(numbers)} samples")
     value = float(thing(keras.ops.convert_to_tensor(labels), keras.ops.convert_to_tensor(outputs)))
     if not np.isfinite(value):
