@@ -1,7 +1,7 @@
-"""A run in two stages that is killed within and between them must end as one that nothing happened to.
+"""A run in stages that is killed within and between them must end as one that nothing happened to.
 
-A real MobileNet, its head solved and then fine-tuned above a cut, from the command line. `make test-faults` kills it at
-each moment in three runs, each time a little later; `make test` at one moment of one.
+A real MobileNet, its head solved, then fine-tuned above a cut or solved again on views, from the command line.
+`make test-faults` kills it at each moment in three runs, each time a little later; `make test` at one moment of one.
 """
 
 from __future__ import annotations
@@ -14,12 +14,15 @@ from pathlib import Path
 import psutil
 import pytest
 
+import autofit
 from tests.support.processes import autofit_command, forking, kill_with_children, started, workers_of
 from tests.support.run_files import assert_each_epoch_once, committed, result_of
 from tests.support.staged_runs import (
     FINE_TUNED,
     IMAGES,
+    NETWORK,
     TRAIN_COUNT,
+    before_views,
     command_for,
     stage_photos,
     stages_finished,
@@ -38,12 +41,13 @@ LATEST_SECONDS = 1.5
 Reached = Callable[[Path], bool]
 
 
-def has_phase(phase: str, attempts: str = "*") -> Reached:
-    """Whether an attempt has announced this phase, or the stage is over."""
+def has_phase(phase: str, stages: int = 0) -> Reached:
+    """Whether an attempt of the stage after so many has announced this phase, or that stage is over."""
 
     def reached(run_dir: Path) -> bool:
-        texts = [path.read_text(errors="replace") for path in run_dir.glob(f"attempts/{attempts}/progress.jsonl")]
-        return any(f'"{phase}"' in text for text in texts) or stages_finished(run_dir) > 0
+        files = [path for path in run_dir.glob("attempts/*/progress.jsonl") if path.parent.name > f"{stages:04}"]
+        texts = [path.read_text(errors="replace") for path in files]
+        return any(f'"{phase}"' in text for text in texts) or stages_finished(run_dir) > stages
 
     return reached
 
@@ -99,21 +103,26 @@ MOMENTS: dict[str, Reached] = {
     "finished": lambda run_dir: stages_finished(run_dir) > 2,
 }
 SOME = ("refitting",)
+MOMENTS_OF_VIEWS: dict[str, Reached] = {
+    "extracting views": has_phase("extract", 1),
+    "solving on views": has_phase("solve", 1),
+    "views finished": lambda run_dir: stages_finished(run_dir) > 1,
+}
 
 
 class Killer:
     """Runs a command and, at each of these moments or a little later, kills its worker, or both."""
 
-    def __init__(self, run_dir: Path, moments: list[str], chance: random.Random, latest_seconds: float) -> None:
+    def __init__(self, run_dir: Path, moments: list[Reached], chance: random.Random, latest_seconds: float) -> None:
         self.run_dir, self.left, self.chance, self.latest_seconds = run_dir, moments, chance, latest_seconds
-        self.kills = 0
+        self.kills, self.most_starts = 0, MOST_STARTS * (len(moments) + 1)
 
     def drive(self, first: list[str]) -> None:
         """Run to the end; where the command is gone, or gave up, resume the run."""
         arguments, log = first, self.run_dir.with_name("killed.log")
-        for _ in range(MOST_STARTS * len(MOMENTS)):
+        for _ in range(self.most_starts):
             with started(arguments, log) as process:
-                while self.left and comes_true(lambda: MOMENTS[self.left[0]](self.run_dir), process, PATIENCE_SECONDS):
+                while self.left and comes_true(lambda: self.left[0](self.run_dir), process, PATIENCE_SECONDS):
                     del self.left[0]
                     time.sleep(self.chance.uniform(0, self.latest_seconds))
                     workers = workers_of(process)
@@ -146,7 +155,7 @@ def test_kills_within_and_between_stages_change_nothing(
     expected = result_of(undisturbed)
     chance = random.Random(16)
     for case in range(3 if whole else 1):
-        moments = list(MOMENTS if whole else SOME)
+        moments = [MOMENTS[name] for name in (MOMENTS if whole else SOME)]
         for promise in (2, 3, 4):
             count(promise, len(moments))
         monkeypatch.setenv("AUTOFIT_CACHE", str(tmp_path / f"cache{case}"))
@@ -164,6 +173,43 @@ def test_kills_within_and_between_stages_change_nothing(
         assert without_seconds(result["stages"]) == without_seconds(expected["stages"])
         assert_each_epoch_once(killer.run_dir, 3, range(TRAIN_COUNT))
         assert_each_epoch_once(killer.run_dir, 5, range(IMAGES), first=3)
+
+
+def test_kills_on_views_change_nothing(
+    calibrated: Callable[[str], Path],
+    tmp_path_factory: pytest.TempPathFactory,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    count: Callable[..., None],
+    *,
+    whole: bool,
+) -> None:
+    """The head on views, which only a time budget brings, would be another, or its views be computed for another."""
+    monkeypatch.setenv("AUTOFIT_CACHE", str(tmp_path / "cache"))
+    photos, weights = stage_photos(tmp_path_factory), calibrated("MobileNet")
+    head = tmp_path / "head"
+    autofit.run(photos, run_dir=head, weights=weights, audit=True, deterministic=True, **NETWORK)
+    undisturbed = before_views(head, tmp_path / "undisturbed")
+    autofit.resume(undisturbed)
+    expected = result_of(undisturbed)
+    assert [stage["name"] for stage in expected["stages"]] == ["head", "views"]
+    chance = random.Random(16)
+    for case in range(3 if whole else 1):
+        monkeypatch.setenv("AUTOFIT_CACHE", str(tmp_path / f"cache{case}"))
+        moments = list(MOMENTS_OF_VIEWS.values()) if whole else [MOMENTS_OF_VIEWS["solving on views"]]
+        for promise in (2, 3, 4):
+            count(promise, len(moments))
+        run_dir = before_views(head, tmp_path / f"killed{case}")
+        killer = Killer(run_dir, moments, chance, LATEST_SECONDS / 3 if whole else 0.0)
+
+        killer.drive(forking(autofit_command("resume", run_dir)))
+
+        assert killer.kills > 0, "no moment was hit"
+        result = result_of(run_dir)
+        assert result["weights_sha256"] == expected["weights_sha256"]
+        assert result["history"] == expected["history"]
+        assert without_seconds(result["stages"]) == without_seconds(expected["stages"])
+        assert_each_epoch_once(run_dir, 2, range(TRAIN_COUNT))
 
 
 def without_seconds(stages: list[dict[str, object]]) -> list[dict[str, object]]:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import autofit
+from autofit.protocol.job import ViewsPlan
+from autofit.runs.run_record import RunRecord
 from autofit.storage.checkpoints import CheckpointStore
+from autofit.storage.run_directory import RunDirectory
 from tests.support.drawn import draw_tinted
 from tests.support.processes import autofit_command, forking
 from tests.support.shared import made_once
@@ -39,6 +43,16 @@ def undisturbed_run(factory: pytest.TempPathFactory, photos: Path, weights: Path
             autofit.run(photos, run_dir=folder / "run", weights=weights, audit=True, **NETWORK, **FINE_TUNED)
 
     return made_once(factory, "stages-fine-tuned", make) / "run"
+
+
+def before_views(head: Path, run_dir: Path) -> Path:
+    """A copy of a run whose head is solved, whose plan goes on with the head on two views, as a time budget's does."""
+    shutil.copytree(head, run_dir)
+    files = RunDirectory(run_dir)
+    record, views = RunRecord.load(files.run), ViewsPlan(count=2, augment="light")
+    record.model_copy(update={"plan": record.plan.model_copy(update={"views": views})}).save(files.run)
+    files.result.unlink()
+    return run_dir
 
 
 def command_for(photos: Path, weights: Path, run_dir: Path, **more: Any) -> list[str]:
