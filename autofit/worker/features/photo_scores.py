@@ -14,7 +14,10 @@ from autofit.worker.features.head_solver import Head
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PhotoScores:
-    """The loss, hit (0 to 1) and weight of each photo, float64 (photos,) each; averages over the views of a photo.
+    """The loss, hit (0 to 1) and weight of each photo, float64 (photos,) each.
+
+    Loss and hit are averages over the views of a photo. Its weight is the sum of theirs, as in the loss that a head is
+    solved with: of photos with one view and with four, each would otherwise not count the same.
 
     `families` has the number of each photo's family, int64 (photos,); None if nothing is known of such.
     """
@@ -50,7 +53,8 @@ def photo_scores(head: Head, rows: LabelledRows) -> PhotoScores:
         return PhotoScores(losses, hits, rows.weights, rows.families)
     _, first, photo_of = np.unique(rows.groups, return_index=True, return_inverse=True)
     views = np.bincount(photo_of)
-    losses, hits, weights = (np.bincount(photo_of, values) / views for values in (losses, hits, rows.weights))
+    losses, hits = (np.bincount(photo_of, values) / views for values in (losses, hits))
+    weights = np.bincount(photo_of, rows.weights)
     return PhotoScores(losses, hits, weights, None if rows.families is None else rows.families[first])
 
 

@@ -206,6 +206,15 @@ def test_a_photo_counts_once_however_many_views_it_has() -> None:
     np.testing.assert_allclose(once.losses, more.losses)
 
 
+def test_a_photo_weighs_as_much_in_the_judgement_as_in_the_solution() -> None:
+    """A validation photo would count four times a training photo that has four views, each with a quarter of it."""
+    viewed = _photos(60, 1, noise=4.0, views=4)
+    train, validation = viewed.weighted(np.full(len(viewed), 0.25)), _photos(90, 2, noise=4.0)
+    head = HeadProblem(train, 3).solve(10.0).head
+    scores = photo_scores(head, joined(train, validation))
+    np.testing.assert_array_equal(scores.weights, np.ones(150))
+
+
 def test_the_accuracy_of_cross_validation_is_that_on_photos_left_out() -> None:
     """A warning would compare with photos that the head has seen, or with a figure that class weights distort."""
     train, few, many = _photos(150, 1, noise=4.0), _photos(40, 2, noise=4.0), _photos(400, 3, noise=4.0)
