@@ -57,6 +57,7 @@ def resume_and_probe() -> None:
 def use_a_result(result: autofit.Result) -> None:
     """The attributes and methods of a result."""
     assert_type(result.history, dict[str, list[float]])
+    assert_type(result.epoch_stages, list[str])
     assert_type(result.summary(), str)
     assert_type(result.labels, list[str])
     assert_type(result.model_path, Path)

@@ -13,9 +13,10 @@ from autofit.api.display import ClassReport, ConfusionMatrix, Plot, WorstImages
 from autofit.config.validators import choice, whole_number
 from autofit.dataset import ImageIndex
 from autofit.errors import StorageError, UserError
+from autofit.protocol.epoch_stages import stages_of_epochs
 from autofit.report.plots import history_plot
 from autofit.report.result_card import result_card
-from autofit.runs.history import best_epoch
+from autofit.runs.history import best_epoch, finished_epochs
 from autofit.runs.multi_label_evaluation import label_figures
 from autofit.runs.predicted_images import PredictedImages, readable
 from autofit.runs.result_record import ResultRecord
@@ -68,6 +69,15 @@ class ResultFigures:
     def is_multi_label(self) -> bool:
         """Whether an image may have any number of labels; probabilities are then independent of each other."""
         return self._run.options.multi_label
+
+    @property
+    def epoch_stages(self) -> list[str]:
+        """The stage of each epoch of `history`: `head`, `views` or `fine-tune`; `training` if there are no stages.
+
+        A refit, which repeats the fine-tuning on all images, has no epochs in the history.
+        """
+        last = self.record.attempts[-1].stage if self.record.attempts else ""
+        return [*stages_of_epochs(finished_epochs(self.record.history), self.record.stages, last or "training")]
 
     @property
     def best_epoch(self) -> int | None:

@@ -149,6 +149,7 @@ def test_a_result_tells_all_that_its_files_hold(tmp_path: Path) -> None:
     result = finished(tmp_path)
     assert result.status == "completed"
     assert result.history == {"loss": [0.9, 0.4], "val_loss": [0.8, 0.5]}
+    assert result.epoch_stages == ["training", "training"]
     assert [attempt.verdict for attempt in result.attempts] == [Verdict.COMPLETED]
     assert (result.oom_events, result.result_changed) == ([], False)
     assert [image.path for image in result.quarantined] == ["cat/é.jpg"]

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from autofit.dataset import ImageIndex
 from autofit.dataset.table import csv_line
 from autofit.printable import as_cell
+from autofit.protocol.epoch_stages import stages_of_epochs
 from autofit.storage.probabilities import write_probabilities
 from autofit.storage.run_directory import RunDirectory
 from autofit.storage.safe_files import rename_durably, write_atomically
@@ -87,10 +88,11 @@ def save_model(model: keras.Model, path: Path) -> None:
     rename_durably(temporary, path)
 
 
-def write_history(path: Path, history: dict[str, list[float]]) -> None:
-    """Write one row an epoch, epochs counted from zero as Keras's `CSVLogger` does."""
-    names = list(history)
-    rows = [csv_line(["epoch", *map(as_cell, names)])]
+def write_history(path: Path, progress: TrainingProgress) -> None:
+    """Write one row an epoch, epochs counted from zero as Keras's `CSVLogger` does; the last column names its stage."""
+    history, names = progress.history, list(progress.history)
+    rows = [csv_line(["epoch", *map(as_cell, names), "stage"])]
     epochs = max((len(values) for values in history.values()), default=0)
-    rows += [",".join([str(epoch), *(repr(history[name][epoch]) for name in names)]) for epoch in range(epochs)]
+    for epoch, stage in enumerate(stages_of_epochs(epochs, progress.stages, progress.stage)):
+        rows.append(",".join([str(epoch), *(repr(history[name][epoch]) for name in names), stage]))
     write_atomically(path, ("\n".join(rows) + "\n").encode("utf-8", "backslashreplace"))

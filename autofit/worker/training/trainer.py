@@ -311,7 +311,7 @@ class Trainer:
             is_short = out_of_time or (is_refit and not is_refitted)
             cut_short = epochs_done(self._progress, self._plan.epochs, is_torn=is_torn) if is_short else ""
             self._progress = self._progress.after_stage(record, cut_short=cut_short)
-        write_history(self._files.history, progress.history)
+        write_history(self._files.history, progress)
         self._commit()
         self._events.epoch_ended(epoch, logs, record, self._source.limit_words(), is_best=progress.best_epoch == epoch)
         if self._has_epochs_left():

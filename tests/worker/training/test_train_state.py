@@ -71,8 +71,22 @@ def test_skipped_updates_of_a_later_stage_have_a_row_for_each_epoch_before(tmp_p
     tuning = head.in_stage("fine-tune").moved(loss_scale=LossScale(), skipped_updates=2)
     after = tuning.after_epoch(1, EPOCHS[1] | tuning.skipped_logs())
     assert after.history["skipped_updates"] == [0.0, 2.0]
-    write_history(tmp_path / "history.csv", after.history)
-    assert (tmp_path / "history.csv").read_text().splitlines()[1:] == ["0,0.9,0.5,0.4,0.6,0.0", "1,0.5,0.9,0.3,0.5,2.0"]
+    write_history(tmp_path / "history.csv", after)
+    assert (tmp_path / "history.csv").read_text().splitlines()[1:] == [
+        "0,0.9,0.5,0.4,0.6,0.0,fine-tune",
+        "1,0.5,0.9,0.3,0.5,2.0,fine-tune",
+    ]
+
+
+def test_the_history_names_the_stage_of_each_epoch(tmp_path: Path) -> None:
+    """A reader would take a fine-tuning whose accuracy begins anew for a head that has become worse."""
+    progress = TrainingProgress(stage="head").after_epoch(0, EPOCHS[0]).after_stage(HEAD).in_stage("fine-tune")
+    progress = progress.after_epoch(1, EPOCHS[1]).after_epoch(2, EPOCHS[2]).after_stage()
+    refit = progress.in_stage("refit").after_epoch(3, {"loss": 0.1})  # has no row
+    for each in (progress, refit):
+        write_history(tmp_path / "history.csv", each)
+        rows = [line.split(",") for line in (tmp_path / "history.csv").read_text().splitlines()]
+        assert [row[-1] for row in rows] == ["stage", "head", "fine-tune", "fine-tune"]
 
 
 WITHOUT_VALIDATION = [{"loss": 0.001, "accuracy": 1.0}, {"loss": 0.5, "accuracy": 0.8}, {"loss": 0.3, "accuracy": 0.9}]
