@@ -70,9 +70,14 @@ class ValidatedRun:
         """How many validation images could be read, or, if that is unknown, how many there are."""
         return self.validation_count or sum(self.predicted_counts) or sum(self.validation_counts)
 
+    @property
+    def independent_images(self) -> float:
+        """As how many independent images the validation images count."""
+        return self.effective_images or self.images
+
     def error_of(self, accuracy: float) -> float:
         """The standard error of an accuracy on the validation images."""
-        return standard_error(accuracy, self.effective_images or self.images)
+        return standard_error(accuracy, self.independent_images)
 
 
 def result_warnings(run: ValidatedRun) -> list[str]:
@@ -108,17 +113,41 @@ def _accuracies(history: History, epoch: int) -> tuple[float | None, float | Non
 
 
 def _at_chance(run: ValidatedRun, accuracy: float) -> list[str]:
-    """Warn if always predicting the most frequent class would be about as good."""
-    if len(run.validation_counts) < 2:  # noqa: PLR2004 - with one class every answer is right
+    """Warn if the model's answers tell no more about the classes than answers drawn by chance.
+
+    Always giving the most frequent class is such an answer, however often it is right; a model that tells a rare class
+    from it knows something, even if it is right less often.
+    """
+    if len(run.validation_counts) < 2 or accuracy >= 1:  # noqa: PLR2004 - with one class every answer is right
         return []
     most = max(run.validation_counts)
     chance = most / sum(run.validation_counts)
-    if accuracy > chance + CERTAIN_ERRORS * run.error_of(chance):
+    if accuracy > chance + CERTAIN_ERRORS * run.error_of(accuracy) or _tells_classes_apart(run, accuracy):
         return []
     name = printable(run.class_names[list(run.validation_counts).index(most)])
     found = f"accuracy {accuracy:.3f}, and always answering {name!r} gives {chance:.3f}"
     then = "" if run.solved else ", then at the learning rate"
     return [f"Validation is at chance: {found}. Look at the images and their classes{then}."]
+
+
+def _tells_classes_apart(run: ValidatedRun, accuracy: float) -> bool:
+    """Whether a model is right more often than its own answers would be if they were dealt out by chance.
+
+    This is the test of Cohen's kappa, with the standard error that it has by chance (Fleiss, Cohen and Everitt, Large
+    Sample Standard Errors of Kappa and Weighted Kappa, 1969), and a correction for continuity of half an image. With
+    two classes kappa is above 0 just where the mean recall is above one half. It needs only how often each class was
+    there and was predicted. False if a single class was predicted, or it is unknown which.
+    """
+    answers = sum(run.predicted_counts)
+    if sum(count > 0 for count in run.predicted_counts) < 2:  # noqa: PLR2004 - one answer to all tells nothing
+        return False
+    images = sum(run.validation_counts)
+    pairs = zip(run.validation_counts, run.predicted_counts, strict=False)
+    shares = [(there / images, predicted / answers) for there, predicted in pairs]
+    agreeing = sum(there * predicted for there, predicted in shares)
+    spread = sum(there * predicted * (there + predicted) for there, predicted in shares)
+    error = math.sqrt(max(agreeing + agreeing**2 - spread, 0.0) / run.independent_images)
+    return accuracy - 0.5 / run.images > agreeing + CERTAIN_ERRORS * error
 
 
 def _far_ahead(run: ValidatedRun, training: float | None, validation: float) -> list[str]:

@@ -39,16 +39,44 @@ def test_a_good_run_has_no_warning() -> None:
         (0.34, [400, 400, 400], True),
         (0.35, [400, 400, 400], True),  # a standard error is 0.014
         (0.37, [400, 400, 400], False),
-        (0.84, [1000, 100, 100], True),  # always "cats" is right in 0.83
         (0.87, [1000, 100, 100], False),
         (0.5, [4, 4, 4], True),  # six of twelve
         (1.0, [12], False),  # a single class
+        (1.0, [8, 2, 0], False),
+        (1.0, [2, 1, 0], False),  # of so few nothing is certain, but nothing is wrong either
     ],
 )
 def test_a_validation_at_chance_is_called_so(accuracy: float, counts: list[int], expected: bool) -> None:  # noqa: FBT001
     """A model that has learned nothing would look like one that has, or the other way round."""
     found = result_warnings(run(accuracy, accuracy, validation_counts=counts, predicted_counts=counts))
     assert any("is at chance" in line and "'cats'" in line for line in found) is expected
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "counts", "predicted", "expected"),
+    [
+        (0.945, [950, 50], [900, 100], False),  # the mean recall is 0.945 too
+        (0.95, [950, 50], [1000, 0], True),  # always "cats"
+        (0.951, [950, 50], [999, 1], False),  # one answer of fifty, and it is right
+        (0.905, [950, 50], [950, 50], True),  # the answers might as well be dealt out
+        (0.995, [198, 2], [199, 1], False),
+        (0.9, [8, 2], [9, 1], True),  # one of five such guesses is right
+        (0.84, [1000, 100, 100], [1200, 0, 0], True),  # an image could not be read
+        (0.84, [1000, 100, 100], [1000, 100, 100], False),
+        (0.84, [1000, 100, 100], [], True),  # it is not known what was predicted
+        (0.90, [1000, 100, 100], [], False),
+        (0.995, [198, 2], [], True),
+    ],
+)
+def test_chance_is_what_answers_without_knowledge_would_give(
+    accuracy: float,
+    counts: list[int],
+    predicted: list[int],
+    expected: bool,  # noqa: FBT001
+) -> None:
+    """On skewed data a model that balances its classes would be called useless, or one that knows a single class not."""
+    found = result_warnings(run(accuracy, accuracy, validation_counts=counts, predicted_counts=predicted))
+    assert any("is at chance" in line for line in found) is expected
 
 
 @pytest.mark.parametrize(
