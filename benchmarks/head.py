@@ -24,8 +24,8 @@ from markdown_table import markdown_table
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
+from autofit.worker.features.head_fit import fit_head
 from autofit.worker.features.head_rows import labelled_rows
-from autofit.worker.features.head_strength import fit_head
 
 Numbers = NDArray[np.int64]
 Predict = Callable[[Any], Any]

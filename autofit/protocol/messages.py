@@ -165,8 +165,8 @@ class StageRecord(Record):
         chosen_by: how that strength was chosen, in a few words.
         refitted: whether the model was afterwards fitted to training and validation images together; the figures are
             those from before.
-        cross_validated_accuracy: the accuracy in the cross-validation by which the strength was chosen; None if it was
-            chosen otherwise.
+        cross_validated_accuracy: the accuracy on training images that were left out: in the cross-validation that chose
+            the strength, or, if a validation set of the user's chose it, on a fifth of them; None if there are none.
         cut_short: how much was done before the stage was ended by a time budget, by its divergence or, in a refit, by a
             callback, such as "6 of 9 epochs"; empty if all of it was done.
         diverged: how a stage of fine-tuning has diverged, for which it was ended; empty if it has not.

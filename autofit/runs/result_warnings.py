@@ -13,8 +13,8 @@ from autofit.config.monitoring import judged_by
 from autofit.config.options import Options, strength_of, trains_pretrained
 from autofit.config.standard_error import standard_error
 from autofit.printable import first_of, printable
-from autofit.protocol.messages import StageRecord
-from autofit.runs.history import History, accuracy_name, best_epoch, stage_of
+from autofit.protocol.messages import FINE_TUNING, StageRecord
+from autofit.runs.history import History, accuracy_name, best_epoch, kept_stage, stage_of
 
 CERTAIN_ERRORS = 2.0
 """How many standard errors a difference must have to count: by chance it exceeds two in one of twenty cases."""
@@ -91,7 +91,7 @@ def result_warnings(run: ValidatedRun) -> list[str]:
         return found
     return [
         *_at_chance(run, validation),
-        *_far_ahead(run, training, validation),
+        *_far_ahead(run, epoch, training, validation),
         *found,
         *_coarse(run, validation),
     ]
@@ -150,38 +150,44 @@ def _tells_classes_apart(run: ValidatedRun, accuracy: float) -> bool:
     return accuracy - 0.5 / run.images > agreeing + CERTAIN_ERRORS * error
 
 
-def _far_ahead(run: ValidatedRun, training: float | None, validation: float) -> list[str]:
-    """Warn if the training accuracy is far above that of validation.
+def _far_ahead(run: ValidatedRun, epoch: int, training: float | None, validation: float) -> list[str]:
+    """Warn if the training accuracy of the best epoch is far above that of validation.
 
-    A head that is solved on few images predicts nearly all of them right, and so does a network that is fine-tuned from
-    it, even if they are good on other images. For these, the accuracy in cross-validation is compared instead.
+    It is the mean over the epoch, with its augmentation and dropout: that of the model itself is rather higher. A head
+    that is solved on few images predicts nearly all of them right, even if it is good on other images. For such a head
+    the accuracy on training images that were left out is compared instead.
     """
-    if run.solved is not None:
-        return _behind_cross_validation(run, run.solved, validation)
+    kept = kept_stage(run.history, epoch, run.stages)
+    if kept is not None and kept.method == "solved":
+        return _behind_left_out(run, kept, validation)
     if training is None or not _is_far(training, validation, run):
         return []
     figures = f"accuracy {training:.3f} against {validation:.3f}"
-    return [f"Training is far ahead of validation: {figures}; {_what_helps(run.options)} would help."]
+    helps = _what_helps(run.options, is_tuned=stage_of(run.stages, epoch) in FINE_TUNING)
+    return [f"Training is far ahead of validation: {figures}; {helps} would help."]
 
 
-def _what_helps(options: Options | None) -> str:
-    """What would help against overfitting, of what the request does not have yet and could have."""
-    is_augmented = options is not None and (
-        strength_of(options) != "none" or (options.augment == "auto" and bool(options.fine_tune_epochs))
-    )
-    trains_many = options is None or trains_pretrained(options) or bool(options.fine_tune_epochs)
+def _what_helps(options: Options | None, *, is_tuned: bool) -> str:
+    """What would help against overfitting, of what the request does not have yet and could have.
+
+    A time budget may have decided for fine-tuning, which is augmented, without any request for it.
+    """
+    tunes = is_tuned or (options is not None and bool(options.fine_tune_epochs))
+    is_augmented = options is not None and (strength_of(options) != "none" or (options.augment == "auto" and tunes))
+    trains_many = options is None or trains_pretrained(options) or tunes
     also = [*([] if is_augmented else ["augment='light'"]), *(["fewer layers that train"] if trains_many else [])]
     return " or ".join([", ".join(["more images", *also[:-1]]), *also[-1:]])
 
 
-def _behind_cross_validation(run: ValidatedRun, solved: StageRecord, validation: float) -> list[str]:
-    """Warn if a solved head was far better on left-out training images, in cross-validation, than in validation."""
+def _behind_left_out(run: ValidatedRun, solved: StageRecord, validation: float) -> list[str]:
+    """Warn if a solved head was far better on training images that were left out than in validation."""
     expected = solved.cross_validated_accuracy
     if expected is None or not _is_far(expected, validation, run):
         return []
     figures = f"accuracy {validation:.3f} against {expected:.3f}"
     why = "the validation images are of another kind than those for training, or these are many of the same things"
-    return [f"Validation is far behind cross-validation: {figures}; {why}."]
+    what = "cross-validation" if solved.chosen_by == "cross-validation" else "training images that were left out"
+    return [f"Validation is far behind {what}: {figures}; {why}."]
 
 
 def _is_far(accuracy: float, validation: float, run: ValidatedRun) -> bool:

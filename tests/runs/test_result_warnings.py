@@ -74,7 +74,7 @@ def test_chance_is_what_answers_without_knowledge_would_give(
     predicted: list[int],
     expected: bool,  # noqa: FBT001
 ) -> None:
-    """On skewed data a model that balances its classes would be called useless, or one that knows a single class not."""
+    """On skewed data a model that balances its classes would be called useless, and one that knows none would not."""
     found = result_warnings(run(accuracy, accuracy, validation_counts=counts, predicted_counts=predicted))
     assert any("is at chance" in line for line in found) is expected
 
@@ -123,7 +123,7 @@ def test_what_would_help_is_not_there_already_and_could_be(given: dict[str, Any]
         (0.70, 0.68, 400, False),
         (0.90, 0.62, 400, True),  # validation images of another kind
         (0.90, 0.72, 4, False),  # twelve images: a standard error of 0.12
-        (None, 0.62, 400, False),  # chosen by validation: nothing is known of other images
+        (None, 0.62, 400, False),  # nothing is known of other images
     ],
 )
 def test_a_solved_head_that_knows_its_training_images_is_no_warning(
@@ -140,7 +140,32 @@ def test_a_solved_head_that_knows_its_training_images_is_no_warning(
         )
         found = result_warnings(given)
         assert not any("Training is far ahead" in line for line in found)
-        assert any("far behind cross-validation" in line for line in found) is expected
+        assert any("far behind training images that were left out" in line for line in found) is expected
+
+
+def test_it_is_said_on_which_training_images_a_solved_head_was_better() -> None:
+    """A reader would look for a cross-validation that there was not, where a validation set chose the strength."""
+    for chosen_by, what in (
+        ("cross-validation", "cross-validation"),
+        ("validation", "training images that were left out"),
+    ):
+        head = HEAD.model_copy(update={"cross_validated_accuracy": 0.9, "chosen_by": chosen_by})
+        found = result_warnings(run(0.62, 1.0, stages=[head]))
+        assert [line.partition(":")[0] for line in found] == [f"Validation is far behind {what}"]
+
+
+def test_a_fine_tuned_model_that_is_kept_is_judged_by_its_training_accuracy() -> None:
+    """A network that knows its images by heart would be handed over without a word, as its stages begin with a head."""
+    head = HEAD.model_copy(update={"cross_validated_accuracy": 0.6})
+    history = {"accuracy": [1.0, 0.99], "loss": [0.1, 0.1], "val_accuracy": [0.54, 0.55], "val_loss": [1.5, 1.4]}
+    finished = [head, FINE_TUNE.model_copy(update={"epochs": 1})]
+    options = make_options(time_budget="5m")
+    for stages in (finished, [head]):  # the second has ended within its fine-tuning
+        (found,) = result_warnings(run(0.55, history=history, best_epoch=1, stages=stages, options=options))
+        figures = "accuracy 0.990 against 0.550"
+        helps = "more images or fewer layers that train"
+        assert found == f"Training is far ahead of validation: {figures}; {helps} would help."
+    assert result_warnings(run(0.55, history=history, best_epoch=0, stages=[head])) == []
 
 
 def test_a_stage_that_did_not_help_is_named() -> None:

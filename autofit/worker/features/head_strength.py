@@ -1,4 +1,4 @@
-"""Chooses the strength of the head's penalty, and solves the final head. No TensorFlow.
+"""Chooses the strength of the head's penalty. No TensorFlow.
 
 Strengths are tried from strong to weak, each from the solution of the one before, until the loss on other rows has long
 been rising. The other rows are the validation set; where that is small they are those of five folds of training and
@@ -8,7 +8,7 @@ validation together, each left out in turn. The views of a photo stay in one fol
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -18,16 +18,12 @@ from autofit.worker.features.head_rows import (
     Floats,
     LabelledRows,
     Numbers,
-    check_labels,
     joined,
     part_of_rows,
-    with_class_weights,
 )
 from autofit.worker.features.head_solver import (
     COMPARISON,
     HELD_BYTES,
-    OPTIMUM_OF_MANY,
-    Head,
     HeadProblem,
     Solution,
     held_rows,
@@ -104,95 +100,6 @@ class Strength:
         return next((point.accuracy for point in self.path if point.l2 == self.l2), None)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class HeadFit:
-    """The final head, and how it was found.
-
-    Attributes:
-        head: the final head, solved on training and validation rows together if `refitted`, else on training rows.
-        trained: the head solved on training rows only.
-        l2: the strength of the penalty.
-        how_chosen: how the strength was chosen.
-        cross_validated_accuracy: the accuracy on photos of the folds that were left out, if the strength was chosen by
-            cross-validation; None with class weights, which count in it.
-        refitted: whether `head` was solved on the validation rows too.
-        path: the strengths that were tried.
-        seconds: the time of everything.
-        converged: whether the optimum was reached; not if there was no time for that.
-    """
-
-    head: Head
-    trained: Head
-    l2: float
-    how_chosen: HowChosen
-    cross_validated_accuracy: float | None
-    refitted: bool
-    path: tuple[PathPoint, ...]
-    seconds: float
-    converged: bool
-
-
-@one_blas_thread
-def fit_head(
-    train: LabelledRows,
-    validation: LabelledRows,
-    num_classes: int,
-    *,
-    class_weights: Mapping[int, float] | None = None,
-    refit: bool = True,
-    threads: int = 1,
-    goes_on: Callable[[], bool] = lambda: True,
-    clock: Callable[[], float] = time.perf_counter,
-) -> HeadFit:
-    """Choose the strength, solve the head on the training rows, and solve it again on all rows.
-
-    Args:
-        train: the rows to solve it on.
-        validation: rows of other photos, by which the strength is chosen; if there are few, cross-validation chooses.
-        num_classes: k.
-        class_weights: the weights of the classes' losses; 1 for a class that is not named.
-        refit: whether the final head is solved on the validation rows as well. It must be False for validation images
-            that the user gave: these have to stay unseen.
-        threads: how many threads compute; the result does not depend on it.
-        goes_on: called repeatedly; it may raise. Once it returns False, no further strength is tried, the head is
-            solved with `LEAST_ITERATIONS` (on a part of the rows, if they do not fit into memory), and not again on all
-            rows.
-        clock: gives the time in seconds.
-
-    Raises:
-        ValueError: as for `HeadProblem`.
-    """
-    started = clock()
-    check_labels(validation, num_classes)
-    weighted = with_class_weights(train, class_weights), with_class_weights(validation, class_weights)
-    strength = choose_l2(*weighted, num_classes, may_pool=refit, threads=threads, goes_on=goes_on, clock=clock)
-
-    def solved(rows: LabelledRows, near: Head | None = None) -> Solution:
-        problem = HeadProblem(rows, num_classes, threads=threads)
-        if near is None:
-            return problem.solve(strength.l2, goes_on=goes_on)
-        start = problem.near(near)
-        return problem.solve(strength.l2, start, tolerance=OPTIMUM_OF_MANY, goes_on=goes_on, least_iterations=0)
-
-    most = held_rows(train.width)
-    is_large = len(train) > most
-    trained = solution = solved(weighted[0], solved(part_of_rows(weighted[0], most)).head if is_large else None)
-    refitted = refit and len(validation) > 0 and goes_on()
-    if refitted:
-        solution = solved(joined(*weighted), trained.head if is_large else None)
-    return HeadFit(
-        head=solution.head,
-        trained=trained.head,
-        l2=strength.l2,
-        how_chosen=strength.how_chosen,
-        cross_validated_accuracy=None if class_weights or train.table else strength.cross_validated_accuracy,
-        refitted=refitted,
-        path=strength.path,
-        seconds=clock() - started,
-        converged=solution.converged,
-    )
-
-
 @one_blas_thread
 def choose_l2(
     train: LabelledRows,
@@ -224,18 +131,18 @@ def choose_l2(
         splits = [(train, validation)]
     else:
         how_chosen = "cross-validation"
-        splits = _fold_splits(joined(train, validation) if may_pool else train)
+        splits = fold_splits(joined(train, validation) if may_pool else train)
     most = held_rows(train.width)
     parts = [
         (part_of_rows(rows, most), part_of_rows(other, most // JUDGED_SHARE)) if len(rows) > most else (rows, other)
         for rows, other in splits
     ]
-    judged = [(rows, other) for rows, other in parts if _can_judge(rows, other)]
+    judged = [(rows, other) for rows, other in parts if can_judge(rows, other)]
     paths = [_heads(rows, other, num_classes, threads, HELD_BYTES // len(judged), goes_on) for rows, other in judged]
     return _chosen(paths, how_chosen, goes_on, clock)
 
 
-def _fold_splits(pool: LabelledRows) -> list[tuple[LabelledRows, LabelledRows]]:
+def fold_splits(pool: LabelledRows) -> list[tuple[LabelledRows, LabelledRows]]:
     """The rows to solve on and those to judge by, for each fold that is left out."""
     folds = fold_of_rows(pool.labels, pool.judges)
     left_out = 1 if len(np.unique(pool.groups)) > MOST_CROSS_VALIDATED else FOLDS
@@ -261,7 +168,7 @@ def fold_of_rows(labels: Numbers, groups: Numbers) -> Numbers:
     return folds[photo_of]
 
 
-def _can_judge(rows: LabelledRows, other: LabelledRows) -> bool:
+def can_judge(rows: LabelledRows, other: LabelledRows) -> bool:
     """Whether heads can be solved on `rows` and judged by a row of `other`, whose class has to be in `rows`."""
     if rows.table is not None:
         return bool((rows.weights > 0).any() and (other.weights > 0).any())

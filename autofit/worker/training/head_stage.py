@@ -26,8 +26,8 @@ from autofit.worker.training.targets import Targets
 from autofit.worker.training.train_state import Arrays, TrainState
 
 if TYPE_CHECKING:
+    from autofit.worker.features.head_fit import HeadFit
     from autofit.worker.features.head_solver import Head
-    from autofit.worker.features.head_strength import HeadFit
 
 Numbers = NDArray[np.int64]
 
@@ -170,7 +170,7 @@ class HeadStage:
 
         If the plan looks for wrong labels, the training images are written to `doubts_file`, most doubtful first.
         """
-        from autofit.worker.features.head_strength import fit_head  # noqa: PLC0415 - loads SciPy
+        from autofit.worker.features.head_fit import fit_head  # noqa: PLC0415 - loads SciPy
 
         self._clock.solving_begins()
         fit = fit_head(

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from autofit.worker.features.head_fit import fit_head
 from autofit.worker.features.head_rows import LabelledRows, LabelTable, labelled_rows, standardisation
 from autofit.worker.features.head_solver import HeadProblem
-from autofit.worker.features.head_strength import fit_head
 from autofit.worker.features.photo_scores import photo_scores
 
 CLASSES = 3
