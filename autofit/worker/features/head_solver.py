@@ -27,6 +27,7 @@ from scipy.optimize import minimize
 from threadpoolctl import threadpool_limits
 
 from autofit.worker.features.head_losses import loss_of
+from autofit.worker.features.head_memory import DOUBLE_VALUES, HELD_BYTES, corrections
 from autofit.worker.features.head_rows import (
     Floats,
     LabelledRows,
@@ -38,10 +39,6 @@ from autofit.worker.features.head_rows import (
     with_class_weights,
 )
 
-HELD_BYTES = 2**30
-"""Standardised rows up to this size stay in memory; larger ones are read again in each pass."""
-DOUBLE_VALUES = 2**23
-"""Rows with at most so many values are float64; larger ones are float32, whose products are twice as fast."""
 MOST_EIGENVECTORS = 2048
 """The most eigenvectors that are computed. The time grows with the cube of their number, to two seconds for so many on
 two cores."""
@@ -55,7 +52,6 @@ SMALLEST_EIGENVALUE = 1e-11
 """Eigenvalues below this share of the largest count as zero, within float64's precision."""
 
 MOST_ITERATIONS = 1000
-CORRECTIONS = 20
 OPTIMUM, COMPARISON = 1e-5, 3e-4
 """The tolerance of the search: the largest component of the gradient of the mean loss, in the well-conditioned
 coordinates. `OPTIMUM` is for the final head, `COMPARISON` for heads that are only compared: their losses on other rows
@@ -267,7 +263,7 @@ class HeadProblem:
             if next(iterations) >= least_iterations and is_over:
                 raise StopIteration
 
-        limits = {"maxiter": MOST_ITERATIONS, "maxfun": 2 * MOST_ITERATIONS, "maxcor": CORRECTIONS}
+        limits = {"maxiter": MOST_ITERATIONS, "maxfun": 2 * MOST_ITERATIONS, "maxcor": corrections(begin.size)}
         with ThreadPoolExecutor(self._threads) as pool:
             found = minimize(
                 self._objective(l2, scale, pool),

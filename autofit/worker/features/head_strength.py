@@ -14,6 +14,7 @@ from typing import Literal
 
 import numpy as np
 
+from autofit.worker.features.head_memory import HELD_BYTES
 from autofit.worker.features.head_rows import (
     Floats,
     LabelledRows,
@@ -23,7 +24,6 @@ from autofit.worker.features.head_rows import (
 )
 from autofit.worker.features.head_solver import (
     COMPARISON,
-    HELD_BYTES,
     HeadProblem,
     Solution,
     held_rows,

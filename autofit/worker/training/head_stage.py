@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from autofit.cache.feature_rows import CachedRows
+from autofit.config.byte_size import format_size
 from autofit.config.multi_label_figures import F1, MEAN_AVERAGE_PRECISION, figures_of_groups
 from autofit.dataset import ImageIndex
 from autofit.dataset.label_doubts import doubts, doubts_of_sets, write_doubts
 from autofit.protocol.job import TrainingPlan
-from autofit.protocol.messages import StageName, StageRecord
+from autofit.protocol.messages import MemoryBudget, StageName, StageRecord
 from autofit.storage.probabilities import MOST_VALUES
 from autofit.worker.execution.session import Session
+from autofit.worker.features.head_memory import UNASKED_BYTES, least_solver_bytes
 from autofit.worker.features.head_rows import Floats, LabelledRows, LabelTable
-from autofit.worker.training.batch_sources import CachedFeatures
+from autofit.worker.runtime.heartbeat import Heartbeat
+from autofit.worker.training.batch_sources import CachedFeatures, Source
 from autofit.worker.training.evaluation import Probabilities, in_place
 from autofit.worker.training.stage_clock import StageClock
 from autofit.worker.training.targets import Targets
@@ -67,6 +71,40 @@ def labelled(
         table=table,
         families=None if families is None else families[of_samples],
     )
+
+
+def solvable(
+    source: Source[Any], index: ImageIndex, plan: TrainingPlan, memory: MemoryBudget, heartbeat: Heartbeat
+) -> CachedFeatures | str:
+    """The features on which the head can be solved, or in a few words why it cannot be.
+
+    Args:
+        source: where the batches of the stage come from.
+        index: the images.
+        plan: the threads and views of the stage.
+        memory: the limit of the worker.
+        heartbeat: tells how much memory is in use and is left.
+    """
+    if not isinstance(source, CachedFeatures):
+        return "the features are not cached"
+    if not source.rows.entries:  # no image can be read, which the stage says
+        return source
+    width, classes = CachedRows(source.rows).shape[1], len(index.class_names)
+    needs = least_solver_bytes(index.train_count * plan.feature_views, width, classes, plan.threads)
+    left = _left_bytes(memory, heartbeat)
+    if needs <= max(UNASKED_BYTES, left):
+        return source
+    of = f"a head of {width:,} features and {classes:,} classes"
+    return f"{of} takes {format_size(needs)} to solve, and {format_size(left)} of memory is left"
+
+
+def _left_bytes(memory: MemoryBudget, heartbeat: Heartbeat) -> int:
+    """The memory that the worker may still take: within its limit, if one was given, and of what the host has left."""
+    left = heartbeat.memory_left()
+    of_host = sys.maxsize if left is None else left.bytes - heartbeat.stop_below_bytes
+    is_limited = memory.device == "cpu" and memory.is_given
+    of_limit = memory.limit_bytes - heartbeat.host_bytes if is_limited else sys.maxsize
+    return max(0, min(of_host, of_limit))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -36,7 +36,7 @@ from autofit.worker.training.divergence import dropped_if_diverged, require_conv
 from autofit.worker.training.epoch_plan import EpochPlans, index_of
 from autofit.worker.training.evaluation import Evaluation
 from autofit.worker.training.export import write_best, write_history
-from autofit.worker.training.head_stage import HeadStage, SolvedHead
+from autofit.worker.training.head_stage import HeadStage, SolvedHead, solvable
 from autofit.worker.training.replay import Replay
 from autofit.worker.training.run_events import RunEvents
 from autofit.worker.training.source_opener import SourceOpener
@@ -214,20 +214,20 @@ class Trainer:
         self._close_epoch(epoch, logs)
 
     def _solve_head(self) -> None:
-        """Solve the head on cached features, which is the stage's only epoch; without a cache, train it by epochs."""
-        if not isinstance(self._source, CachedFeatures):
+        """Solve the head on cached features, which is the stage's only epoch; if that cannot be, train it by epochs."""
+        source = solvable(self._source, self._index, self._plan, self._job.memory, self._heartbeat)
+        if isinstance(source, str):
             if self._work.stage == "views":
                 self._end_stage()
             else:
-                self._events.message_once("the features are not cached: the head is trained by epochs")
+                self._events.message_once(f"{source}: the head is trained by epochs")
             return
         self._events.phase(Phase.SOLVE)
         work = self._index, self._plan, self._targets, self._goes_on, self._clock
-        stage = HeadStage(self._source, *work, self._work.stage)
+        stage = HeadStage(source, *work, self._work.stage)
         if stage.empty_split:
             self._give_up(self._bad_images.nothing_left(stage.empty_split))
-        solved = stage.solve(self._files.doubts)
-        epoch = self._progress.epoch
+        solved, epoch = stage.solve(self._files.doubts), self._progress.epoch
         self._write_audit(epoch, 0, self._index.train_count, stage.used.tolist(), stage.unused.tolist())
         self._commits.note_step()
         self._events.note_first_step()

@@ -15,13 +15,15 @@ from numpy.typing import NDArray
 from autofit.config.options import make_options
 from autofit.dataset import ImageIndex
 from autofit.input.views import ViewIndex
+from autofit.machine.cgroups import MemoryLeft
 from autofit.protocol.job import StageTime
+from autofit.protocol.messages import MemoryBudget
 from autofit.runs.plan import staged_plan
 from autofit.worker.features.head_rows import LabelTable, labelled_rows
 from autofit.worker.features.head_solver import Head
 from autofit.worker.training import head_stage
 from autofit.worker.training.batch_sources import CachedFeatures
-from autofit.worker.training.head_stage import HeadStage, labelled
+from autofit.worker.training.head_stage import HeadStage, labelled, solvable
 from autofit.worker.training.stage_clock import LEAST_SOLVE_SECONDS, StageClock
 from autofit.worker.training.targets import Targets
 from tests.support.machines import make_hardware
@@ -125,6 +127,39 @@ def test_without_time_it_solves_as_far_as_it_comes_and_says_so(index: ImageIndex
     assert not solved.record.refitted
     assert solved.metrics["val_accuracy"] > 0.8
     assert solved.record.cut_short == "the training images alone"
+
+
+@pytest.mark.parametrize(
+    ("limit", "left", "fits"),
+    [(None, None, True), (3 * 10**9, None, True), (1_100_000_000, None, False), (None, 10**8, False)],
+)
+def test_a_head_that_does_not_fit_into_memory_is_not_solved(
+    index: ImageIndex,
+    limit: int | None,
+    left: int | None,
+    fits: bool,  # noqa: FBT001
+) -> None:
+    """The kernel would kill the worker at each attempt, as nothing counts what the solver takes."""
+    names = tuple(map(str, range(2**20)))
+    many, cached = replace(index, class_names=names), source(index, 1)
+    plan = staged_plan(make_options(), TRAIN, len(names), None, make_hardware())
+    memory = MemoryBudget(device="cpu", limit_bytes=limit or 4 * 10**9, is_given=limit is not None)
+    host: Any = SimpleNamespace(
+        host_bytes=10**9,
+        stop_below_bytes=5 * 10**7,
+        memory_left=lambda: None if left is None else MemoryLeft(left, "the machine"),
+    )
+    found = solvable(cached, many, plan, memory, host)
+    if fits:
+        assert found is cached
+    else:
+        room = "100 MB" if left is None else "50 MB"
+        assert (
+            found == f"a head of 5 features and 1,048,576 classes takes 1.4 GB to solve, and {room} of memory is left"
+        )
+    assert solvable(cached, index, plan, memory, host) is cached  # takes next to nothing
+    not_cached: Any = object()
+    assert solvable(not_cached, index, plan, memory, host) == "the features are not cached"
 
 
 def test_the_users_own_validation_images_stay_unseen(index: ImageIndex) -> None:
