@@ -27,22 +27,27 @@ class EqualImages(Record):
     groups: list[list[int]]
 
 
-def note_equal_images(file: Path, identities: NDArray[np.uint64]) -> None:
+def note_equal_images(file: Path, identities: NDArray[np.uint64]) -> list[list[int]]:
     """Record which images are equal, if any are. A disk error is ignored, since nothing depends on the record.
 
     Args:
         file: `equal-images.json`.
         identities: as in `equal_groups`.
+
+    Returns:
+        All groups, as in `equal_groups`.
     """
-    groups = equal_groups(identities)[:MOST_NOTED]
+    found = equal_groups(identities)
     groups = [
-        group if len(group) <= MOST_IN_A_GROUP else [*group[: MOST_IN_A_GROUP - 1], group[-1]] for group in groups
+        group if len(group) <= MOST_IN_A_GROUP else [*group[: MOST_IN_A_GROUP - 1], group[-1]]
+        for group in found[:MOST_NOTED]
     ]
     with contextlib.suppress(OSError):
         if groups:
             EqualImages(groups=groups).save(file)
         else:
             file.unlink(missing_ok=True)
+    return found
 
 
 def noted_equal_images(file: Path, count: int) -> list[list[int]]:
@@ -51,6 +56,32 @@ def noted_equal_images(file: Path, count: int) -> list[list[int]]:
         groups = EqualImages.load(file, follow_links=False).groups
         return [group for group in groups if len(group) > 1 and all(0 <= number < count for number in group)]
     return []
+
+
+def copied_to_validation(groups: Sequence[Sequence[int]], train_count: int) -> int:
+    """How many images in groups of equal ones are for validation while another one of the group is for training."""
+    return sum(number >= train_count for group in groups if min(group) < train_count for number in group)
+
+
+def families_of(count: int, groups: Sequence[int], copies: Sequence[Sequence[int]]) -> Numbers | None:
+    """The number of each image's family, int64 (count,): images of one group belong together, and so do copies.
+
+    Args:
+        count: the number of images.
+        groups: the number of each image's group, as that of a patient; empty if nothing is known of such.
+        copies: groups of equal images, as in `equal_groups`.
+
+    Returns:
+        None if nothing is known to belong together.
+    """
+    if not copies:
+        return np.asarray(groups, np.int64) if groups else None
+    own = np.unique(np.asarray(groups, np.int64), return_inverse=True)[1] if groups else np.arange(count)
+    family = np.arange(count)
+    for linked in linked_groups(count, np.array([[own[one[0]], own[other]] for one in copies for other in one[1:]])):
+        family[linked] = linked[0]
+    families: Numbers = family[own]
+    return families
 
 
 def equal_groups(identities: NDArray[np.uint64]) -> list[list[int]]:

@@ -111,7 +111,8 @@ def collect_result(
     events = list(islice(_events(attempts), MOST_EVENTS))
     state = committed(CheckpointStore(files.checkpoints)) or Committed()
     quarantined = {event.quarantined.path: event.quarantined for event in events if event.quarantined}
-    validated, saved = _validated(state, data, grouped, options), saved_epoch(files)
+    copies = 0 if data is None else _copies(files, data)
+    validated, saved = _validated(state, data, grouped, copies, options), saved_epoch(files)
     firsts = [event.seconds_to_first_step for event in events if event.seconds_to_first_step is not None]
     return ResultRecord(
         status=status,
@@ -140,7 +141,7 @@ def collect_result(
 
 
 def _validated(
-    state: Committed, data: DataRecord | None, grouped: GroupedValidation, options: Options | None
+    state: Committed, data: DataRecord | None, grouped: GroupedValidation, copies: int, options: Options | None
 ) -> ValidatedRun | None:
     """The figures that warnings are about; None if nothing is known of the images."""
     if data is None:
@@ -155,8 +156,17 @@ def _validated(
         grouped.groups,
         grouped.effective_images,
         data.validation_count if MEAN_AVERAGE_PRECISION in state.history else 0,
+        copies,
         options,
     )
+
+
+def _copies(files: RunDirectory, data: DataRecord) -> int:
+    """How many validation images are known to be training images too."""
+    from autofit.dataset.duplicates import copied_to_validation, noted_equal_images  # noqa: PLC0415 - loads NumPy
+
+    noted = noted_equal_images(files.equal_images, data.train_count + data.validation_count)
+    return copied_to_validation(noted, data.train_count)
 
 
 def _attempt_record(attempt: AttemptDirectory) -> AttemptRecord:

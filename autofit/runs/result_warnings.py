@@ -30,6 +30,9 @@ COARSE_ERROR = 0.02
 
 SHOWN_CLASSES = 5
 
+SHOWN_SHARE = 0.001
+"""The smallest share of the images that shows in an accuracy of three digits."""
+
 
 @dataclass(frozen=True, slots=True)
 class ValidatedRun:
@@ -46,6 +49,7 @@ class ValidatedRun:
         effective_images: as how many independent images they then count.
         validation_count: how many validation images there are, if the counts by class do not tell that: with several
             labels an image these are of labels; else 0.
+        copies: how many validation images are known to be training images too, byte for byte.
         options: the request; None if unknown.
     """
 
@@ -58,6 +62,7 @@ class ValidatedRun:
     groups: int = 0
     effective_images: float = 0.0
     validation_count: int = 0
+    copies: int = 0
     options: Options | None = None
 
     @property
@@ -86,7 +91,7 @@ def result_warnings(run: ValidatedRun) -> list[str]:
     if epoch is None or not run.images or "val_loss" not in run.history:
         return []
     training, validation = _accuracies(run.history, epoch)
-    found = [*_unhelpful_stage(run, epoch), *_unpredicted(run), *_too_small_classes(run)]
+    found = [*_copied(run), *_unhelpful_stage(run, epoch), *_unpredicted(run), *_too_small_classes(run)]
     if validation is None:
         return found
     return [
@@ -193,6 +198,18 @@ def _behind_left_out(run: ValidatedRun, solved: StageRecord, validation: float) 
 def _is_far(accuracy: float, validation: float, run: ValidatedRun) -> bool:
     ahead = accuracy - validation
     return ahead >= FAR_AHEAD and ahead >= CERTAIN_ERRORS * run.error_of(validation)
+
+
+def _copied(run: ValidatedRun) -> list[str]:
+    """Warn of validation images that the model was trained on, unless they are too few to change a shown accuracy.
+
+    There may be more of them: of larger files those elsewhere are not known to be equal, and not all are recorded.
+    """
+    if run.copies < SHOWN_SHARE * run.images or not run.copies:
+        return []
+    are = f"{run.copies:,} of {run.images:,} validation images {'is' if run.copies == 1 else 'are'}"
+    helps = "remove the copies that `autofit check` names, or keep them together by the group_column of a table"
+    return [f"At least {are} among the training images too, byte for byte, so the figures are too good: {helps}."]
 
 
 def _unhelpful_stage(run: ValidatedRun, epoch: int) -> list[str]:

@@ -9,7 +9,9 @@ import pytest
 
 from autofit.dataset.duplicates import (
     MOST_IN_A_GROUP,
+    copied_to_validation,
     equal_groups,
+    families_of,
     linked_groups,
     note_equal_images,
     noted_equal_images,
@@ -36,11 +38,32 @@ def test_each_group_is_compared_with_others_once() -> None:
     assert representatives(6, [[0, 3, 5], [1, 2]]).tolist() == [0, 1, 4]
 
 
+def test_images_of_validation_that_training_has_too_are_counted() -> None:
+    """Copies within training alone would be told as a leak, or one of several copies be missed."""
+    assert copied_to_validation([[0, 3], [1, 8, 9], [7, 9]], 7) == 2
+    assert copied_to_validation([], 7) == 0
+
+
+def test_copies_and_those_of_one_group_are_a_family() -> None:
+    """A patient's photo, or a copy of it, would judge a head that knows it."""
+    assert families_of(6, (), []) is None
+    alone = families_of(6, (), [[1, 4], [2, 3, 5]])
+    assert alone is not None
+    assert alone.tolist() == [0, 1, 2, 2, 1, 2]
+    groups = [0, 0, 7, 7, 10**12, 3]
+    kept = families_of(6, groups, [])
+    assert kept is not None
+    assert kept.tolist() == groups
+    both = families_of(6, groups, [[1, 4]])
+    assert both is not None
+    assert both.tolist() == [0, 0, 2, 2, 0, 1]
+
+
 def test_a_runs_equal_images_come_back_and_vanish_with_them(tmp_path: Path) -> None:
     """A run's page would not tell of a leak, or tell of one that was put right."""
     file = tmp_path / "equal-images.json"
     identities = np.array([[1, 1], [2, 2], [1, 1]], np.uint64)
-    note_equal_images(file, identities)
+    assert note_equal_images(file, identities) == [[0, 2]]
     assert noted_equal_images(file, 3) == [[0, 2]]
     note_equal_images(file, identities[:2])
     assert not file.exists()

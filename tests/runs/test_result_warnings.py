@@ -228,6 +228,20 @@ def test_a_small_validation_says_which_differences_mean_nothing() -> None:
     assert 2 * standard_error(0.8, 40) <= 0.13
 
 
+@pytest.mark.parametrize(
+    ("copies", "begins"),
+    [(0, None), (1, None), (2, "At least 2 of 1,200 validation images are among the training images too")],
+)
+def test_images_that_were_trained_on_are_named_if_they_show(copies: int, begins: str | None) -> None:
+    """A copied photo is right whatever was learnt: the accuracy would be too high, and only the page's end say why."""
+    found = [line.partition(",")[0] + line.partition(",")[1] for line in result_warnings(run(0.8, copies=copies))]
+    assert len(found) == (begins is not None)
+    for line in result_warnings(run(0.8, copies=copies)):
+        assert line.startswith(begins or "?")
+        assert "`autofit check`" in line
+        assert "group_column" in line
+
+
 def test_images_that_could_not_be_read_do_not_count() -> None:
     """The error would be that of more images than were seen."""
     assert run(0.8, predicted_counts=[10, 10, 10]).images == 30

@@ -67,8 +67,8 @@ class LabelledRows:
         weights: the weight of each row's loss, float64 (n,), 0 or more.
         groups: int64 (n,); rows with the same number are views of one photo.
         table: the sets of labels; None if each row has one label.
-        families: int64 (n,); photos with the same number belong together, as those of one patient do, and none of them
-            may judge a head that has seen another. None if nothing is known of such.
+        families: int64 (n,); photos with the same number belong together, as those of one patient and copies do, and
+            none of them may judge a head that has seen another. None if nothing is known of such.
     """
 
     parts: tuple[RowSource, ...]

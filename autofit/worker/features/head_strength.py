@@ -126,9 +126,10 @@ def choose_l2(
         goes_on: called repeatedly; it may raise. Once it returns False, no further strength is tried.
         clock: gives the time in seconds.
     """
-    if len(np.unique(validation.judges)) >= SMALL_VALIDATION:
+    unseen = _not_of(validation, train)
+    if len(np.unique(unseen.judges)) >= SMALL_VALIDATION:
         how_chosen: HowChosen = "validation"
-        splits = [(train, validation)]
+        splits = [(train, unseen)]
     else:
         how_chosen = "cross-validation"
         splits = fold_splits(joined(train, validation) if may_pool else train)
@@ -140,6 +141,14 @@ def choose_l2(
     judged = [(rows, other) for rows, other in parts if can_judge(rows, other)]
     paths = [_heads(rows, other, num_classes, threads, HELD_BYTES // len(judged), goes_on) for rows, other in judged]
     return _chosen(paths, how_chosen, goes_on, clock)
+
+
+def _not_of(rows: LabelledRows, others: LabelledRows) -> LabelledRows:
+    """The rows of families that have none among the others: a photo's copy knows it by heart."""
+    if rows.families is None or others.families is None:
+        return rows
+    is_known = np.isin(rows.families, others.families)
+    return rows.of(np.flatnonzero(~is_known)) if is_known.any() else rows
 
 
 def fold_splits(pool: LabelledRows) -> list[tuple[LabelledRows, LabelledRows]]:

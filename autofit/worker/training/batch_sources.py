@@ -134,6 +134,7 @@ class CachedFeatures:
     Attributes:
         rows: as given.
         has_left_out: whether the extraction ended before all images had features; those without have no rows.
+        copies: the samples of each group of equal images; empty if there are none.
     """
 
     def __init__(
@@ -151,6 +152,7 @@ class CachedFeatures:
         self._known = rows.known()
         self._batch_size: int | None = None
         self.has_left_out = False
+        self.copies: list[list[int]] = []
 
     def known_rows(self, samples: NDArray[np.int64], epoch: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """The rows that these samples have in an epoch, and the samples that have one, both int64 (k,)."""

@@ -15,6 +15,7 @@ from autofit.cache.feature_rows import CachedRows
 from autofit.config.byte_size import format_size
 from autofit.config.multi_label_figures import F1, MEAN_AVERAGE_PRECISION, figures_of_groups
 from autofit.dataset import ImageIndex
+from autofit.dataset.duplicates import families_of
 from autofit.dataset.label_doubts import doubts, doubts_of_sets, write_doubts
 from autofit.protocol.job import TrainingPlan
 from autofit.protocol.messages import MemoryBudget, StageName, StageRecord
@@ -167,7 +168,7 @@ class HeadStage:
         self._class_weights = None if weights is None else dict(enumerate(weights.tolist()))
         samples, labels, table = np.arange(len(index.paths)), targets.numbers, targets.table
         self._train_count = index.train_count
-        families = np.asarray(index.groups, np.int64) if index.groups else None
+        families = families_of(len(index.paths), index.groups, source.copies)
         trained = samples[: index.train_count]
         self.train = labelled(source, trained, labels, plan.feature_views, table, families)
         self.validation = labelled(source, samples[index.train_count :], labels, 1, table, families)

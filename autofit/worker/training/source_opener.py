@@ -128,7 +128,7 @@ class SourceOpener:
         since = time.time()
         images = identities_of(paths, cache.by, self._heartbeat.beat, self._patience.result)
         self._reader.watch(IdentifiedFiles(images, cache.by, self._index.path, since))
-        note_equal_images(RunDirectory(Path(self._work.run_dir)).equal_images, images)
+        copies = note_equal_images(RunDirectory(Path(self._work.run_dir)).equal_images, images)
         if self._plan.pixel_cache:
             store = CacheStore(Path(cache.folder), cache.limit_bytes)
             self._reader.use_cache(store, images)
@@ -159,7 +159,7 @@ class SourceOpener:
             return None
         reasons = extraction.unreadable
         source = CachedFeatures(self._session, rows, view_index, reasons, micro, validation_micro, on_phase)
-        source.has_left_out = extraction.has_left_out
+        source.has_left_out, source.copies = extraction.has_left_out, copies
         return source
 
     def _report_cut_off(self) -> None:

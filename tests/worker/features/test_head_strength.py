@@ -128,6 +128,23 @@ def test_photos_of_few_patients_are_a_small_validation_set() -> None:
         assert choose_l2(train, validation, 3).how_chosen == how_chosen
 
 
+def test_photos_that_training_has_too_do_not_choose_the_strength() -> None:
+    """Half of the validation would be copies that a weak penalty knows by heart; without any all stays as it was."""
+    train, own = _photos(100, 1, noise=6.0), _photos(250, 2, noise=6.0)
+    copies = np.tile(np.arange(100), 3)
+    mixed = labelled_rows(
+        np.concatenate([own.parts[0][np.arange(250)], train.parts[0][copies]]),
+        np.concatenate([own.labels, train.labels[copies]]),
+    )
+    of_train, of_mixed = np.arange(100), np.concatenate([100 + np.arange(250), copies])
+    plain = choose_l2(train, own, 3)
+    mended = choose_l2(replace(train, families=of_train), replace(mixed, families=of_mixed), 3)
+    assert choose_l2(train, mixed, 3).l2 < plain.l2
+    assert (mended.l2, mended.photos, mended.how_chosen) == (plain.l2, 250, "validation")
+    few = replace(own, families=np.arange(250) + 40)  # of which 60 are in training
+    assert choose_l2(replace(train, families=of_train), few, 3).how_chosen == "cross-validation"
+
+
 def test_knowing_the_patient_does_not_weaken_the_penalty() -> None:
     """Of photos that are known by their patient, the strength would be that of learning patients by heart."""
     random = np.random.default_rng(0)

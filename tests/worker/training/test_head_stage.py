@@ -118,6 +118,18 @@ def test_images_that_belong_together_are_known_to_its_rows(index: ImageIndex) ->
     assert together.validation.families.tolist() == numbers[TRAIN:]
 
 
+def test_copies_of_an_image_are_known_to_its_rows(index: ImageIndex) -> None:
+    """An image would be judged by a head that was solved on a copy of it: the weakest penalty would win."""
+    plan = staged_plan(make_options(), TRAIN, 2, None, make_hardware())
+    cached = source(index, 1)
+    cached.copies = [[2, 5, TRAIN + 1]]
+    stage = HeadStage(cached, index, plan, Targets(index, "none"), lambda: None, ALWAYS)
+    assert stage.train.families is not None
+    assert stage.validation.families is not None
+    assert stage.train.families[[2, 5, 6]].tolist() == [2, 2, 6]
+    assert stage.validation.families[:3].tolist() == [TRAIN, 2, TRAIN + 2]
+
+
 def test_without_time_it_solves_as_far_as_it_comes_and_says_so(index: ImageIndex) -> None:
     """A time budget would be over, and a second fit still ahead; or the user would not hear that there was none."""
     stage_time = StageTime(end_at=0.0, last_at=0.0, epoch_seconds=0.0, finish_seconds=0.0)
