@@ -19,15 +19,18 @@ NETWORK: dict[str, Any] = {"backbone": "MobileNet", "image_size": 64}
 PATIENTS, EACH = 24, 6
 
 
-def drawn(folder: Path) -> Path:
-    """The table of images that show nothing but their patient, whose label has nothing to do with it."""
+def drawn(folder: Path, noise: float = 6.0) -> Path:
+    """The table of images that show nothing but their patient, whose label has nothing to do with it.
+
+    Without noise the images of a patient are equal.
+    """
     random = np.random.default_rng(0)
     rows = ["path,label,patient"]
     for patient in range(PATIENTS):
         state = "ill" if patient * 7 % PATIENTS < PATIENTS // 2 else "well"
         look = random.integers(0, 256, (4, 4, 3))
         for number in range(EACH):
-            pixels = np.clip(look + random.normal(0, 6, look.shape), 0, 255).astype(np.uint8)
+            pixels = np.clip(look + random.normal(0, noise, look.shape), 0, 255).astype(np.uint8)
             image = Image.fromarray(pixels).resize((64, 64), Image.Resampling.NEAREST)
             image.save(folder / f"{patient:02}-{number}.png")
             rows.append(f"{patient:02}-{number}.png,{state},{patient}")
@@ -53,6 +56,18 @@ def test_a_head_is_chosen_and_judged_by_other_patients(tmp_path: Path, weights: 
     assert (figures.groups, figures.images) == (PATIENTS, PATIENTS * EACH)
     assert of_images.evaluate(table).groups == 0
     assert of_patients.evaluate(of_patients.run_dir / "samples.csv").standard_error == figures.standard_error
+
+
+@pytest.mark.usefixtures("cache")
+def test_copies_of_an_image_are_kept_together_and_named(tmp_path: Path, weights: Path) -> None:
+    """A folder with copies would promise an accuracy that no new image gets, and not even say that it has them."""
+    result = _run(drawn(tmp_path, noise=0.0), weights, None)
+    (head,) = result.record.stages
+    assert head.cross_validated_accuracy is not None
+    assert head.cross_validated_accuracy < 0.7
+    count = result.record.validated_images
+    assert any(line.startswith(f"At least {count} of {count} validation images are among") for line in result.warnings)
+    assert "byte for byte" in result.summary()
 
 
 def _error_of_images(result: autofit.Result) -> float:

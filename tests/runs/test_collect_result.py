@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from autofit.config.backbones import ModelSpec
+from autofit.dataset.duplicates import note_equal_images
 from autofit.protocol.job import Event, Job, ModelSource, Outcome, TrainJob
 from autofit.protocol.messages import BadImage, MemoryBudget, OomEvent, Phase, Progress, Verdict
 from autofit.runs.collect_result import collect_result
@@ -205,6 +206,9 @@ def test_a_result_warns_of_what_its_validation_does_not_show(files: RunDirectory
     result = collect_result(files, "completed", "", 0.0, data)
     assert result.warnings == ["Never predicted in validation: owls."]
     assert result.validated_images == 1190
+    note_equal_images(files.equal_images, np.array([[place, 1] for place in [*range(10), 3, 3]], np.uint64))
+    (leak, _) = collect_result(files, "completed", "", 0.0, data).warnings
+    assert leak.startswith("At least 2 of 1,190 validation images are among the training images too")
     assert collect_result(files, "completed", "", 0.0).warnings == []
 
 
