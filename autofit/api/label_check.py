@@ -21,7 +21,7 @@ from autofit.storage.run_directory import RunDirectory
 from autofit.storage.run_lock import RunLock
 from autofit.storage.scratch import scratch_folder
 
-NOT_CACHED = "the features are not cached"
+NOT_SOLVED = "the features are not cached, or memory does not suffice to solve a head"
 
 
 class _OnlyProgress(ProgressView):
@@ -84,6 +84,6 @@ def doubted_labels(
             return None, without_directions(error)
         found = read_doubts(files.doubts)
     if found is None:
-        return None, NOT_CACHED
+        return None, NOT_SOLVED
     numbers = np.asarray(kept, np.int64)
     return replace(found, images=numbers[found.images], alike=numbers[found.alike]), ""

@@ -54,7 +54,7 @@ def photo_scores(head: Head, rows: LabelledRows) -> PhotoScores:
     _, first, photo_of = np.unique(rows.groups, return_index=True, return_inverse=True)
     views = np.bincount(photo_of)
     losses, hits = (np.bincount(photo_of, values) / views for values in (losses, hits))
-    weights = np.bincount(photo_of, rows.weights)
+    weights = np.bincount(photo_of, rows.weights).astype(np.float64, copy=False)
     return PhotoScores(losses, hits, weights, None if rows.families is None else rows.families[first])
 
 

@@ -10,6 +10,7 @@ import pytest
 from autofit.worker.features import head_fit
 from autofit.worker.features.head_fit import LEAST_LEFT_OUT, fit_head, left_out_accuracy
 from autofit.worker.features.head_rows import LabelledRows, labelled_rows
+from autofit.worker.features.head_solver import HeadProblem
 from autofit.worker.features.photo_scores import photo_scores
 
 
@@ -49,7 +50,7 @@ def test_what_is_left_out_is_bounded_and_enough(monkeypatch: pytest.MonkeyPatch)
     assert left_out_accuracy(_photos(5 * LEAST_LEFT_OUT, 1), 3, 10.0) is not None
     solved: list[int] = []
 
-    class Counted(head_fit.HeadProblem):
+    class Counted(HeadProblem):
         def __init__(self, rows: LabelledRows, *args: Any, **more: Any) -> None:
             solved.append(len(rows))
             super().__init__(rows, *args, **more)

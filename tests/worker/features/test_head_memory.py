@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy import optimize
 
 from autofit.worker.features import head_solver
 from autofit.worker.features.head_memory import CORRECTION_BYTES, HELD_BYTES, corrections, least_solver_bytes
@@ -27,7 +28,7 @@ def test_large_heads_keep_fewer_corrections(weights: int, kept: int) -> None:
 def test_the_search_is_told_how_many(monkeypatch: pytest.MonkeyPatch) -> None:
     """The bound would stand in a comment only."""
     asked: list[int] = []
-    minimize: Any = head_solver.minimize
+    minimize: Any = optimize.minimize
 
     def noted(*args: Any, **more: Any) -> Any:
         asked.append(more["options"]["maxcor"])

@@ -167,7 +167,7 @@ def test_a_head_that_does_not_fit_into_memory_is_not_solved(
     else:
         room = "100 MB" if left is None else "50 MB"
         assert (
-            found == f"a head of 5 features and 1,048,576 classes takes 1.4 GB to solve, and {room} of memory is left"
+            found == f"a head of 5 features and 1,048,576 classes takes 1.9 GB to solve, and {room} of memory is left"
         )
     assert solvable(cached, index, plan, memory, host) is cached  # takes next to nothing
     not_cached: Any = object()
