@@ -105,6 +105,9 @@ def test_fine_tuning_that_helped_is_done_once_more_on_all_images(photos: Path, f
     stages = [(stage.name, stage.epochs, stage.refitted) for stage in result.record.stages]
     assert stages == [("head", 1, True), ("fine-tune", 2, False), ("refit", 2, True)]
     assert {len(values) for values in result.history.values()} == {3}
+    assert result.epoch_stages == ["head", "fine-tune", "fine-tune"]
+    rows = (fine_tuned / "history.csv").read_text().splitlines()
+    assert [row.rpartition(",")[2] for row in rows] == ["stage", *result.epoch_stages]
     best = result.best_epoch
     assert best in {1, 2}
     predicted = result.predicted_images()  # by the model from before the refit
