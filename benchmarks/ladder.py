@@ -5,7 +5,7 @@ for tensors, as on a card of that size, with `--recompute off` or `auto`, in flo
 maximum is found on the rung that the probe has chosen, as in `true_maximum.py`. On a CPU a limit counts all resident
 memory, and the process itself takes about 1 GB: so the limit is 1 GB more.
 
-    python benchmarks/ladder.py --network ResNet50 --gigabytes 2 --json ladder.json     # one row
+    python benchmarks/ladder.py --network ResNet50 --gigabytes 2 --json ladder.json     # one network
     python benchmarks/ladder.py --json ladder.json --bounds                             # all, less exactly
 
 It goes on where it was stopped.
@@ -14,15 +14,21 @@ It goes on where it was stopped.
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from machine import machine, today, versions
 from true_maximum import Case, true_maximum
+
+from autofit.config.rungs import Rung
+from autofit.probing.ladder import rung_record
+from autofit.probing.records import ProbeReport, RungRecord
 
 NETWORKS = ("MobileNetV2", "EfficientNetB0", "ResNet50", "DenseNet121", "InceptionV3", "VGG16")
 GIGABYTES = (1.0, 2.0, 4.0)
@@ -34,7 +40,7 @@ PRECISIONS = ("float32", "mixed_bfloat16")
 Row = dict[str, object]
 
 
-def probe(network: str, gigabytes: float, recompute: str, precision: str) -> dict[str, object]:
+def probe(network: str, gigabytes: float, recompute: str, precision: str) -> ProbeReport:
     """What `autofit probe` says, as a whole process that has no profile to start from."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "probe.json"
@@ -50,34 +56,64 @@ def probe(network: str, gigabytes: float, recompute: str, precision: str) -> dic
         limits += ["--precision", precision]
         command = [sys.executable, "-m", "autofit", "probe", *given, *limits, "--no-profile", "--json", str(file)]
         subprocess.run(command, check=False, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # 3: nothing fits
-        return json.loads(file.read_text(encoding="utf-8"))
+        return ProbeReport.load(file)
 
 
-def measure(network: str, gigabytes: float, recompute: str, precision: str, *, only_bounds: bool) -> Row:
-    """One row: the probe's answer, and the true maximum on its rung."""
-    found = probe(network, gigabytes, recompute, precision)
-    answer, segments = int(found["largest_feasible_batch"]), int(found["workload"]["segments"])
-    limit_bytes, beside = round((gigabytes + PROCESS_GIGABYTES) * 10**9), int(found["non_allocator_bytes"])
-    segments_of_maximum = segments if answer else max((r["rung"]["segments"] for r in found["rungs"]), default=segments)
-    case = Case(network, IMAGE_SIZE, "all", limit_bytes, beside, segments_of_maximum, precision)
-    least, most = true_maximum(case, near=answer or 1, only_bounds=only_bounds and answer > 0)
-    speeds = [t["images_per_second"] for t in found["trials"] if t["batch_size"] == found["recommended_batch"]]
-    line = found["memory_model"] or {}
-    return {
-        "network": network,
-        "gigabytes": gigabytes,
-        "recompute": recompute,
-        "precision": precision,
-        "segments": segments,
-        "answer": answer,
-        "recommended": found["recommended_batch"],
-        "images_per_second": max(speeds, default=0.0),
-        "bytes_per_image": line.get("bytes_per_image", 0.0),
-        "true_maximum": most,
-        "true_maximum_at_least": least,
-        "seconds": sum(rung["wall_seconds"] for rung in found["rungs"]) or found["wall_seconds"],
-        "rungs": [(rung["rung"]["segments"], rung["largest_feasible_batch"]) for rung in found["rungs"]],
-    }
+@dataclass(frozen=True)
+class Answer:
+    """What a probe found on the rung that it has chosen, and on all that it tried, in order."""
+
+    found: RungRecord
+    tried: list[RungRecord]
+
+
+def answers(network: str, gigabytes: float, recomputes: Sequence[str], precision: str) -> dict[str, Answer]:
+    """The answer for each `--recompute`; `auto` begins with the very probe of `off`, which is then not run again."""
+    by_recompute: dict[str, Answer] = {}
+    for recompute in sorted(recomputes):  # "auto" first
+        if recompute not in by_recompute:
+            report = probe(network, gigabytes, recompute, precision)
+            found = rung_record(Rung(segments=report.workload.segments), report)
+            by_recompute[recompute] = Answer(found, report.rungs or [found])
+        if recompute == "auto":
+            first = by_recompute["auto"].tried[0]
+            by_recompute["off"] = Answer(first, [first])
+    return {recompute: by_recompute[recompute] for recompute in recomputes}
+
+
+def measure(
+    network: str, gigabytes: float, recomputes: Sequence[str], precision: str, *, only_bounds: bool
+) -> list[Row]:
+    """The rows of one network, limit and precision: the probe's answers, and the true maximum on the rung of each."""
+
+    @functools.cache
+    def maximum(case: Case, answer: int) -> tuple[int, int]:
+        return true_maximum(case, near=answer or 1, only_bounds=only_bounds and answer > 0)
+
+    limit_bytes, rows = round((gigabytes + PROCESS_GIGABYTES) * 10**9), list[Row]()
+    for recompute, given in answers(network, gigabytes, recomputes, precision).items():
+        found, segments, answer = given.found, given.found.rung.segments, given.found.largest_feasible_batch
+        of_maximum = segments if answer else max(record.rung.segments for record in given.tried)
+        case = Case(network, IMAGE_SIZE, "all", limit_bytes, found.non_allocator_bytes, of_maximum, precision)
+        least, most = maximum(case, answer)
+        rows.append(
+            {
+                "network": network,
+                "gigabytes": gigabytes,
+                "recompute": recompute,
+                "precision": precision,
+                "segments": segments,
+                "answer": answer,
+                "recommended": found.recommended_batch,
+                "images_per_second": found.images_per_second,
+                "bytes_per_image": found.bytes_per_image,
+                "true_maximum": most,
+                "true_maximum_at_least": least,
+                "seconds": sum(record.wall_seconds for record in given.tried),
+                "rungs": [(record.rung.segments, record.largest_feasible_batch) for record in given.tried],
+            }
+        )
+    return rows
 
 
 def table(rows: Iterable[Row]) -> str:
@@ -117,16 +153,16 @@ def main() -> None:
     rows = json.loads(asked.json.read_text(encoding="utf-8")) if asked.json.exists() else []
     done = {(row["network"], row["gigabytes"], row["recompute"], _precision(row)) for row in rows}
     cases = [
-        (network, gigabytes, recompute, precision)
+        (network, gigabytes, precision)
         for precision in asked.precision or PRECISIONS
         for gigabytes in asked.gigabytes or GIGABYTES
         for network in asked.network or NETWORKS
-        for recompute in asked.recompute or ("off", "auto")
     ]
-    for case in cases:
-        if case not in done:
-            print(*case, flush=True)
-            rows.append(measure(*case, only_bounds=asked.bounds))
+    for network, gigabytes, precision in cases:
+        wanted = [r for r in asked.recompute or ("off", "auto") if (network, gigabytes, r, precision) not in done]
+        if wanted:
+            print(network, gigabytes, *wanted, precision, flush=True)
+            rows += measure(network, gigabytes, wanted, precision, only_bounds=asked.bounds)
             asked.json.write_text(json.dumps(rows, indent=1), encoding="utf-8")
     print(f"\n{machine()}; {versions(sys.executable, ['tensorflow', 'keras'])}; {today()}\n\n{table(rows)}")
 
