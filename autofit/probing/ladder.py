@@ -10,11 +10,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from autofit.config.rungs import IN_TURN, MOST_SEGMENTS, ON_REQUEST, SAVING, Rung
+from autofit.config.rungs import IN_TURN, KEPT, MOST_SEGMENTS, ON_REQUEST, SAVING, Rung
 from autofit.probing.evidence import CLEARLY_FASTER
 from autofit.probing.recommend import recommended_speed
 from autofit.probing.records import ProbeReport, RungRecord, Workload
 from autofit.protocol.messages import Trial, Verdict
+
+SEGMENTS_PER_GAIN: Final = 2
+"""With n segments seldom more than n/2 times as many images fit: MobileNetV2 trained 33 images in 8 instead of 15,
+ResNet50 14 in 8 and 16 in 16 instead of 3 (docs/benchmarks.md)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,19 +125,38 @@ def limit_in_the_way(trials: Sequence[Trial]) -> str:
 def _next_above(goal: Goal, tried: Sequence[RungRecord]) -> Rung | None:
     """The next rung with more segments than all that were tried; None if no such rung can help.
 
-    With n segments the activations of an image take at least 1/n of their memory, so a rung with few segments is
-    skipped if even that would be too much. If a network can be cut only into fewer segments than the last rung had, all
-    further rungs are the same for it. Of a network that cannot be cut only the update can take less memory, which is
-    tried if nothing fits: it does not depend on the number of images.
+    If something fits on the first rung, the rungs that are not likely to be enough are skipped; if nothing does, or a
+    search costs seconds of tuning, those with few segments. If a network can be cut only into fewer segments than the
+    last rung had, all further rungs are the same for it. Of a network that cannot be cut only the update can take less
+    memory, which is tried if nothing fits: it does not depend on the number of images.
     """
     highest = max(record.rung.segments for record in tried)
     most = max(record.most_segments for record in tried) or MOST_SEGMENTS
     largest = max(record.largest_feasible_batch for record in tried)
     if most == 1 and not highest and not largest and len(goal.rungs) > 1:
         return IN_TURN
-    above = [rung for rung in goal.rungs if rung.segments > highest and most > max(highest, 1)]
-    enough = [rung for rung in above if rung.segments >= ON_REQUEST.segments or rung.segments * largest >= goal.wanted]
-    return enough[0] if enough else None
+    on_first = tried[0].largest_feasible_batch
+    if on_first and not goal.until_it_fits:
+        worth_trying = _likely_enough(_distinct(goal.rungs[1:], most), on_first, goal.wanted)
+    else:
+        worth_trying = [rung for rung in goal.rungs if rung.segments >= ON_REQUEST.segments]
+    above = [rung for rung in worth_trying if rung.segments > highest and most > max(highest, 1)]
+    return above[0] if above else None
+
+
+def _distinct(rungs: Sequence[Rung], most_segments: int) -> list[Rung]:
+    """The rungs that are different networks, of one that can be cut into at most so many segments."""
+    return [rung for rung, before in zip(rungs, (KEPT, *rungs), strict=False) if before.segments < most_segments]
+
+
+def _likely_enough(rungs: Sequence[Rung], largest: int, wanted: int) -> list[Rung]:
+    """The rungs that may hold the wanted micro-batch, where `largest` images fit with activations kept; else the last.
+
+    Each rung takes minutes of searching. One that is skipped and would have been enough costs some speed only, since
+    the next one holds as many.
+    """
+    enough = [rung for rung in rungs if rung.segments * largest >= SEGMENTS_PER_GAIN * wanted]
+    return enough or list(rungs[-1:])
 
 
 def best_rung(goal: Goal, tried: Sequence[RungRecord]) -> RungRecord:

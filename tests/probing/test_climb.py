@@ -63,12 +63,12 @@ def test_where_it_fits_nothing_else_is_probed() -> None:
 
 def test_the_report_is_of_the_rung_that_is_taken_with_the_others_beside_it() -> None:
     """A user would not see what was tried, or be told the sizes of a rung on which the training is not."""
-    machine = Machine({KEPT: 8, FEW: 32})
+    machine = Machine({KEPT: 16, FEW: 32})
     report = machine.climb()
     assert (report.limited_by, report.largest_feasible_batch) == ("4", 32)
-    assert [(record.rung, record.largest_feasible_batch) for record in report.rungs] == [(KEPT, 8), (FEW, 32)]
+    assert [(record.rung, record.largest_feasible_batch) for record in report.rungs] == [(KEPT, 16), (FEW, 32)]
     assert report.all_seconds == 2.0
-    assert machine.said == ["8 images at once fit, 32 are wanted: trying with activations recomputed in 4 segments"]
+    assert machine.said == ["16 images at once fit, 32 are wanted: trying with activations recomputed in 4 segments"]
     single = Machine({KEPT: 1})
     single.climb()
     assert single.said[0].startswith("1 image at once fits, 32 are wanted: trying")
@@ -85,19 +85,19 @@ def test_a_later_run_probes_the_rung_alone_that_an_earlier_one_took() -> None:
 
 def test_an_answer_that_does_not_hold_any_more_is_left() -> None:
     """A profile of better days would end the climb on a rung on which less fits."""
-    machine = Machine({KEPT: 8, FEW: 2}, saved={KEPT: 8, FEW: 32})
+    machine = Machine({KEPT: 16, FEW: 2}, saved={KEPT: 16, FEW: 32})
     assert machine.climb().limited_by == "0"
     assert machine.probed == [FEW, KEPT]
-    machine = Machine({FEW: 16, ON_REQUEST: 32}, saved={KEPT: 8, FEW: 32})
+    machine = Machine({FEW: 24, ON_REQUEST: 32}, saved={KEPT: 16, FEW: 32})
     assert machine.climb().limited_by == "8"
     assert machine.probed == [FEW, ON_REQUEST]
 
 
 def test_a_rung_that_fails_otherwise_does_not_end_what_fits_without_it() -> None:
     """A network that cannot be computed in segments would not train at all, though it fits in small batches."""
-    machine = Machine({KEPT: 8}, broken=(FEW,))
+    machine = Machine({KEPT: 16}, broken=(FEW,))
     report = machine.climb()
-    assert (report.limited_by, report.largest_feasible_batch, report.rungs) == ("0", 8, [])
+    assert (report.limited_by, report.largest_feasible_batch, report.rungs) == ("0", 16, [])
     assert machine.said[-1] == "going on without that: SIGSEGV"
     with pytest.raises(TrainingFailedError):
         Machine({}, broken=(ON_REQUEST,)).climb()
@@ -112,7 +112,7 @@ def test_nothing_fits_names_every_rung() -> None:
 
 def test_a_rung_begins_with_what_the_ones_before_have_measured() -> None:
     """Each rung would run out of memory with four images first, under an estimate of what a process takes."""
-    nothing, little = Machine({}), Machine({KEPT: 8, FEW: 16})
+    nothing, little = Machine({}), Machine({KEPT: 16, FEW: 24})
     nothing.climb()
     assert nothing.starts == [Start(), Start(from_one=True, non_allocator_bytes=100)]
     little.climb()

@@ -41,10 +41,12 @@ CLIMBS = {
     "more than is wanted": (goal(8), {KEPT: 8}, [0]),
     "nothing fits anywhere": (goal(), {}, [0, 8, 16]),
     "few segments are enough": (goal(), {KEPT: 16, FEW: 40}, [0, 4]),
-    "few cannot be enough": (goal(), {KEPT: 7, ON_REQUEST: 32}, [0, 8]),
+    "few cannot be enough": (goal(), {KEPT: 8, ON_REQUEST: 32}, [0, 8]),
+    "more than few cannot be enough": (goal(), {KEPT: 4, MANY: 19}, [0, 16]),
+    "none is likely to be enough": (goal(), {KEPT: 1, MANY: 4}, [0, 16]),
     "many are needed": (goal(), {MANY: 1}, [0, 8, 16]),
-    "each gains": (goal(), {KEPT: 8, FEW: 10, ON_REQUEST: 12, MANY: 16}, [0, 4, 8, 16]),
-    "one gains nothing": (goal(), {KEPT: 8, FEW: 20, ON_REQUEST: 20}, [0, 4, 8]),
+    "each gains": (goal(), {KEPT: 16, FEW: 20, ON_REQUEST: 24, MANY: 28}, [0, 4, 8, 16]),
+    "one gains nothing": (goal(), {KEPT: 16, FEW: 20, ON_REQUEST: 20}, [0, 4, 8]),
     "the user has decided": (goal(may_climb=False), {}, [0]),
     "a frozen backbone": (goal(trainable="head", weights="imagenet"), {}, [0]),
     "above a cut": (goal(1, trainable="head", weights="imagenet", cut="auto"), {ON_REQUEST: 2}, [0, 8]),
@@ -70,6 +72,18 @@ def test_a_network_is_not_tried_where_it_cannot_be_cut_any_further(most: int, se
     tried: list[RungRecord] = []
     while (rung := next_rung(goal(), tried)) is not None:
         tried.append(found(rung, 0).model_copy(update={"most_segments": most}))
+    assert [record.rung.segments for record in tried] == segments
+
+
+@pytest.mark.parametrize(("most", "segments"), [(1, [0]), (3, [0, 4]), (6, [0, 8]), (8, [0, 8]), (12, [0, 16])])
+def test_where_it_fits_no_rung_is_tried_that_is_the_same_network_as_a_smaller_one(
+    most: int, segments: list[int]
+) -> None:
+    """The last rung would be searched for minutes, to find out what the one before it would have said."""
+    tried: list[RungRecord] = []
+    largest = {0: 2, 4: 3, 8: 4, 16: 5}
+    while (rung := next_rung(goal(), tried)) is not None:
+        tried.append(found(rung, largest[rung.segments]).model_copy(update={"most_segments": most}))
     assert [record.rung.segments for record in tried] == segments
 
 
