@@ -57,12 +57,16 @@ def largest_that_holds(fits: Callable[[int, int], bool], near: int) -> int:
 def bounds_of_largest(fits: Callable[[int, int], bool], near: int) -> tuple[int, int]:
     """Between which sizes the largest one lies that holds for 20 steps, both ends included; (0, 0) if `near` does not.
 
-    It takes one try of 20 steps, of `near`. What fails with 3 steps, from where `near` is 95 % of it, is the end above;
-    the gap is then halved to a fiftieth, each time with 3 steps.
+    It takes one try of 20 steps, of `near`, and one of 3 steps where `near` is 95 %: if that fails, `near` is known to
+    be enough. Else what fails with 3 steps above it is the end, and the gap is halved to a fiftieth, each time with 3
+    steps.
     """
     if not fits(near, WHOLE_STEPS):
         return 0, 0
-    low, high = near, math.floor(near / ENOUGH_SHARE) + 1
+    low = math.floor(near / ENOUGH_SHARE) + 1
+    if not fits(low, QUICK_STEPS):
+        return near, low - 1
+    high = low + max(1, low // 50)
     while fits(high, QUICK_STEPS):
         low, high = high, high + max(1, high // 50)
     while high - low > max(1, low // 50):

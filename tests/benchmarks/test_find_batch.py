@@ -60,8 +60,21 @@ def test_the_bounds_hold_the_largest_and_are_narrow() -> None:
     for maximum in range(1, 400):
         for near in {1, max(1, maximum // 2), max(1, maximum * 9 // 10), maximum}:
             low, high = bisection.bounds_of_largest(lambda size, _, largest=maximum: size <= largest, near)
-            assert near == low <= maximum <= high <= maximum + max(1, maximum // 40)
+            proved = int(near / bisection.ENOUGH_SHARE)
+            assert near == low <= maximum <= high <= max(proved, maximum + max(1, maximum // 40))
     assert bisection.bounds_of_largest(lambda size, _: size <= 9, 10) == (0, 0)  # over it
+
+
+def test_two_tries_prove_that_an_answer_is_near_enough() -> None:
+    """Each row of a table would go on for minutes, to narrow a range that says no more than the first failure."""
+    tried: list[tuple[int, int]] = []
+
+    def fits(size: int, steps: int) -> bool:
+        tried.append((size, steps))
+        return size <= 97
+
+    assert bisection.bounds_of_largest(fits, 95) == (95, 100)
+    assert tried == [(95, bisection.WHOLE_STEPS), (101, bisection.QUICK_STEPS)]
 
 
 @pytest.mark.parametrize("maximum", [0, 1, 2, 7, 186, 400, 1000])
