@@ -12,7 +12,7 @@ from typing import Final, Literal
 
 from autofit.config.rungs import IN_TURN, KEPT, MOST_SEGMENTS, ON_REQUEST, SAVING, Rung
 from autofit.probing.evidence import CLEARLY_FASTER
-from autofit.probing.recommend import recommended_speed
+from autofit.probing.recommend import AS_FAST_AS_THE_NEXT, recommended_batch, recommended_speed
 from autofit.probing.records import ProbeReport, RungRecord, Workload
 from autofit.protocol.messages import Trial, Verdict
 
@@ -102,7 +102,15 @@ def next_rung(goal: Goal, tried: Sequence[RungRecord]) -> Rung | None:
         return None if is_futile else rung
     if largest >= goal.wanted or (before and (largest <= most_before or goal.until_it_fits)):
         return None
-    return rung if goal.shapes_result or last.recommended_batch >= largest else None
+    return rung if goal.shapes_result or _speed_still_rises(last) else None
+
+
+def _speed_still_rises(record: RungRecord) -> bool:
+    """Whether no size that is clearly smaller than the largest was as fast, so that more images at once may be faster.
+
+    The recommended batch does not tell: on a GPU it leaves memory free, and so is often smaller than the largest.
+    """
+    return (record.fastest_batch or record.recommended_batch) * AS_FAST_AS_THE_NEXT >= record.largest_feasible_batch
 
 
 def cannot_be_built(trials: Sequence[Trial]) -> bool:
@@ -187,6 +195,11 @@ def rung_record(rung: Rung, report: ProbeReport) -> RungRecord:
         rung=rung,
         largest_feasible_batch=report.largest_feasible_batch,
         recommended_batch=report.recommended_batch,
+        fastest_batch=recommended_batch(
+            report.trials,
+            report.largest_feasible_batch,
+            device="gpu" if report.hardware.get("device") == "gpu" else "cpu",
+        ),
         images_per_second=recommended_speed(report),
         bytes_per_image=line.bytes_per_image if line else 0.0,
         non_allocator_bytes=report.non_allocator_bytes,

@@ -70,7 +70,9 @@ class RungRecord(Record):
     Attributes:
         rung: the rung.
         largest_feasible_batch: the largest batch that fits; 0 if not even one image does.
-        recommended_batch: the smallest batch that is as fast as the best.
+        recommended_batch: as in the report of its probe.
+        fastest_batch: the smallest batch that is as fast as the best, whether or not it leaves a GPU's headroom free; 0
+            if unknown.
         images_per_second: the speed at the recommended batch; 0 if it was not timed.
         bytes_per_image: the memory for one more image; 0 if it was not measured.
         non_allocator_bytes: as in the report of its probe.
@@ -85,6 +87,7 @@ class RungRecord(Record):
     rung: Rung
     largest_feasible_batch: int
     recommended_batch: int
+    fastest_batch: int = 0
     images_per_second: float
     bytes_per_image: float = 0.0
     non_allocator_bytes: int = 0

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from autofit.config.rungs import Rung
 from autofit.machine.hardware import Hardware
-from autofit.probing.recommend import speed_of
+from autofit.probing.recommend import recommended_batch, speed_of
 from autofit.probing.records import MemoryModelRecord, ProbeReport, RungRecord, Workload
 from autofit.profiles.match import Limit, exact_entry, limit_of, own_entries
 from autofit.profiles.records import MachineProfile, Origin, ProfileEntry
@@ -77,10 +77,12 @@ def known_rung(
     if entry is None:
         return None
     trials, recommended = [trial.as_trial() for trial in entry.trials], min(entry.recommended_batch, size)
+    largest = min(entry.largest_feasible_batch, size)
     return RungRecord(
         rung=Rung(segments=workload.segments),
-        largest_feasible_batch=min(entry.largest_feasible_batch, size),
+        largest_feasible_batch=largest,
         recommended_batch=recommended,
+        fastest_batch=recommended_batch(trials, largest, device=machine.device),
         images_per_second=speed_of(recommended, trials),
         bytes_per_image=entry.memory_model.bytes_per_image if entry.memory_model else 0.0,
         non_allocator_bytes=entry.non_allocator_bytes,

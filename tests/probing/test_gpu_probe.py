@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from autofit.config.options import make_options
+from autofit.config.rungs import KEPT, ON_REQUEST, Rung
+from autofit.probing.ladder import goal_of, next_rung, rung_record
 from autofit.probing.loop import Prober
 from autofit.probing.records import ProbeReport
 from autofit.probing.request import ProbeRequest
@@ -118,6 +120,24 @@ def test_the_recommended_size_leaves_the_headroom_free(tmp_path: Path) -> None:
     assert report.recommended_batch < report.largest_feasible_batch
     fastest = max(trial.images_per_second for trial in report.trials)
     assert recommended[0].images_per_second >= 0.97 * fastest
+
+
+@pytest.mark.parametrize(
+    ("gpu", "rung"),
+    [
+        (SimulatedGpu(4 * GIGABYTE, 3 * GIGABYTE, 3 * 10**8), ON_REQUEST),  # three images
+        (SimulatedGpu(4 * GIGABYTE, 3 * GIGABYTE, 4 * 10**8), ON_REQUEST),  # two
+        (SimulatedGpu(40 * GIGABYTE, GIGABYTE, 8 * 10**6), None),  # over 4,000, of which half are as fast
+    ],
+)
+def test_a_rung_is_tried_for_speed_if_it_still_rose_at_the_largest_size(
+    tmp_path: Path, gpu: SimulatedGpu, rung: Rung | None
+) -> None:
+    """On a small card a network would train with three images at once, since four leave too little memory free."""
+    report = Probe(gpu, tmp_path).run()
+    goal = goal_of(report.workload.model_copy(update={"trainable": "all"}), 10**4, "gpu", may_climb=True)
+    assert report.recommended_batch < report.largest_feasible_batch
+    assert next_rung(goal, [rung_record(KEPT, report)]) == rung
 
 
 @pytest.mark.parametrize(("stays_whole", "processes"), [(True, 2), (False, 3)])

@@ -131,6 +131,7 @@ def test_speed_that_has_ended_to_rise_is_no_reason_to_climb() -> None:
     pretrained = goal(weights="imagenet")
     assert next_rung(pretrained, [found(KEPT, 16, recommended=8)]) is None
     assert next_rung(pretrained, [found(KEPT, 16)]) == FEW
+    assert next_rung(pretrained, [found(KEPT, 16, recommended=15)]) == FEW  # nearly the largest, and the fastest
     assert next_rung(goal(), [found(KEPT, 16, recommended=8)]) == FEW  # the micro-batch is part of the result
 
 
