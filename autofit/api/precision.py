@@ -7,6 +7,7 @@ import os
 from autofit.api.measure import Measurer
 from autofit.config.half_precision import no_units_words, promising_precision
 from autofit.config.options import Options
+from autofit.config.rungs import ON_REQUEST, Rung
 from autofit.errors import TrainingFailedError, UserError
 from autofit.probing.precision_choice import chosen_precision
 from autofit.probing.precision_trial import ComparisonRequest, compare_precisions
@@ -15,7 +16,7 @@ from autofit.protocol.precision import PrecisionChoice
 from autofit.protocol.tf_choices import kernels_asked, tuning_asked, xla_asked
 from autofit.runs import plan
 from autofit.runs.memory_budget import memory_budget
-from autofit.runs.model_source import model_source
+from autofit.runs.model_source import model_source, on_rung, rung_of
 from autofit.storage.scratch import scratch_folder
 
 IMAGES_COMPARED = {"cpu": 8, "gpu": 32}
@@ -51,7 +52,7 @@ def stage_precision(options: Options, source: ModelSource, kernels: Kernels, mea
     Raises:
         InterruptedRunError: Ctrl-C.
     """
-    spec = source.spec.model_copy(update={"precision": "float32", "segments": 0})
+    spec = source.spec.model_copy(update={"precision": "float32", "segments": rung_of(options).segments})
     choice = _choice(options, source.model_copy(update={"spec": spec}), kernels, measurer)
     measurer.view.message(f"precision auto, fine-tuning: {choice.precision} ({choice.why})")
     return choice
@@ -75,6 +76,7 @@ def _choice(options: Options, source: ModelSource, kernels: Kernels, measurer: M
     with scratch_folder("autofit-precision-") as folder:
         request = ComparisonRequest(
             source=source,
+            saving=_saving(options, source),
             work=work,
             memory=memory_budget(options, machine, work.batch_size),
             folder=folder,
@@ -86,7 +88,19 @@ def _choice(options: Options, source: ModelSource, kernels: Kernels, measurer: M
             found = compare_precisions(request, measurer.launcher, measurer.view)
         except (UserError, TrainingFailedError) as error:
             return _float32(f"{candidate} could not be measured: {error}")
-    return chosen_precision(found) if found else _float32("not even one image fits with activations kept")
+    return chosen_precision(found) if found else _float32(_nothing_fits(request))
+
+
+def _saving(options: Options, source: ModelSource) -> ModelSource | None:
+    """The network on the rung that usually needs the least memory, where autofit may choose that; else None."""
+    trains = source.spec.trainable == "all" or bool(source.spec.cut)
+    return on_rung(source, ON_REQUEST) if options.recompute == "auto" and trains else None
+
+
+def _nothing_fits(request: ComparisonRequest) -> str:
+    if request.saving is not None:
+        return "not even one image fits"
+    return f"not even one image fits with {Rung(segments=request.source.spec.segments).words or 'activations kept'}"
 
 
 def _float32(why: str) -> PrecisionChoice:

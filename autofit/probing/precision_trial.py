@@ -26,6 +26,8 @@ class ComparisonRequest:
 
     Attributes:
         source: the network, in float32.
+        saving: the network on a rung that takes less memory, for a comparison where not even one image fits on that of
+            `source`; None if there is no such rung.
         work: the precision, the first batch size, and the settings of the computation.
         memory: the memory limit.
         folder: where the workers' files are written.
@@ -41,38 +43,44 @@ class ComparisonRequest:
     payload: Payload | None = None
     import_paths: Sequence[str] = ()
     deterministic: bool = False
+    saving: ModelSource | None = None
+
+    @property
+    def tries(self) -> list[tuple[ModelSource, int]]:
+        """The networks and sizes to try, one after another, while memory runs out."""
+        halves = [self.work.batch_size >> times for times in range(self.work.batch_size.bit_length())]
+        last = [(self.saving, 1)] if self.saving is not None else []
+        return [*((self.source, size) for size in halves), *last]
 
 
 def compare_precisions(request: ComparisonRequest, launcher: Launcher, view: View) -> PrecisionComparison | None:
-    """The comparison, with half as many images after each out-of-memory; None if not even one image fits.
+    """The comparison, with half as many images after each out-of-memory, then on another rung; None if nothing fits.
 
     Raises:
         UserError: the model cannot be built in one of the two.
         TrainingFailedError: the worker ended for a reason that is not memory.
         InterruptedRunError: Ctrl-C.
     """
-    size, number = request.work.batch_size, 1
-    while size:
-        found, may_help = _tried(request, launcher, view, size, number)
+    for number, (source, size) in enumerate(request.tries, start=1):
+        found, may_help = _tried(request, launcher, view, number, source, size)
         if found is not None or not may_help:
             return found
-        size, number = size // 2, number + 1
     return None
 
 
 def _tried(
-    request: ComparisonRequest, launcher: Launcher, view: View, size: int, number: int
+    request: ComparisonRequest, launcher: Launcher, view: View, number: int, source: ModelSource, size: int
 ) -> tuple[PrecisionComparison | None, bool]:
-    """The comparison with `size` images at once; None if the memory ran out, with whether fewer images may help."""
+    """The comparison with `size` images at once; None if the memory ran out, with whether less memory may help."""
     folder = request.folder / f"{number:04d}"
     folder.mkdir(parents=True)
     memory = request.memory
     if memory.device == "cpu":
-        buffer_bytes = image_buffer_bytes(size, request.source.spec.image_size)
+        buffer_bytes = image_buffer_bytes(size, source.spec.image_size)
         memory = memory.model_copy(update={"buffer_bytes": buffer_bytes})
     job = Job(
         attempt=number,
-        source=request.source,
+        source=source,
         memory=memory,
         import_paths=list(request.import_paths),
         isolated=launcher.isolated,

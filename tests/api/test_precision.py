@@ -122,6 +122,34 @@ def test_what_is_not_better_or_cannot_be_measured_leaves_float32(
     assert stages.probes[0][0].workload.precision == "float32"
 
 
+@pytest.mark.parametrize(
+    ("request_", "segments", "saving", "words"),
+    [
+        ({}, 0, 8, "not even one image fits"),
+        ({"recompute": "off"}, 0, None, "not even one image fits with activations kept"),
+        ({"recompute": "on"}, 8, None, "not even one image fits with activations recomputed in 8 segments"),
+        ({"weights": "imagenet"}, 0, None, "not even one image fits with activations kept"),  # only the head trains
+    ],
+)
+def test_the_rung_of_a_comparison_is_that_of_the_request(
+    photos: Path,
+    comparisons: Comparisons,
+    request_: dict[str, str],
+    segments: int,
+    saving: int | None,
+    words: str,
+) -> None:
+    """What is compared would be another network than the one that trains, or the reason be of one that did not run."""
+    comparisons.answer = None
+    api.run(photos, run_dir="a", view=RecordingView(), **(ALL | request_))
+    (asked,) = comparisons.asked
+    assert asked.source.spec.segments == segments
+    assert (asked.saving.spec.segments if asked.saving else None) == saving
+    choice = RunRecord.load(Path("a/run.json")).plan.precision_choice
+    assert choice is not None
+    assert choice.why == words
+
+
 def test_ctrl_c_ends_the_comparison_and_the_run(stages: Stages, photos: Path, comparisons: Comparisons) -> None:
     """It would be taken for a comparison that failed, and the run go on."""
     comparisons.answer = InterruptedRunError("the probe was stopped")
@@ -166,10 +194,10 @@ def test_a_replay_computes_as_the_run_that_it_follows(photos: Path, comparisons:
     assert not comparisons.asked
 
 
-def second_stage(photos: Path, stages: Stages) -> tuple[StageStart, RunRecord]:
+def second_stage(photos: Path, stages: Stages, recompute: Any = "auto") -> tuple[StageStart, RunRecord]:
     """What fine-tuning begins with, and the run."""
     sizes: dict[str, Any] = {"batch_size": "auto", "fine_tune_epochs": 2, "fine_tune_from": "out_relu"}
-    api.run(photos, run_dir="a", view=RecordingView(), precision="auto", weights="imagenet", **sizes)
+    api.run(photos, run_dir="a", view=RecordingView(), precision="auto", recompute=recompute, **sizes)
     told = stages.runs[0]
     record = told["record"]
     start: StageStart = told["begin_stage"](
@@ -194,6 +222,18 @@ def test_fine_tuning_is_compared_by_its_own_work(photos: Path, stages: Stages, c
     assert decided.options_of("refit").precision == "float32"
     assert decided.options_of("head").precision == "mixed_bfloat16"
     assert not compares_stage(decided)
+
+
+@pytest.mark.parametrize(("recompute", "segments", "saving"), [("auto", 0, 8), ("on", 8, None), ("off", 0, None)])
+def test_fine_tuning_is_compared_on_its_rung(
+    photos: Path, stages: Stages, comparisons: Comparisons, recompute: str, segments: int, saving: int | None
+) -> None:
+    """Activations would be kept, and so not fit, though the user has asked to recompute them."""
+    comparisons.later = FASTER.model_copy(update={"loss_difference": 0.0})
+    second_stage(photos, stages, recompute)
+    training = comparisons.asked[-1]
+    assert training.source.spec.segments == segments
+    assert (training.saving.spec.segments if training.saving else None) == saving
 
 
 def test_other_features_are_not_compared_again(photos: Path, stages: Stages, comparisons: Comparisons) -> None:

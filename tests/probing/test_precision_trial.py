@@ -13,6 +13,7 @@ import pytest
 from autofit.config.fine_tuning import FineTuning
 from autofit.config.options import make_options
 from autofit.config.precisions import Precision
+from autofit.config.rungs import ON_REQUEST, Rung
 from autofit.errors import TrainingFailedError, UserError
 from autofit.probing.precision_trial import ComparisonRequest, compare_precisions
 from autofit.process.launch import Exit, Launcher, ProcessLauncher, Worker
@@ -20,7 +21,7 @@ from autofit.protocol.job import ComparisonJob, Event, Job, Outcome
 from autofit.protocol.messages import MemoryBudget, Phase, Progress, Request, Verdict
 from autofit.protocol.payload import Payload
 from autofit.protocol.precision import PrecisionComparison
-from autofit.runs.model_source import model_source
+from autofit.runs.model_source import model_source, on_rung
 from autofit.storage.run_directory import AttemptDirectory
 from tests.support.views import RecordingView
 
@@ -74,13 +75,18 @@ class Workers:
     def sizes(self) -> list[int]:
         return [job.work.batch_size for job in self.jobs if isinstance(job.work, ComparisonJob)]
 
+    @property
+    def segments(self) -> list[int]:
+        return [job.source.spec.segments for job in self.jobs if job.source is not None]
+
 
 def compared(
-    launcher: Launcher, folder: Path, precision: Precision = "mixed_bfloat16", **given: str
+    launcher: Launcher, folder: Path, precision: Precision = "mixed_bfloat16", saving: Rung | None = None, **given: str
 ) -> PrecisionComparison | None:
     options = make_options(**({"backbone": "MobileNet", "weights": "none", "image_size": 32} | given))
     work = ComparisonJob(precision=precision, batch_size=8)
-    request = ComparisonRequest(model_source(options, 3), work, MEMORY, folder)
+    source = model_source(options, 3)
+    request = ComparisonRequest(source, work, MEMORY, folder, saving=saving and on_rung(source, saving))
     return compare_precisions(request, launcher, RecordingView())
 
 
@@ -103,11 +109,18 @@ def test_where_not_one_image_fits_nothing_is_known(tmp_path: Path) -> None:
     assert workers.sizes == [8, 4, 2, 1]
 
 
+def test_where_not_one_image_fits_the_rung_is_compared_on_which_it_may_train(tmp_path: Path) -> None:
+    """Where memory is short it would always be float32, and the run fail if only 16 bits fit."""
+    workers = Workers(lambda _: FOUND if workers.segments[-1] else Outcome(verdict=Verdict.DEVICE_OOM))
+    assert compared(workers, tmp_path, saving=ON_REQUEST) == FOUND
+    assert [*zip(workers.sizes, workers.segments, strict=True)] == [(8, 0), (4, 0), (2, 0), (1, 0), (1, 8)]
+
+
 def test_weights_that_do_not_fit_are_compared_once(tmp_path: Path) -> None:
     """Each of four sizes would cost a start of TensorFlow, before the probe says that the weights do not fit."""
     workers = out_above(0)
     workers.phase = Phase.BUILD
-    assert compared(workers, tmp_path) is None
+    assert compared(workers, tmp_path, saving=ON_REQUEST) is None
     assert workers.sizes == [8]
 
 
