@@ -5,9 +5,9 @@ from __future__ import annotations
 from autofit.probing.evidence import CLEARLY_FASTER
 from autofit.protocol.precision import PrecisionChoice, PrecisionComparison
 
-FEATURE_TOLERANCE, LOSS_TOLERANCE = 0.05, 0.02
-"""The largest relative difference of features, and of a loss, from those in float32 (measurements:
-docs/decisions/0063)."""
+FEATURE_TOLERANCE, SCORE_TOLERANCE, LOSS_TOLERANCE = 0.05, 0.05, 0.02
+"""The largest relative difference of features, of scores before the softmax, and of a loss, from those in float32
+(measurements: docs/decisions/0063)."""
 
 
 def chosen_precision(found: PrecisionComparison) -> PrecisionChoice:
@@ -23,7 +23,7 @@ def chosen_precision(found: PrecisionComparison) -> PrecisionChoice:
             why = f"{what} in {name} {verb} by {share:.1%} from float32, more than {allowed:.0%}"
             return PrecisionChoice(precision="float32", why=why, comparison=found)
         known += [] if share is None else [f"{what} within {share:.1%}"]
-    if not known:
+    if found.feature_difference is None and found.score_difference is None:  # a loss alone is about ln(classes) in both
         return PrecisionChoice(precision="float32", why=f"no results of {name} could be compared", comparison=found)
     return PrecisionChoice(precision=name, why=f"{speeds}; {', '.join(known)} of float32", comparison=found)
 
@@ -38,5 +38,6 @@ def _differences(found: PrecisionComparison) -> tuple[tuple[str, str, float | No
     """What was compared, the verb for it, its relative difference, and the difference that is allowed."""
     return (
         ("features", "differ", found.feature_difference, FEATURE_TOLERANCE),
+        ("scores", "differ", found.score_difference, SCORE_TOLERANCE),
         ("the loss", "differs", found.loss_difference, LOSS_TOLERANCE),
     )

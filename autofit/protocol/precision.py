@@ -18,6 +18,9 @@ class PrecisionComparison(Record):
         float32_images_per_second: the same speed in float32.
         feature_difference: the Euclidean distance between the two feature vectors of an image, divided by the length of
             the one in float32; the largest over all images. None if the network is the user's own.
+        score_difference: the distance between the two outputs for the batch, as they were before the softmax or
+            sigmoid, divided by the length in float32. It is measured where features do not tell of all layers: above a
+            cut, and of the user's own network; else None.
         loss_difference: the difference between the two losses of a batch before it trains, divided by the loss in
             float32; None if only the head trains.
     """
@@ -27,6 +30,7 @@ class PrecisionComparison(Record):
     images_per_second: float = Field(ge=0)
     float32_images_per_second: float = Field(ge=0)
     feature_difference: float | None = None
+    score_difference: float | None = None
     loss_difference: float | None = None
 
 

@@ -27,9 +27,9 @@ CASES: dict[str, tuple[dict[str, Any], Precision, str]] = {
     "faster, and the same": ({}, "mixed_float16", "20.0 images/s, in float32 10.0; features within 2.0% of float32"),
     "and the loss too": ({"loss_difference": 0.001}, "mixed_float16", "features within 2.0%, the loss within 0.1% of"),
     "its own network": (
-        {"feature_difference": None, "loss_difference": 0.001},
+        {"feature_difference": None, "score_difference": 0.01, "loss_difference": 0.001},
         "mixed_float16",
-        "the loss within 0.1%",
+        "scores within 1.0%, the loss within 0.1%",
     ),
     "hardly faster": ({"images_per_second": 10.9}, "float32", "mixed_float16 is not clearly faster (10.9 images/s"),
     "slower": ({"images_per_second": 1.0}, "float32", "not clearly faster"),
@@ -40,7 +40,17 @@ CASES: dict[str, tuple[dict[str, Any], Precision, str]] = {
         "features in mixed_float16 differ by 20.0% from float32",
     ),
     "features of no number": ({"feature_difference": float("inf")}, "float32", "differ by inf%"),
+    "other scores": (
+        {"feature_difference": None, "score_difference": 0.2, "loss_difference": 0.001},
+        "float32",
+        "scores in mixed_float16 differ by 20.0% from float32, more than 5%",
+    ),
     "another loss": ({"loss_difference": 0.3}, "float32", "the loss in mixed_float16 differs by 30.0%"),
+    "a loss alone": (
+        {"feature_difference": None, "loss_difference": 0.001},
+        "float32",
+        "no results of mixed_float16 could be compared",
+    ),
     "nothing to compare": ({"feature_difference": None}, "float32", "no results of mixed_float16 could be compared"),
 }
 

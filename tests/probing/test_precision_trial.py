@@ -81,7 +81,11 @@ class Workers:
 
 
 def compared(
-    launcher: Launcher, folder: Path, precision: Precision = "mixed_bfloat16", saving: Rung | None = None, **given: str
+    launcher: Launcher,
+    folder: Path,
+    precision: Precision = "mixed_bfloat16",
+    saving: Rung | None = None,
+    **given: str | None,
 ) -> PrecisionComparison | None:
     options = make_options(**({"backbone": "MobileNet", "weights": "none", "image_size": 32} | given))
     work = ComparisonJob(precision=precision, batch_size=8)
@@ -146,7 +150,8 @@ def test_fine_tuning_is_measured_as_it_trains(calibrated: Callable[[str], Path],
     work = ComparisonJob(precision="mixed_bfloat16", batch_size=4)
     found = compare_precisions(ComparisonRequest(source, work, MEMORY, tmp_path), ProcessLauncher(), RecordingView())
     assert found is not None
-    assert all(share is not None and 0 < share < 0.5 for share in (found.loss_difference, found.feature_difference))
+    shares = (found.loss_difference, found.feature_difference, found.score_difference)
+    assert all(share is not None and 0 < share < 0.5 for share in shares)
 
 
 @pytest.mark.slow
@@ -171,3 +176,20 @@ def test_the_same_weights_see_the_same_images_in_both(
     assert all(share is not None and share <= most for share in differences)
     assert all(differences) is (precision != "float32")
     assert (found.loss_difference is None) is (trainable == "head")
+    assert found.score_difference is None  # the features tell of all layers
+
+
+@pytest.mark.slow
+@pytest.mark.forked_workers
+@pytest.mark.parametrize(("precision", "least"), [("float32", 0.0), ("mixed_bfloat16", 1e-4)])
+def test_a_network_of_the_users_own_is_compared_by_what_it_gives(
+    precision: Precision, least: float, tmp_path: Path
+) -> None:
+    """It would be taken in 16 bits for its first loss, which is about the same whatever it computes."""
+    found = compared(
+        ProcessLauncher(), tmp_path, precision, backbone=None, weights=None, model="autofit.demo.network:digit_network"
+    )
+    assert found is not None
+    assert (found.feature_difference, found.loss_difference is None) == (None, False)
+    assert found.score_difference is not None
+    assert least <= found.score_difference <= 1000 * least

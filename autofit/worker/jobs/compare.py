@@ -23,6 +23,7 @@ from autofit.protocol.precision import PrecisionComparison
 from autofit.worker.execution.microbatch import MicroBatcher
 from autofit.worker.execution.session import Session, clear_session
 from autofit.worker.execution.steps import compile_forward
+from autofit.worker.jobs.differences import feature_difference, loss_difference, score_difference, scores_of
 from autofit.worker.jobs.startup import LoadPayload, limit_allocator, open_network, open_payload
 from autofit.worker.model.copied_weights import set_weights
 from autofit.worker.runtime.heartbeat import Heartbeat
@@ -33,11 +34,15 @@ TIMED_SECONDS, TIMED_STEPS = 1.0, 10
 
 @dataclass(frozen=True, slots=True)
 class _Measured:
-    """The measurement in one precision: features `(n, ...)` of a backbone, and the loss if more than a head trains."""
+    """The measurement in one precision: features `(n, ...)` of a backbone, and the loss if more than a head trains.
+
+    `scores` `(n, classes)` are there where features are not of all layers: of a user's own network, and above a cut.
+    """
 
     images_per_second: float
     features: np.ndarray | None
-    loss: float | None
+    loss: float | None = None
+    scores: np.ndarray | None = None
 
 
 def compare(job: Job, work: ComparisonJob, heartbeat: Heartbeat, load_payload: LoadPayload) -> None:
@@ -61,31 +66,10 @@ def compare(job: Job, work: ComparisonJob, heartbeat: Heartbeat, load_payload: L
         images_per_second=coarse.images_per_second,
         float32_images_per_second=plain.images_per_second,
         feature_difference=feature_difference(plain.features, coarse.features),
+        score_difference=score_difference(plain.scores, coarse.scores),
         loss_difference=loss_difference(plain.loss, coarse.loss),
     )
     heartbeat.event(Event(comparison=found))
-
-
-def feature_difference(plain: np.ndarray | None, coarse: np.ndarray | None) -> float | None:
-    """The largest distance between the two feature vectors of an image, relative to the first one's length.
-
-    Infinite if a feature is not a number; None if there are no features.
-    """
-    if plain is None or coarse is None:
-        return None
-    rows, others = (values.reshape(len(values), -1).astype(np.float64) for values in (plain, coarse))
-    lengths = np.linalg.norm(rows, axis=1)
-    with np.errstate(all="ignore"):
-        shares = np.linalg.norm(others - rows, axis=1) / np.maximum(lengths, np.finfo(np.float32).tiny)
-    return float(np.nan_to_num(shares, nan=np.inf).max())
-
-
-def loss_difference(plain: float | None, coarse: float | None) -> float | None:
-    """The difference of two losses, relative to the first; infinite if one is not a number."""
-    if plain is None or coarse is None:
-        return None
-    share = abs(coarse - plain) / max(abs(plain), float(np.finfo(np.float32).tiny))
-    return share if np.isfinite(share) else float("inf")
 
 
 def photo_like(count: int, height: int, width: int) -> np.ndarray:
@@ -125,9 +109,15 @@ def _measured(
     heartbeat.phase(Phase.PROBE, step=size, micro_batch_size=size)
     images = photo_like(size, *spec.image_size)
     labels = session.objective.drawn_labels(size, job.source.num_classes, np.random.default_rng(0))
+    loss, scores = (
+        _evaluated(session, images, labels, multi_label=job.source.multi_label)
+        if trains_more_than_head(session)
+        else (None, None)
+    )
     found = _Measured(
         features=_features(session, images),
-        loss=_loss(session, images, labels) if trains_more_than_head(session) else None,
+        loss=loss,
+        scores=None if session.built.features is not None and session.built.cut is None else scores,
         images_per_second=size / _seconds(_step(session, images, labels)),
     )
     del session, model
@@ -157,11 +147,14 @@ def _features(session: Session, images: np.ndarray) -> np.ndarray | None:
     return None if features is None else np.asarray(compile_forward(features)(images), np.float32)
 
 
-def _loss(session: Session, images: np.ndarray, labels: np.ndarray) -> float:
-    """The loss of the batch in inference, before any training."""
-    tally = session.fresh_tally()
+def _evaluated(
+    session: Session, images: np.ndarray, labels: np.ndarray, *, multi_label: bool
+) -> tuple[float, np.ndarray]:
+    """The loss of the batch and its scores `(n, classes)` in inference, before any training."""
+    tally = session.fresh_tally(keeps_outputs=True)
     session.evaluate_batch(images, labels, tally, MicroBatcher.fixed(len(images)))
-    return session.results_of(tally.values)["loss"]
+    outputs = np.concatenate([np.asarray(part) for part in tally.outputs])
+    return session.results_of(tally.values)["loss"], scores_of(outputs, session.built.outputs, multi_label=multi_label)
 
 
 def trains_more_than_head(session: Session) -> bool:
