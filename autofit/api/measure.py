@@ -16,7 +16,7 @@ from autofit.probing.climb import Climb
 from autofit.probing.hint import ProfileHint
 from autofit.probing.ladder import Start, goal_of, limit_in_the_way
 from autofit.probing.loop import Prober
-from autofit.probing.records import ProbeReport, Workload
+from autofit.probing.records import ProbeReport, RungRecord, Workload
 from autofit.probing.request import ProbeRequest
 from autofit.process.launch import Launcher
 from autofit.process.monitor import View
@@ -104,7 +104,8 @@ class Measurer:
 
         def probe(rung: Rung, start: Start) -> ProbeReport:
             on_it, by = workload_on_rung(measured, rung), limited_by(options, self.machine)
-            known = known_report(profiles, self.machine, on_it, limit, size, by)
+            is_usual = self._computes_as_usual(options)
+            known = known_report(profiles, self.machine, on_it, limit, size, by) if is_usual else None
             return known or self._probe(options, on_rung(source, rung), on_it, size, start, from_above=True)
 
         return self._climb(options, measured, profiles, size, 1, probe)
@@ -120,10 +121,15 @@ class Measurer:
     ) -> ProbeReport:
         """Probe the rung of the request, and further rungs if too few images fit."""
         memory = memory_budget(options, self.machine, 1)
-        limit = Limit(memory.limit_bytes, memory.is_given)
+        limit, is_usual = Limit(memory.limit_bytes, memory.is_given), self._computes_as_usual(options)
+
+        def known(rung: Rung) -> RungRecord | None:
+            on_it = workload_on_rung(measured, rung)
+            return known_rung(profiles, self.machine, on_it, limit, max_batch) if is_usual else None
+
         return Climb(
             goal=goal_of(measured, wanted, self.machine.device, may_climb=options.recompute == "auto"),
-            known=lambda rung: known_rung(profiles, self.machine, workload_on_rung(measured, rung), limit, max_batch),
+            known=known,
             probe=probe,
             say=self.view.message,
         ).run()
@@ -163,14 +169,17 @@ class Measurer:
                 others_bytes=_others_reader(self.machine),
             )
             report = Prober(request, self.launcher, self.view).run()
-        if not options.deterministic and not self._has_other_kernels():
+        if self._computes_as_usual(options):
             self._save(report, hint, limit_is_given=memory.is_given)
         return report
 
-    def _has_other_kernels(self) -> bool:
-        """Whether the user's variables give the trials other kernels than usual, whose figures are no hint."""
+    def _computes_as_usual(self, options: Options) -> bool:
+        """Whether trials have the usual kernels, so that the profile knows their figures and may learn them.
+
+        Deterministic operations, and what the user's variables ask for, take other memory and other time.
+        """
         is_other = self.machine.device == "cpu" and kernels_asked(os.environ) == "onednn"
-        return is_other or xla_asked(os.environ)
+        return not (options.deterministic or is_other or xla_asked(os.environ))
 
     def _hint(self, profiles: Profiles, measured: Workload, memory: MemoryBudget, max_batch: int) -> ProfileHint | None:
         hint = find_hint(

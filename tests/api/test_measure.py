@@ -148,3 +148,32 @@ def test_fine_tuning_climbs_too_and_the_next_run_knows_it(stages: Stages, photos
     assert probed(stages)[:2] == [0, 8]
     assert all(segments == 8 for segments in probed(stages)[2:])
     assert len(ProbeReport.load(Path("b/probe-fine-tune.json")).rungs) == 2
+
+
+@pytest.mark.parametrize("largest_in", [{}, {8: 32}])
+@pytest.mark.parametrize(
+    ("options", "variables"), [({"deterministic": True}, {}), ({}, {"TF_XLA_FLAGS": "--tf_xla_auto_jit=2"})]
+)
+def test_a_size_measured_with_other_kernels_is_not_taken_without_a_trial(
+    stages: Stages,
+    photos: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    largest_in: dict[int, int],
+    options: dict[str, Any],
+    variables: dict[str, str],
+) -> None:
+    """Deterministic operations may take more memory: fine-tuning would run out with a size that had fitted without."""
+    request: dict[str, Any] = {"fine_tune_epochs": 2, "fine_tune_from": "out_relu", "memory_limit": "2GB"}
+    stages.largest, stages.largest_in = (0, largest_in) if largest_in else (32, {0: 32})
+    counts: list[list[int]] = []
+    for run_dir, more in (("a", {}), ("b", options)):
+        if run_dir == "b":
+            for name, value in variables.items():
+                monkeypatch.setenv(name, value)
+        stages.probes.clear()
+        api.run(photos, run_dir=run_dir, view=RecordingView(), **request, **more)
+        told = stages.runs[-1]
+        plan = plan_of_stage(told["record"].plan, "fine-tune", [])
+        told["begin_stage"](told["record"], "fine-tune", plan, is_begun=False)
+        counts.append(probed(stages))
+    assert counts[0] == counts[1] == ([0, 8] if largest_in else [0])
