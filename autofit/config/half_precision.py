@@ -34,6 +34,8 @@ def no_units_words(machine: Hardware) -> str:
     """Why `promising_precision` is None on this machine."""
     if machine.device == "cpu":
         return "this CPU has no units for bfloat16 (avx512_bf16 or amx_bf16)"
+    if _capability(machine) is None:
+        return f"it is unknown whether {machine.device_name} has units for 16 bits: mixed_float16 has to be asked for"
     return f"{machine.device_name} has no units for 16 bits, which begin with compute capability 7.0"
 
 

@@ -31,14 +31,24 @@ def test_a_card_without_the_units_is_named(precision: Precision, capability: str
 
 
 @pytest.mark.parametrize(
-    ("capability", "expected"),
-    [("9.0", "mixed_float16"), ("7.0", "mixed_float16"), ("6.1", None), (None, None)],
+    ("capability", "expected", "why"),
+    [
+        ("9.0", "mixed_float16", ""),
+        ("7.0", "mixed_float16", ""),
+        ("6.1", None, "Card has no units for 16 bits"),
+        (None, None, "it is unknown whether Card has units for 16 bits"),
+    ],
 )
-def test_a_card_with_units_for_16_bits_is_promising(capability: str | None, expected: Precision | None) -> None:
-    """Each run on an older card would wait for a comparison that 16 bits cannot win; or none be made on a newer one."""
+def test_a_card_with_units_for_16_bits_is_promising(
+    capability: str | None, expected: Precision | None, why: str
+) -> None:
+    """Each run on an older card would wait for a comparison that 16 bits cannot win; or none be made on a newer one.
+
+    A user of a card that does not tell would believe that it has no units.
+    """
     card = make_hardware(device="gpu", device_name="Card", compute_capability=capability, bfloat16_units=True)
     assert promising_precision(card) == expected
-    assert "Card has no units for 16 bits" in no_units_words(card)
+    assert why in no_units_words(card)
 
 
 def test_a_cpu_is_promising_where_it_has_units_for_bfloat16() -> None:
