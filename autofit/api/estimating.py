@@ -83,11 +83,11 @@ def estimate(  # noqa: PLR0913 - the options are the interface
         optimizer: A Keras optimizer, by name. In Python also an object of `keras.optimizers`. A compiled `model` has
             its own.
         precision: The numbers that the layers compute with: `float32`, `mixed_bfloat16`, `mixed_float16` or `auto`. In
-            mixed precision, activations have 16 bits and take half the memory; weights, head and loss stay float32, and
-            so does the saved model. The trained weights differ from those of float32. It is fast on a GPU with units
-            for 16 bits, and mostly slow on a CPU. `auto` measures float32 and 16 bits where the machine has such units,
-            and takes 16 bits if they are clearly faster and features and loss differ by a few percent at most.
-            `estimate` and `extract` do not take `auto`.
+            mixed precision, activations have 16 bits, which saves up to half of their memory; weights, head and loss
+            stay float32, and so does the saved model. The trained weights differ from those of float32. It is fast on a
+            GPU with units for 16 bits, and mostly slow on a CPU. `auto` measures float32 and 16 bits where the machine
+            has such units, and takes 16 bits if they are clearly faster and features and loss differ by a few percent
+            at most. `estimate` and `extract` do not take `auto`.
         num_classes: The number of classes, which is the width of the head's output.
         memory: The memory of the machine to estimate for, such as `16GB`. On a GPU it is the card's, on a CPU the limit
             on the process. Default: the card's own.

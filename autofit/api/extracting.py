@@ -93,11 +93,11 @@ def extract(  # noqa: PLR0913 - as `run`, for whose trainings it extracts
         image_size: The size of the images in pixels: `160`, or `160x192` (height x width). In Python also `(160, 192)`.
             Default: the backbone's or the model's own, else 224.
         precision: The numbers that the layers compute with: `float32`, `mixed_bfloat16`, `mixed_float16` or `auto`. In
-            mixed precision, activations have 16 bits and take half the memory; weights, head and loss stay float32, and
-            so does the saved model. The trained weights differ from those of float32. It is fast on a GPU with units
-            for 16 bits, and mostly slow on a CPU. `auto` measures float32 and 16 bits where the machine has such units,
-            and takes 16 bits if they are clearly faster and features and loss differ by a few percent at most.
-            `estimate` and `extract` do not take `auto`.
+            mixed precision, activations have 16 bits, which saves up to half of their memory; weights, head and loss
+            stay float32, and so does the saved model. The trained weights differ from those of float32. It is fast on a
+            GPU with units for 16 bits, and mostly slow on a CPU. `auto` measures float32 and 16 bits where the machine
+            has such units, and takes 16 bits if they are clearly faster and features and loss differ by a few percent
+            at most. `estimate` and `extract` do not take `auto`.
         validation: The images to validate on: a share of each class, a folder, or a CSV or JSON file. In Python also a
             DataFrame. Where the data has images for validation (`val/`, a column `split`), a share above 0 means these.
         test: The images to judge the finished model by: a folder, or a CSV or JSON file. In Python also a DataFrame.

@@ -69,11 +69,11 @@ def probe(  # noqa: PLR0913 - the options are the interface
             `on`, `off` or `auto`. A step then needs less memory and more time, and has the same gradients to float
             tolerance. `auto` recomputes where the wanted micro-batch does not fit otherwise.
         precision: The numbers that the layers compute with: `float32`, `mixed_bfloat16`, `mixed_float16` or `auto`. In
-            mixed precision, activations have 16 bits and take half the memory; weights, head and loss stay float32, and
-            so does the saved model. The trained weights differ from those of float32. It is fast on a GPU with units
-            for 16 bits, and mostly slow on a CPU. `auto` measures float32 and 16 bits where the machine has such units,
-            and takes 16 bits if they are clearly faster and features and loss differ by a few percent at most.
-            `estimate` and `extract` do not take `auto`.
+            mixed precision, activations have 16 bits, which saves up to half of their memory; weights, head and loss
+            stay float32, and so does the saved model. The trained weights differ from those of float32. It is fast on a
+            GPU with units for 16 bits, and mostly slow on a CPU. `auto` measures float32 and 16 bits where the machine
+            has such units, and takes 16 bits if they are clearly faster and features and loss differ by a few percent
+            at most. `estimate` and `extract` do not take `auto`.
         num_classes: The number of classes, which is the width of the head's output.
         memory_limit: The memory that may be used, such as `3GB` (3 * 10^9 bytes) or `3GiB`. On a CPU it limits the
             resident memory of the worker, on a GPU the device memory. Default: what the machine has.
@@ -137,11 +137,11 @@ def sweep(  # noqa: PLR0913 - the options are the interface
             `on`, `off` or `auto`. A step then needs less memory and more time, and has the same gradients to float
             tolerance. `auto` recomputes where the wanted micro-batch does not fit otherwise.
         precision: The numbers that the layers compute with: `float32`, `mixed_bfloat16`, `mixed_float16` or `auto`. In
-            mixed precision, activations have 16 bits and take half the memory; weights, head and loss stay float32, and
-            so does the saved model. The trained weights differ from those of float32. It is fast on a GPU with units
-            for 16 bits, and mostly slow on a CPU. `auto` measures float32 and 16 bits where the machine has such units,
-            and takes 16 bits if they are clearly faster and features and loss differ by a few percent at most.
-            `estimate` and `extract` do not take `auto`.
+            mixed precision, activations have 16 bits, which saves up to half of their memory; weights, head and loss
+            stay float32, and so does the saved model. The trained weights differ from those of float32. It is fast on a
+            GPU with units for 16 bits, and mostly slow on a CPU. `auto` measures float32 and 16 bits where the machine
+            has such units, and takes 16 bits if they are clearly faster and features and loss differ by a few percent
+            at most. `estimate` and `extract` do not take `auto`.
         num_classes: The number of classes, which is the width of the head's output.
         memory_limit: The memory that may be used, such as `3GB` (3 * 10^9 bytes) or `3GiB`. On a CPU it limits the
             resident memory of the worker, on a GPU the device memory. Default: what the machine has.

@@ -154,11 +154,11 @@ def run(  # noqa: PLR0913 - the options are the interface
             `on`, `off` or `auto`. A step then needs less memory and more time, and has the same gradients to float
             tolerance. `auto` recomputes where the wanted micro-batch does not fit otherwise.
         precision: The numbers that the layers compute with: `float32`, `mixed_bfloat16`, `mixed_float16` or `auto`. In
-            mixed precision, activations have 16 bits and take half the memory; weights, head and loss stay float32, and
-            so does the saved model. The trained weights differ from those of float32. It is fast on a GPU with units
-            for 16 bits, and mostly slow on a CPU. `auto` measures float32 and 16 bits where the machine has such units,
-            and takes 16 bits if they are clearly faster and features and loss differ by a few percent at most.
-            `estimate` and `extract` do not take `auto`.
+            mixed precision, activations have 16 bits, which saves up to half of their memory; weights, head and loss
+            stay float32, and so does the saved model. The trained weights differ from those of float32. It is fast on a
+            GPU with units for 16 bits, and mostly slow on a CPU. `auto` measures float32 and 16 bits where the machine
+            has such units, and takes 16 bits if they are clearly faster and features and loss differ by a few percent
+            at most. `estimate` and `extract` do not take `auto`.
         learning_rate: The optimizer's learning rate. In Python also an object of `keras.optimizers.schedules`. A
             backbone that trains from random weights has this rate for the first seven tenths of its updates; then it
             falls to zero, unless `recipe` is `classic`, or callbacks or a schedule are given. Default: 0.001; 0.0001 if
