@@ -72,6 +72,7 @@ def estimate_lines(report: EstimateReport) -> list[tuple[str, str]]:
         ("Measured", f"on this machine's CPU, with {seen} images at once"),
         ("Largest", "what to count on; 'at most' is the upper bound: on a GPU, without workspaces of cuDNN"),
         *_weights_line(report),
+        *_activations_line(report),
         *_other_lines(report),
         *_off_line(report),
     ]
@@ -101,6 +102,13 @@ def _weights_line(report: EstimateReport) -> list[tuple[str, str]]:
     return [
         ("All layers", "from random weights" if is_random else "pretrained; from random weights they may take more")
     ]
+
+
+def _activations_line(report: EstimateReport) -> list[tuple[str, str]]:
+    """That activations are kept, where a training could compute them again in less memory. Empty for heads."""
+    if all(one.workload.trainable == "head" for one in report.estimates):
+        return []
+    return [("Activations", "kept; a training that does not fit so recomputes them, in less memory")]
 
 
 def _off_line(report: EstimateReport) -> list[tuple[str, str]]:

@@ -68,6 +68,18 @@ def test_all_layers_are_told_by_their_weights(report: EstimateReport, weights: s
     assert "All layers:" not in estimate_text(report)
 
 
+def test_where_layers_train_it_says_that_activations_are_kept(report: EstimateReport) -> None:
+    """A user would rent a larger card than the network needs: a training climbs a ladder that no estimate knows."""
+    one = report.estimates[0]
+    work = one.workload.model_copy(update={"trainable": "all"})
+    text = estimate_text(report.model_copy(update={"estimates": [one.model_copy(update={"workload": work})]}))
+    words = (
+        "Activations:       kept; a training that does not fit so recomputes them, in\n                   less memory\n"
+    )
+    assert words in text
+    assert "Activations:" not in estimate_text(report)
+
+
 def test_an_estimate_table_fits_eighty_columns_and_says_what_it_is(report: EstimateReport) -> None:
     """In an ordinary terminal the figures would be cut off, or pass for measurements."""
     long_name = report.estimates[1].workload.model_copy(update={"backbone": "InceptionResNetV2", "trainable": "all"})
