@@ -90,7 +90,7 @@ def compared(
     options = make_options(**({"backbone": "MobileNet", "weights": "none", "image_size": 32} | given))
     work = ComparisonJob(precision=precision, batch_size=8)
     source = model_source(options, 3)
-    request = ComparisonRequest(source, work, MEMORY, folder, saving=saving and on_rung(source, saving))
+    request = ComparisonRequest(source, work, MEMORY, folder, saving=on_rung(source, saving) if saving else None)
     return compare_precisions(request, launcher, RecordingView())
 
 
