@@ -13,7 +13,14 @@ from autofit.runs.run_record import RunRecord
 from autofit.runs.stage_decision import foreseen_choices
 from autofit.runs.stage_forecast import Speed, Work
 from autofit.runs.stage_probe import needs_stage_probe
-from autofit.runs.time_budget import TimeBudget, is_asked_for, opening_words, resumed_words, seconds_words
+from autofit.runs.time_budget import (
+    TimeBudget,
+    is_asked_for,
+    opening_words,
+    resumed_words,
+    seconds_words,
+    words_of_test,
+)
 
 
 def with_known_speed(budget: TimeBudget, record: RunRecord, machine: Hardware, store: ProfileStore) -> TimeBudget:
@@ -32,14 +39,16 @@ def announce_budget(budget: TimeBudget, record: RunRecord, machine: Hardware, vi
         view.message(f"time budget {seconds_words(budget.seconds)}: the first epoch shows how many there is time for")
         return
     speed = Speed(budget.known_per_second, record.plan.kernels, device=machine.device)
+    work = Work(record.data.train_count, record.data.validation_count, speed)
+    test_seconds = work.test_seconds(record.data.test_count)
     words = opening_words(
         budget.seconds,
-        left_seconds,
+        left_seconds - test_seconds,
         foreseen_choices(record),
-        Work(record.data.train_count, record.data.validation_count, speed),
+        work,
         extracts=record.plan.head == "solve",
         is_asked_for=is_asked_for(record.options),
         is_to_probe=needs_stage_probe(record.options, record.plan, "fine-tune"),
         views=record.plan.views,
     )
-    view.message(words)
+    view.message(words + words_of_test(test_seconds))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import time
+from typing import Any
 
 from autofit.api.prediction import predicted_rows
 from autofit.api.workers import launcher_for
@@ -23,13 +25,15 @@ def with_test(
 ) -> ResultRecord:
     """The result of a finished run with the figures of its test; unchanged if the run has no test images.
 
-    A test that fails, or is interrupted, changes nothing: the run is finished, and the reason is shown.
+    A test that fails, or is interrupted, changes nothing: the run is finished, and the reason is shown. The time of a
+    test counts as that of the run.
     """
     if not record.data.test_count:
         return result
     with contextlib.suppress(OSError):  # of the model before
         files.test.unlink(missing_ok=True)
     view.message(f"testing the finished model on {record.data.test_count} images that were never trained on")
+    began = time.monotonic()
     try:
         figures = _figures(files, record, machine, view)
     except (AutofitError, MemoryError) as error:  # a million images of ten thousand classes have 40 GB of figures
@@ -40,12 +44,21 @@ def with_test(
         return result
     for image in figures.unreadable:
         view.message(f"test image left out: {image.path} ({image.reason})")
-    update: dict[str, float | None] = {"test_loss": figures.loss, "tested_images": figures.images}
+    update: dict[str, Any] = _with_time(result, time.monotonic() - began)
+    update |= {"test_loss": figures.loss, "tested_images": figures.images}
     if record.options.multi_label:
         update["test_mean_average_precision"] = figures.mean_average_precision
     else:
         update |= {"test_accuracy": figures.accuracy, "test_standard_error": figures.standard_error}
     return result.model_copy(update=update)
+
+
+def _with_time(result: ResultRecord, seconds: float) -> dict[str, Any]:
+    """The times of a run that a test of so many seconds changes."""
+    spent = result.time_spent
+    if spent is not None:
+        spent = spent.model_copy(update={"other_seconds": spent.other_seconds + seconds})
+    return {"wall_seconds": result.wall_seconds + seconds, "time_spent": spent}
 
 
 def _figures(files: RunDirectory, record: RunRecord, machine: Hardware, view: View) -> Evaluation | None:

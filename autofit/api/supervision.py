@@ -75,7 +75,7 @@ def supervise(
     start_seconds, earlier = time.monotonic(), collect_result(files, "failed", "", 0.0).attempts
     store, before = profile_store(record.options, view), len(files.attempts())
     memory = _memory(files, record, machine)
-    used_seconds = sum(attempt.wall_seconds for attempt in earlier)
+    used_seconds = sum(attempt.wall_seconds for attempt in earlier) + record.seconds_between
     began, minutes = start_seconds if called_at is None else called_at, record.options.max_minutes
     budget = _budget(record, began, used_seconds, is_resumed=before > 0)
     if budget:
@@ -120,13 +120,18 @@ def _on_this_software(files: RunDirectory, record: RunRecord, machine: Hardware,
 def _budget(record: RunRecord, called_at: float, used_seconds: float, *, is_resumed: bool) -> TimeBudget | None:
     """What the run has left of its time budget; None without a budget.
 
-    The time that a killed session used is known from its attempts, and from what it recorded before the first attempt.
+    The time that a killed session used is known from its attempts, and from what it recorded of the time besides.
     """
-    seconds = record.options.time_budget_seconds
+    seconds = _budget_seconds(record)
     if seconds is None:
         return None
     used = used_seconds + record.seconds_before if is_resumed else 0.0
     return TimeBudget(seconds, called_at + seconds - used)
+
+
+def _budget_seconds(record: RunRecord) -> float | None:
+    """The time budget of a run; None if it has none, or trains on after it."""
+    return None if record.budget_is_over else record.options.time_budget_seconds
 
 
 def _end(
@@ -171,7 +176,7 @@ def _write_result(
             str(error or ""),
             wall_seconds,
             record.data,
-            record.options.time_budget_seconds,
+            _budget_seconds(record),
             grouped_validation(files, record),
             record.options,
         )

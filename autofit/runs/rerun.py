@@ -17,6 +17,8 @@ from autofit.runs.fine_tune_plan import keeps_pixels
 from autofit.runs.run_record import RunRecord
 from autofit.runs.stages import next_stage, stages_of
 
+WITHOUT_BUDGET = "the time budget was for the run that is finished: the epochs that are named now train without it"
+
 
 class AnotherTrainingError(ValueError):
     """The requested training is not the run's training made shorter or longer; the message says why."""
@@ -52,8 +54,9 @@ def with_conditions(record: RunRecord, options: Options) -> RunRecord:
         "pixel_cache": plan.uses_pixel_cache(head_options(now) if is_of_all else now),
         "fine_tune": tuned and tuned.model_copy(update={"pixel_cache": keeps_pixels(now, tuned.cut)}),
     }
+    is_same_budget = now.time_budget_seconds == record.options.time_budget_seconds
     update = {"options": now, "plan": record.plan.model_copy(update=planned)}
-    return record.model_copy(update=update)
+    return record.model_copy(update={**update, "budget_is_over": record.budget_is_over and is_same_budget})
 
 
 def has_other_epochs(there: Options, here: Options) -> bool:
@@ -78,12 +81,12 @@ def with_epochs(
             epochs are trained already.
     """
     done = state or Committed()
-    now = _new_plan(record, options, fresh)
+    now = _new_plan(record, options, fresh, is_finished=is_finished)
     _require_same_beginning(record.plan, now, done)
     trained = _trained_updates(now, record.data.train_count, done)
     now = _with_falls(now, record.data.train_count, trained)
     asked = {"epochs": options.epochs, "fine_tune_epochs": options.fine_tune_epochs}
-    update = {"options": record.options.model_copy(update=asked), "plan": now}
+    update: dict[str, Any] = {"options": record.options.model_copy(update=asked), "plan": now}
     trains_on, words = False, ""
     if is_finished and now != record.plan:
         is_last = len(stages_of(now)) == 1
@@ -94,17 +97,22 @@ def with_epochs(
     if trains_on or not is_finished:
         falls = record.plan.rate_falls, now.rate_falls, fresh.rate_falls
         words = _words_of_falls(*falls, trained, options.learning_rate)
+    if trains_on and options.time_budget_seconds is not None:
+        update["budget_is_over"] = True
+        words = "; ".join([WITHOUT_BUDGET, *([words] if words else [])])
     return Rerun(record.model_copy(update=update), trains_on, words)
 
 
-def _new_plan(record: RunRecord, options: Options, fresh: TrainingPlan) -> TrainingPlan:
-    """The plan of the run with the changes that the new epochs make."""
+def _new_plan(record: RunRecord, options: Options, fresh: TrainingPlan, *, is_finished: bool) -> TrainingPlan:
+    """The plan of the run with the changes that the new epochs make; the budget of a finished run decides no more."""
     was = record.plan
     tuned = was.fine_tune
     if fresh.fine_tune is None:
         tuned = None
     elif tuned is None:
-        tuned = fresh.fine_tune.model_copy(update={"refit": fresh.fine_tune.refit and was.refit_head})
+        later = {"refit": fresh.fine_tune.refit and was.refit_head}
+        later |= {"by_budget": fresh.fine_tune.by_budget and not is_finished}
+        tuned = fresh.fine_tune.model_copy(update=later)
     elif _is_about_fine_tuning(record.options, options, was):
         tuned = tuned.model_copy(update={"epochs": fresh.fine_tune.epochs, "views": fresh.fine_tune.views})
     update: dict[str, Any] = {"epochs": fresh.epochs, "fine_tune": tuned, "feature_views": fresh.feature_views}

@@ -48,7 +48,7 @@ class RunTimeSpent(Record):
         validation_seconds: validations, and the measurements before them, without first steps.
         saving_seconds: saving checkpoints and the model.
         out_of_memory_seconds: work that ran out of memory and was repeated.
-        other_seconds: the rest: the time between attempts, a probe between two stages, the ends of processes.
+        other_seconds: the rest: the time between attempts, a probe between two stages, the ends of processes, the test.
     """
 
     starts_seconds: float = 0.0
@@ -70,7 +70,7 @@ class ResultRecord(Record):
 
     `is_bit_equal` says whether the same updates give the same bits each time on that machine. They do not on a GPU,
     unless the run was `deterministic`, nor if the run went on with other versions of TensorFlow, Keras or Python.
-    `budget_seconds` is the time budget; with one, `wall_seconds` counts from the call on.
+    `budget_seconds` is the time budget; with one, `wall_seconds` counts from the call on. It includes the test.
     `test_accuracy` and `test_loss` (nats) are those of the final model on the test images, of which `tested_images`
     could be read; None without test images. If images may have several labels, `test_mean_average_precision` is given
     in place of the accuracy. `validation_standard_error` and `test_standard_error` are those of the accuracies; with a

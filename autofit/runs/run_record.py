@@ -73,7 +73,9 @@ class RunRecord(Record):
 
     `started` is the wall-clock time in seconds since 1970; it also distinguishes two runs of the same request.
     `seconds_before` is the time from the call to the plan, which counts for a time budget: the images were listed, and
-    perhaps a probe was made.
+    perhaps a probe was made. `seconds_between` is the time between its stages that is no attempt's and counts as well:
+    a stage was probed, or precisions were compared. `budget_is_over` says that the run was finished and trains on with
+    epochs that were named then, which its time budget does not bound.
     `seal` is the signature of the user who started the run, if it imports its model by name (`api/signature.py`).
     `code` has the hashes of the user's own code, by the argument it was given as, and of a weights file.
     `software` lists the versions with which the run was trained, in order.
@@ -87,6 +89,8 @@ class RunRecord(Record):
     plan: TrainingPlan
     started: float
     seconds_before: float = Field(0.0, ge=0)
+    seconds_between: float = Field(0.0, ge=0)
+    budget_is_over: bool = False
     seal: str = ""
     code: dict[str, str] = Field(default_factory=dict)
     call: DataCall | None = None

@@ -10,20 +10,35 @@ from autofit.config.cuts import WHOLE
 from autofit.config.learning_rates import falls_of_other_length
 from autofit.config.rungs import MOST_SEGMENTS, Rung, saving_more
 from autofit.protocol.job import FineTunePlan, Kernels, StageTime
-from autofit.protocol.messages import FINE_TUNING, StageName, StageRecord
-from autofit.protocol.precision import PrecisionChoice
+from autofit.protocol.messages import FINE_TUNING, LATER_STAGES, StageName, StageRecord
 from autofit.runs.fine_tune_plan import choices
 from autofit.runs.run_record import RunRecord
-from autofit.runs.stage_forecast import Work
+from autofit.runs.stage_forecast import TRAIN_FACTOR, Work
 from autofit.runs.stage_precision import with_stage_precision
-from autofit.runs.stage_probe import needs_stage_probe
-from autofit.runs.stage_speed import measured_epochs, measured_speed
-from autofit.runs.stages import next_stage
-from autofit.runs.time_budget import TimeBudget, decide, epochs_in, is_asked_for, left_words, seconds_words, views_fit
+from autofit.runs.stage_probe import StageStart, needs_stage_probe
+from autofit.runs.stage_speed import forward_by_epochs, measured_epochs, measured_speed
+from autofit.runs.stages import chosen_rung, next_stage
+from autofit.runs.time_budget import (
+    TimeBudget,
+    decide,
+    epochs_in,
+    is_asked_for,
+    left_words,
+    seconds_words,
+    views_fit,
+    words_of_test,
+)
 from autofit.storage.run_directory import RunDirectory, writing_in
 
 LEAST_MEASURED = 128
 """If a profile knows the speed, that of an extraction of fewer images is not used: the cache had all others."""
+
+LEAST_BETWEEN_SECONDS = 0.5
+"""Less than this before a stage is not written down: nothing was measured then."""
+
+SHARE_FOR_TEST = 0.25
+"""The most of a time budget that a first stage leaves to the test: a head on fewer images is worse by far, and a run
+with so short a budget may end later."""
 
 WARM_START = 0.5
 """The start of a later worker takes at least this share of the first one's, which may have read from a cold disk."""
@@ -60,6 +75,23 @@ def with_stage_decided(
     Raises:
         StorageError: `run.json` cannot be written.
     """
+    kept_seconds = seconds_of_test(record, files, budget)
+    before_test = budget.before_test(kept_seconds)
+    record, words = _decided(record, files, finished, before_test, now, is_probed=is_probed, best_epoch=best_epoch)
+    return record, words and words + words_of_test(kept_seconds)
+
+
+def _decided(
+    record: RunRecord,
+    files: RunDirectory,
+    finished: Sequence[StageRecord],
+    budget: TimeBudget,
+    now: float,
+    *,
+    is_probed: bool,
+    best_epoch: int | None,
+) -> tuple[RunRecord, str]:
+    """`with_stage_decided`, by the budget of what comes before the test."""
     if record.plan.epochs_by_budget == "open":
         return _with_epochs_decided(record, files, finished, budget, now)
     if next_stage(record.plan, finished, best_epoch) == "refit":
@@ -120,26 +152,38 @@ def above_the_cut_instead(record: RunRecord, files: RunDirectory) -> RunRecord |
     return _with_plan(record, files, {"fine_tune": may_be[-1]})
 
 
-def with_kernels(record: RunRecord, files: RunDirectory, kernels: Kernels | None) -> RunRecord:
-    """The run with the kernels that were chosen for fine-tuning; saved if they differ from the plan.
+def with_seconds_between(record: RunRecord, files: RunDirectory, seconds: float) -> RunRecord:
+    """The run with the time before a stage that is no attempt's, such as that of a probe; saved if it is worth it.
 
     Raises:
         StorageError: `run.json` cannot be written.
     """
+    if seconds < LEAST_BETWEEN_SECONDS:
+        return record
+    counted = record.model_copy(update={"seconds_between": record.seconds_between + seconds})
+    return _saved(counted, files)
+
+
+def with_start(record: RunRecord, files: RunDirectory, stage: StageName, start: StageStart) -> RunRecord:
+    """The run with what was chosen for a stage: the kernels, the precision and the rung; saved if that is new.
+
+    Raises:
+        StorageError: `run.json` cannot be written.
+    """
+    decided = _with_kernels(with_stage_precision(record, start.precision), start.kernels)
+    if decided != record:
+        record = _saved(decided, files)
+    if chosen_rung(record.plan, stage) is None and start.rung is not None:
+        return with_rung(record, files, stage, start.rung)
+    return record
+
+
+def _with_kernels(record: RunRecord, kernels: Kernels | None) -> RunRecord:
     stage = record.plan.fine_tune
     if stage is None or kernels in {None, stage.kernels}:
         return record
-    return _with_plan(record, files, {"fine_tune": stage.model_copy(update={"kernels": kernels})})
-
-
-def with_precision(record: RunRecord, files: RunDirectory, choice: PrecisionChoice | None) -> RunRecord:
-    """The run with the precision that was chosen for fine-tuning; saved if one was chosen.
-
-    Raises:
-        StorageError: `run.json` cannot be written.
-    """
-    decided = with_stage_precision(record, choice)
-    return record if decided is record else _with_plan(record, files, {"fine_tune": decided.plan.fine_tune})
+    tuned = stage.model_copy(update={"kernels": kernels})
+    return record.model_copy(update={"plan": record.plan.model_copy(update={"fine_tune": tuned})})
 
 
 def with_rung(record: RunRecord, files: RunDirectory, stage: StageName, rung: Rung) -> RunRecord:
@@ -236,10 +280,13 @@ def _with_refit_decided(
 
 def _with_plan(record: RunRecord, files: RunDirectory, update: dict[str, object]) -> RunRecord:
     """The run with a change of its plan, saved in `run.json`."""
-    decided = record.model_copy(update={"plan": record.plan.model_copy(update=update)})
+    return _saved(record.model_copy(update={"plan": record.plan.model_copy(update=update)}), files)
+
+
+def _saved(record: RunRecord, files: RunDirectory) -> RunRecord:
     with writing_in(files.path):
-        decided.save(files.run)
-    return decided
+        record.save(files.run)
+    return record
 
 
 def _is_to_probe(record: RunRecord, files: RunDirectory) -> bool:
@@ -249,11 +296,24 @@ def _is_to_probe(record: RunRecord, files: RunDirectory) -> bool:
 
 def stage_time(record: RunRecord, files: RunDirectory, stage: StageName, budget: TimeBudget) -> StageTime:
     """The times that a worker of a stage gets, with the estimated time of an epoch, if there is an estimate."""
-    fine_tune = record.plan.fine_tune
+    fine_tune, kept_seconds = record.plan.fine_tune, seconds_of_test(record, files, budget)
+    if stage not in LATER_STAGES:
+        kept_seconds = min(kept_seconds, SHARE_FOR_TEST * budget.seconds)
+    budget = budget.before_test(kept_seconds)
     if stage not in FINE_TUNING or fine_tune is None:
         return budget.stage_time()
     work = _work(record, files, budget)
     return budget.stage_time((work.refitted() if stage == "refit" else work).epoch_seconds(fine_tune))
+
+
+def seconds_of_test(record: RunRecord, files: RunDirectory, budget: TimeBudget) -> float:
+    """The estimated time of the test at the end of a run, by the speed of its first stage; 0 without test images."""
+    data, work = record.data, _work(record, files, budget)
+    if data.test_count and not work.speed.images_per_second:
+        times = TRAIN_FACTOR if record.options.trainable == "all" else 1.0
+        passes = times * data.train_count + data.validation_count
+        work = replace(work, speed=replace(work.speed, images_per_second=forward_by_epochs(files, passes)))
+    return work.test_seconds(data.test_count)
 
 
 def _work(record: RunRecord, files: RunDirectory, budget: TimeBudget) -> Work:

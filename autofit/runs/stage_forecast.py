@@ -112,6 +112,10 @@ class Work:
         start = self.speed.other_seconds + (views.count + 1) * solve_seconds
         return start + MARGIN * extraction + FINISH_SECONDS
 
+    def test_seconds(self, images: int) -> float:
+        """The estimated time to test the finished model on so many images: a worker's start, and a forward pass."""
+        return self.speed.other_seconds + MARGIN * images * self._image_seconds("eigen") if images else 0.0
+
     def probe_seconds(self, stage: FineTunePlan) -> float:
         """The estimated time of a probe of the stage: a worker's start, its first steps, and others with all images."""
         images = PROBE_STEPS * stage.micro_batch_size

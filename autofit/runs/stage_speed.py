@@ -50,6 +50,19 @@ def measured_epochs(files: RunDirectory) -> tuple[float, float]:
     return epochs, start
 
 
+def forward_by_epochs(files: RunDirectory, images: float) -> float | None:
+    """The images a second of a forward pass, by the epochs of the first stage; None if it has none.
+
+    Args:
+        files: the run's directory.
+        images: how many forward passes take as long as an epoch with its validation.
+    """
+    spent, done = measured_epochs(files)[0], 0
+    for attempt, *_ in attempts_at_first_stage(files):
+        done += sum(1 for event in events_of(attempt) if event.epoch_end and not event.epoch_end.solved)
+    return images * done / spent if spent and done else None
+
+
 def saved_probe(path: Path) -> ProbeReport | None:
     """The report of a probe in the run directory; None if there is none: estimates are less exact without it."""
     return ProbeReport.load_or_none(path)

@@ -29,10 +29,10 @@ from autofit.runs.squeeze import Squeeze
 from autofit.runs.stage_decision import (
     above_the_cut_instead,
     stage_time,
-    with_kernels,
-    with_precision,
     with_rung,
+    with_seconds_between,
     with_stage_decided,
+    with_start,
 )
 from autofit.runs.stage_probe import StageStart, model_kept
 from autofit.runs.stages import chosen_rung, next_stage, plan_of_stage, source_of_stage, stages_of
@@ -251,12 +251,13 @@ class Supervisor:
         begun = state if state is not None and state.stage == stage else None
         if state is not None and self._stop_at is not None and self._clock() >= self._stop_at:
             raise InterruptedRunError(MINUTES_OVER)
-        start = self._begin_stage(self._record, stage, plan, is_begun=begun is not None)
+        began = self._clock()
+        try:
+            start = self._begin_stage(self._record, stage, plan, is_begun=begun is not None)
+        finally:
+            self._record = with_seconds_between(self._record, self._files, self._clock() - began)
         self._memory = start.memory
-        self._record = with_kernels(self._record, self._files, start.kernels)
-        self._record = with_precision(self._record, self._files, start.precision)
-        if chosen_rung(self._record.plan, stage) is None and start.rung is not None:
-            self._record = with_rung(self._record, self._files, stage, start.rung)
+        self._record = with_start(self._record, self._files, stage, start)
         return Sizes(
             micro_batch_size=size_that_held(state, stage) or start.micro_batch_size,
             buffer_bytes=self._memory.buffer_bytes,

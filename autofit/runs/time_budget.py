@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from autofit.config.cuts import AUTO_CUT, WHOLE
@@ -47,6 +47,10 @@ class TimeBudget:
     def left_seconds(self, now: float) -> float:
         """The time that is left at a reading of the same clock; negative when the budget is used up."""
         return self.end_at - now
+
+    def before_test(self, test_seconds: float) -> TimeBudget:
+        """The budget of what comes before a test that takes so long."""
+        return replace(self, end_at=self.end_at - test_seconds)
 
     def stage_time(self, epoch_seconds: float = 0.0) -> StageTime:
         """The times that a worker gets.
@@ -221,6 +225,11 @@ def opening_words(
     after = decide(choices, work, left_seconds - head, **how)
     then = f"then {_plan_words(after.fine_tune, work)}" if after.fine_tune else "and no time to fine-tune"
     return f"{opening} {head_words}, {then}"
+
+
+def words_of_test(test_seconds: float) -> str:
+    """How much of a time budget is kept for the test, after a message about it; empty if there is no test."""
+    return f"; about {seconds_words(test_seconds)} are kept for the test" if test_seconds else ""
 
 
 def left_words(left_seconds: float) -> str:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from autofit import api
 from autofit.errors import InterruptedRunError
+from autofit.protocol.messages import BadImage
 from tests.api.conftest import Stages
 from tests.support.datasets import photos as empty_photos
 from tests.support.views import RecordingView
@@ -28,6 +31,24 @@ def test_a_test_that_fails_leaves_the_run_finished(stages: Stages, tmp_path: Pat
     assert "testing the finished model on 10 images that were never trained on" in view.messages
     assert [message for message in view.messages if "were not evaluated (the model" in message]
     assert not (tmp_path / "run" / "test.npy").exists()
+
+
+def test_the_time_of_the_test_is_that_of_the_run(
+    stages: Stages, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run would be said to have kept a budget that its test has overrun."""
+
+    def predicted(*_: object) -> tuple[np.ndarray, list[BadImage]]:
+        time.sleep(0.5)
+        return np.full((10, 2), 0.5, np.float32), []
+
+    monkeypatch.setattr("autofit.api.final_test.predicted_rows", predicted)
+    for split in ("train", "test"):
+        empty_photos(tmp_path / "data" / split, cat=5, dog=5)
+    began = time.monotonic()
+    result = api.run(tmp_path / "data", run_dir=tmp_path / "run", time_budget="5m")
+    assert stages.runs[0]["record"].data.test_count == result.record.tested_images == 10
+    assert 0.5 <= result.record.wall_seconds <= time.monotonic() - began + stages.runs[0]["record"].seconds_before
 
 
 def test_a_test_for_which_there_is_no_memory_leaves_the_run_finished(

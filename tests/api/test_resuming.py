@@ -173,6 +173,27 @@ def test_a_resumed_run_has_what_is_left_of_its_time_budget(
     assert before + 150.0 <= stages.runs[1]["budget"].end_at <= time.monotonic() + 150.0
 
 
+def test_the_probe_of_a_stage_and_a_budget_that_is_over_count_for_a_resumed_run(
+    stages: Stages, photos: Path, interrupted: Interrupted
+) -> None:
+    """A resumed run would have its probe's seconds again; or epochs that were named be left out for a budget."""
+    interrupted(photos, time_budget="5m")
+    files = RunDirectory(Path("a"))
+    record = RunRecord.load(files.run)
+    record.model_copy(update={"seconds_before": 20.0, "seconds_between": 30.0}).save(files.run)
+    Path("a/attempts/0001").mkdir(parents=True)
+    make_attempt_record(Verdict.CRASHED, 100.0).save(Path("a/attempts/0001/attempt.json"))
+    before = time.monotonic()
+    result = api.resume("a")
+    assert before + 150.0 <= stages.runs[1]["budget"].end_at <= time.monotonic() + 150.0
+    assert result.record.wall_seconds == pytest.approx(150.0, abs=25.0)
+    over = RunRecord.load(files.run).model_copy(update={"budget_is_over": True})
+    over.save(files.run)
+    files.result.unlink()
+    assert api.resume("a").record.budget_seconds is None
+    assert stages.runs[2]["budget"] is None
+
+
 def test_the_time_that_a_budget_counts_begins_with_the_call(
     stages: Stages, photos: Path, train: Train, view: RecordingView
 ) -> None:

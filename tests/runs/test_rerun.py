@@ -12,7 +12,7 @@ from autofit.protocol.job import TrainingPlan
 from autofit.protocol.messages import StageName, StageRecord
 from autofit.runs import plan
 from autofit.runs.collect_result import Committed
-from autofit.runs.rerun import AnotherTrainingError, Rerun, with_conditions, with_epochs
+from autofit.runs.rerun import WITHOUT_BUDGET, AnotherTrainingError, Rerun, with_conditions, with_epochs
 from autofit.runs.run_record import DataRecord, RunRecord
 from tests.support.machines import make_hardware
 
@@ -155,6 +155,33 @@ def test_more_epochs_from_scratch_train_at_the_full_rate_again() -> None:
     assert late.words == (
         "the learning rate, which had fallen to zero, is 0.001 again, and falls in the last of the new epochs"
     )
+
+
+@pytest.mark.parametrize(
+    ("before", "now"),
+    [({"time_budget": "12s"}, {"fine_tune_epochs": 8}), ({"time_budget": "12s", "epochs": 2}, {"epochs": 8})],
+    ids=str,
+)
+def test_epochs_named_for_a_finished_run_are_trained_without_its_old_budget(
+    before: dict[str, Any], now: dict[str, Any]
+) -> None:
+    """The budget, which is used up, would leave out what was just asked for; README promises that a run goes on."""
+    record = record_of(**before)
+    plan_then = record.plan.model_copy(update={"fine_tune": None, "views": None})  # as the budget has decided
+    record = record.model_copy(update={"plan": plan_then})
+    options = make_options(**before | now)
+    state = trained(1 if "epochs" not in before else 2, "head" if "epochs" not in before else "training")
+    rerun = with_epochs(record, options, planned(options), state, is_finished=True)
+    assert rerun.trains_on
+    assert rerun.record.budget_is_over
+    assert rerun.words == WITHOUT_BUDGET
+    tuned = rerun.record.plan.fine_tune
+    assert tuned is None or (tuned.epochs, tuned.by_budget) == (8, False)
+    going_on = with_conditions(rerun.record, options)
+    assert going_on.budget_is_over
+    assert not with_conditions(rerun.record, make_options(**before | now | {"time_budget": "5m"})).budget_is_over
+    unfinished = with_epochs(record, options, planned(options), None, is_finished=False)
+    assert not unfinished.record.budget_is_over
 
 
 def test_other_epochs_while_the_rate_falls_are_said_to_give_another_model() -> None:

@@ -24,10 +24,10 @@ from autofit.runs.stage_decision import (
     with_foreseen_kernels,
     with_stage_decided,
 )
-from autofit.runs.stage_forecast import Speed, Work
-from autofit.runs.stage_speed import measured_speed
+from autofit.runs.stage_forecast import START_SECONDS, Speed, Work
+from autofit.runs.stage_speed import forward_by_epochs, measured_speed
 from autofit.runs.stages import stages_of
-from autofit.runs.time_budget import TimeBudget, with_epochs
+from autofit.runs.time_budget import TimeBudget, with_epochs, words_of_test
 from autofit.storage.run_directory import RunDirectory
 from tests.support.machines import make_hardware
 from tests.support.records import make_attempt_record, make_probe_report
@@ -171,6 +171,59 @@ def test_the_decision_is_made_once_and_written_down(files: RunDirectory) -> None
     longer = stage_time(decided, files, "refit", whole).epoch_seconds  # four fifths trained thrice, a fifth once
     assert longer == pytest.approx(stage_time(decided, files, "fine-tune", whole).epoch_seconds * 15 / 13, rel=0.05)
     assert stage_time(decided, files, "head", whole) == whole.stage_time()
+
+
+def with_test(run: RunRecord, images: int = 400) -> RunRecord:
+    return run.model_copy(update={"data": run.data.model_copy(update={"test_count": images})})
+
+
+def test_the_seconds_of_the_test_are_kept(files: RunDirectory) -> None:
+    """Each budgeted run whose data has a test split would end later than its budget, by all of the test."""
+    run = record()
+    a_head_of(run, files)
+    takes = Work(IMAGES, 200, measured_speed(files)).test_seconds(400)
+    assert takes > 8.0 + 400 / 100.0
+    without, words = with_stage_decided(run, files, [HEAD], *budget(300.0 - takes), is_probed=True)
+    kept, said = with_stage_decided(with_test(run), files, [HEAD], *budget(300.0), is_probed=True)
+    assert kept.plan == without.plan
+    assert said == words + words_of_test(takes)
+    assert "are kept for the test" in said
+    whole = budget(250.0)[0]
+    assert stage_time(with_test(run), files, "fine-tune", whole).end_at == pytest.approx(whole.end_at - takes)
+
+
+def test_a_head_does_not_give_up_its_images_for_the_test(files: RunDirectory) -> None:
+    """With a budget of ten seconds the worker's start for a test would leave no time for the features."""
+    run = with_test(record())
+    short = TimeBudget(12.0, 1_000.0)
+    assert stage_time(run, files, "head", short).end_at == 1_000.0 - 3.0
+    assert stage_time(run, files, "head", TimeBudget(300.0, 1_000.0)).end_at == 1_000.0 - START_SECONDS
+
+
+def test_epochs_of_a_training_from_scratch_leave_time_for_the_test(
+    files: RunDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its speed is known by epochs alone: all of the budget would go into these."""
+    monkeypatch.setattr("autofit.runs.stage_decision.forward_by_epochs", lambda *_: 100.0)
+    monkeypatch.setattr("autofit.runs.stage_decision.measured_epochs", lambda _: (20.0, 10.0))
+    run = record(weights="none", trainable="all")
+    first = StageRecord(name="training", method="epochs", epochs=1)
+    epochs = [
+        with_stage_decided(each, files, [first], *budget(300.0), is_probed=False)[0].plan.epochs
+        for each in (run, with_test(run, 4_000))
+    ]
+    takes = Work(IMAGES, 200, Speed(100.0)).test_seconds(4_000)
+    assert epochs[0] - epochs[1] == pytest.approx(takes / 22.0, abs=1)
+
+
+def test_the_speed_of_a_forward_pass_follows_from_epochs(files: RunDirectory) -> None:
+    """Of a training from scratch no speed would be known to foresee a test by."""
+    assert forward_by_epochs(files, 3_700) is None
+    note_attempt(files, record(), *[Event(epoch_end=EpochEnd(epoch=epoch, metrics={})) for epoch in (0, 1)], wall=90.0)
+    (attempt,) = files.attempts()
+    line = Progress(time=0.0, phase=Phase.SAVE, phase_seconds={Phase.TRAIN: 70.0, Phase.VALIDATE: 4.0})
+    attempt.progress.write_text(line.model_dump_json() + "\n", encoding="utf-8")
+    assert forward_by_epochs(files, 3_700) == pytest.approx(100.0)
 
 
 def test_without_time_the_plan_has_no_second_stage_any_more(files: RunDirectory) -> None:

@@ -167,6 +167,21 @@ def test_a_stage_begins_with_its_own_sizes(
     assert_every_image_once_an_epoch(files)
 
 
+@pytest.mark.parametrize("error", [None, DoesNotFitError("not even one image: do", "not even one image")])
+def test_the_time_of_a_stages_probe_is_written_down(
+    files: RunDirectory, run: Run, error: DoesNotFitError | None
+) -> None:
+    """It is no attempt's: a run with a time budget that is resumed would have it once more."""
+
+    class Probes(Begun):
+        def __call__(self, record: RunRecord, stage: str, plan: TrainingPlan, *, is_begun: bool) -> StageStart:
+            time.sleep(0.6 if stage == "fine-tune" else 0.0)
+            return super().__call__(record, stage, plan, is_begun=is_begun)
+
+    assert run("complete", record=in_stages(), begin_stage=Probes(error)) is None
+    assert 0.6 <= RunRecord.load(files.run).seconds_between < 5.0
+
+
 def test_a_stage_for_which_the_time_is_over_is_not_probed(files: RunDirectory, run: Run) -> None:
     """Its probe takes minutes, and a batch system would end the job in it."""
     begun = Begun()
