@@ -42,6 +42,7 @@ from autofit.runs.memory_budget import GIVEN_LIMIT, foreseen_bytes, largest_deco
 from autofit.runs.run_record import RunRecord, read_run
 from autofit.runs.stage_probe import stage_left_out
 from autofit.runs.stage_speed import saved_probe
+from autofit.runs.stages import NO_REFIT, is_refit_dropped
 from autofit.runs.supervisor import Supervisor
 from autofit.runs.time_budget import TimeBudget
 from autofit.runs.what_would_help import left_out_words
@@ -184,6 +185,8 @@ def _write_result(
         if error is None and (stage := stage_left_out(decided.plan, result.stages, result.best_epoch)):
             left_out = left_out_words(decided.settled_options, machine.device, stage)
             result = result.model_copy(update={"warnings": [left_out, *result.warnings]})
+        if error is None and is_refit_dropped(decided.plan, result.stages, result.best_epoch):
+            result = result.model_copy(update={"warnings": [*result.warnings, NO_REFIT]})
         data = run_findings(files, record.data) if error is None else None
         facts = {
             "environment": environment_of(machine),

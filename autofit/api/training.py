@@ -172,7 +172,8 @@ def run(  # noqa: PLR0913 - the options are the interface
             functions and classes of your own that are registered with Keras. A compiled `model` has its own.
         monitor: The metric by which the best epoch is chosen, whose model is saved: `val_loss`, `val_accuracy`, `loss`,
             `accuracy`, or another metric of the run, such as `val_auc`. `early_stopping` follows it too. `auto` is
-            `val_loss`, and in fine-tuning `val_accuracy`; without validation images `loss` and `accuracy`.
+            `val_loss`, in fine-tuning `val_accuracy` with any class weights; without validation images `loss` and
+            `accuracy`.
         early_stopping: Stop after this many epochs in a row without a better validation loss, or metric of `monitor`.
         validation: The images to validate on: a share of each class, a folder, or a CSV or JSON file. In Python also a
             DataFrame. Where the data has images for validation (`val/`, a column `split`), a share above 0 means these.

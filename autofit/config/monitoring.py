@@ -37,8 +37,15 @@ def monitor_choice(name: str, value: object) -> str:
     return text
 
 
-def judged_by(monitor: str) -> str:
-    """By what the models of stages are compared, in words: one may be better by this and worse by another figure."""
+def judged_by(monitor: str, figure: str = "") -> str:
+    """By what the models of stages are compared, in words: one may be better by this and worse by another figure.
+
+    Args:
+        monitor: the figure that the user has named, or `auto`.
+        figure: the one that `auto` meant, if it was no accuracy that is shown.
+    """
+    if figure:
+        return f"by validation {figure}"
     return "by validation" if monitor == "auto" or monitor.startswith("val_") else f"by training {monitor}"
 
 

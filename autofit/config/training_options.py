@@ -265,8 +265,8 @@ TRAINING = (
         "auto",
         "The metric by which the best epoch is chosen, whose model is saved: `val_loss`, `val_accuracy`, `loss`, "
         "`accuracy`, or another metric of the run, such as `val_auc`.",
-        "`early_stopping` follows it too. `auto` is `val_loss`, and in fine-tuning `val_accuracy`; without validation "
-        "images `loss` and `accuracy`.",
+        "`early_stopping` follows it too. `auto` is `val_loss`, in fine-tuning `val_accuracy` with any class weights; "
+        "without validation images `loss` and `accuracy`.",
         check=monitor_choice,
         metavar="auto|val_loss|val_accuracy|NAME",
     ),

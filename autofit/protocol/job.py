@@ -93,6 +93,9 @@ class FineTunePlan(Record):
         early_stopping: after so many epochs in a row without a better one the stage ends; None for all epochs.
         pixel_cache: whether decoded images are kept for its epochs.
         calibrates: whether the confidence of its best model is calibrated on the validation images.
+        compares: by what its models are compared with each other and the one before. `quality` is the accuracy with the
+            class weights of the loss, and with several labels the mean average precision; a refit then takes place only
+            if the last epoch is no worse than the model before. Plans of earlier versions have `accuracy`.
         caches: whether the activations at a cut are cached; None in plans of earlier versions, which cached them where
             the stage of the head cached something.
     """
@@ -113,6 +116,7 @@ class FineTunePlan(Record):
     early_stopping: int | None = None
     pixel_cache: bool = False
     calibrates: bool = False
+    compares: Literal["accuracy", "quality"] = "accuracy"
     caches: bool | None = None
 
     @property
@@ -151,8 +155,8 @@ class TrainingPlan(Record):
     `precision_choice` is how `precision="auto"` was decided; None if the request names the precision. Layers of the
     backbone train on `devices`. In the updates of `rate_falls` the learning rate of a training by epochs falls to zero;
     it is constant in the others, and in all without any. `epochs_by_budget` says whether a time budget decides the
-    number of epochs, once the first one has shown how long one takes: until then it is "open". `calibrates` is that of
-    `FineTunePlan`, in the plan of its stage.
+    number of epochs, once the first one has shown how long one takes: until then it is "open". `calibrates` and
+    `compares` are those of `FineTunePlan`, in the plan of its stage.
     """
 
     epochs: int = Field(ge=1)
@@ -193,6 +197,7 @@ class TrainingPlan(Record):
     rate_falls: Annotated[tuple[RateFall, ...], Field(max_length=MOST_FALLS)] = ()
     epochs_by_budget: Literal["no", "open", "decided"] = "no"
     calibrates: bool = False
+    compares: Literal["accuracy", "quality"] = "accuracy"
 
     @property
     def schedule(self) -> BatchSchedule:

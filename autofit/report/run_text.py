@@ -202,7 +202,9 @@ def _fine_tuning_lines(result: ResultRecord) -> list[str]:
         return []
     if "val_loss" not in result.history:
         return ["The fine-tuned model was kept: there were no validation images to compare it with the head alone."]
-    better = f"Fine-tuning gave a better model than the head alone {judged_by(result.monitor)}"
+    tuned = next(stage for stage in result.stages if stage.name == "fine-tune")
+    by = judged_by(result.monitor, printable(tuned.chosen_by))
+    better = f"Fine-tuning gave a better model than the head alone {by}"
     if result.stages[-1].name == "refit" and result.stages[-1].refitted:
         return [
             f"{better}.",

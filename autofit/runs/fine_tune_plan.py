@@ -47,6 +47,7 @@ def above_cut(options: Options, train_count: int, asked: Kernels | None, devices
         refit=is_refitted(options, train_count),
         pixel_cache=keeps_pixels(options, options.fine_tune_from),
         calibrates=is_calibrated(options),
+        compares="quality",
         caches=options.feature_cache != "off",
     )
 
@@ -70,6 +71,7 @@ def of_whole_training(
         early_stopping=options.early_stopping,
         pixel_cache=keeps_pixels(options, WHOLE),
         calibrates=is_calibrated(options),
+        compares="quality",
         caches=options.feature_cache != "off",
     )
 
@@ -105,7 +107,9 @@ def choices(stage: FineTunePlan, options: Options, train_count: int) -> tuple[Fi
     if upper is None:
         return (stage,)
     # `refit` is that of the stage, which is False if the user gave validation images
-    kept = {name: getattr(stage, name) for name in ("refit", "rung", "micro_batch_size", "calibrates", "caches")}
+    kept = {
+        name: getattr(stage, name) for name in ("refit", "rung", "micro_batch_size", "calibrates", "compares", "caches")
+    }
     upper = upper.model_copy(update=kept)
     return (of_all_layers(upper, options), upper)
 

@@ -217,7 +217,7 @@ def _unhelpful_stage(run: ValidatedRun, epoch: int) -> list[str]:
     names = [stage.name for stage in run.stages]
     if names[-1:] != ["fine-tune"] or not run.stages[-1].epochs or stage_of(run.stages, epoch) == "fine-tune":
         return []
-    by = judged_by(run.options.monitor if run.options else "auto")
+    by = judged_by(run.options.monitor if run.options else "auto", printable(run.stages[-1].chosen_by))
     return [f"Fine-tuning gave no better model {by}: the one with the head alone was kept."]
 
 

@@ -15,6 +15,11 @@ from autofit.runs.history import stage_of
 from autofit.runs.model_source import on_rung
 from autofit.runs.run_record import DataRecord
 
+NO_REFIT = (
+    "Fine-tuning was not done once more on all images: its last epoch was worse in validation than the model before. "
+    "Its best epoch was kept, which has not seen the validation images."
+)
+
 WARMUP_SHARE = 0.1
 """The share of a fine-tuning's updates, at its beginning, in which the learning rate rises."""
 
@@ -31,7 +36,7 @@ def stages_of(plan: TrainingPlan) -> tuple[StageName, ...]:
 def next_stage(plan: TrainingPlan, finished: Sequence[StageRecord], best_epoch: int | None) -> StageName | None:
     """The first stage that is not finished and is useful; None if there is none.
 
-    A fine-tuning that was no better than the head is not repeated by a refit.
+    A fine-tuning that was no better than the head is not repeated by a refit, nor one that ended worse.
 
     Args:
         plan: the plan of the run.
@@ -42,9 +47,22 @@ def next_stage(plan: TrainingPlan, finished: Sequence[StageRecord], best_epoch: 
     following = next((stage for stage in stages_of(plan) if stage not in done), None)
     if following == "training" and done:  # a head by epochs, whose fine-tuning a time budget has left out
         return None
-    if following == "refit" and stage_of(finished, best_epoch or 0) != "fine-tune":
+    has_helped = stage_of(finished, best_epoch or 0) == "fine-tune"
+    if following == "refit" and (not has_helped or is_refit_dropped(plan, finished, best_epoch)):
         return None
     return following
+
+
+def is_refit_dropped(plan: TrainingPlan, finished: Sequence[StageRecord], best_epoch: int | None) -> bool:
+    """Whether a fine-tuning that has helped is not repeated on all images, since its last epoch was worse than before.
+
+    The refit would have all its epochs, and no validation to choose an earlier one by. That of a fine-tuning which
+    ended early has the epochs up to the best one.
+    """
+    fine_tune, tuned = plan.fine_tune, next((record for record in finished if record.name == "fine-tune"), None)
+    if fine_tune is None or tuned is None or stage_of(finished, best_epoch or 0) != "fine-tune":
+        return False
+    return fine_tune.refit and tuned.ends_worse and tuned.epochs >= fine_tune.epochs
 
 
 def plan_of_stage(
@@ -79,6 +97,7 @@ def plan_of_stage(
             "feature_views": min(fine_tune.views, epochs),  # an image has one an epoch: no others are extracted
             "kernels": fine_tune.kernels,
             "calibrates": fine_tune.calibrates,
+            "compares": fine_tune.compares,
             "head": "epochs",
             "refit_head": False,
             "views": None,

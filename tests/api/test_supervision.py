@@ -20,8 +20,9 @@ from autofit.errors import (
     TrainingFailedError,
     UserError,
 )
-from autofit.protocol.messages import Verdict
+from autofit.protocol.messages import StageName, StageRecord, Verdict
 from autofit.protocol.payload import Payload
+from autofit.runs.stages import NO_REFIT
 from autofit.storage.checkpoints import CheckpointStore
 from autofit.storage.run_directory import RunDirectory
 from tests.support.records import make_attempt_record
@@ -157,6 +158,29 @@ def test_the_time_of_a_resumed_run_is_that_of_all_its_attempts(
     result = api.resume("a")
     assert len(stages.runs) == 2
     assert 150 < result.record.wall_seconds < 175
+
+
+@pytest.mark.parametrize("ends_worse", [True, False])
+def test_a_fine_tuning_that_is_not_repeated_on_all_images_says_why(
+    stages: Stages, photos: Path, train: Train, *, ends_worse: bool
+) -> None:
+    """A user would not know why this model has seen fewer images than that of another run."""
+    head = StageRecord(name="head", method="solved", epochs=1)
+    names: tuple[StageName, ...] = ("fine-tune",) if ends_worse else ("fine-tune", "refit")
+    tuned = [StageRecord(name=name, method="epochs", epochs=2, ends_worse=ends_worse) for name in names]
+    state: dict[str, Any] = {
+        "epoch": 3,
+        "stage": names[-1],
+        "best_epoch": 1,
+        "history": {"loss": [0.5] * 3, "val_loss": [0.5] * 3},
+    }
+    state["stages"] = [record.model_dump() for record in (head, *tuned)]
+    Path("a").mkdir()
+    CheckpointStore(Path("a/checkpoints")).save({}, state)
+    result = train(photos, batch_size="auto", fine_tune_epochs=2)
+    assert (NO_REFIT in result.record.warnings) == ends_worse
+    assert not any("left out" in warning for warning in result.record.warnings)
+    assert len(stages.runs) == 1
 
 
 @pytest.fixture

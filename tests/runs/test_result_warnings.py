@@ -168,6 +168,14 @@ def test_a_fine_tuned_model_that_is_kept_is_judged_by_its_training_accuracy() ->
     assert result_warnings(run(0.55, history=history, best_epoch=0, stages=[head])) == []
 
 
+def test_what_decided_that_a_stage_did_not_help_is_named() -> None:
+    """Who sees a higher accuracy in the history would think that the wrong model was kept."""
+    history = {name: values * 3 for name, values in run(0.9, 0.95).history.items()}
+    tuned = FINE_TUNE.model_copy(update={"chosen_by": "accuracy with class weights"})
+    found = result_warnings(run(0.9, history=history, stages=[HEAD, tuned], best_epoch=0))
+    assert "Fine-tuning gave no better model by validation accuracy with class weights: the one" in " ".join(found)
+
+
 def test_a_stage_that_did_not_help_is_named() -> None:
     """Minutes of fine-tuning would look as if they had made the model."""
     history = {name: values * 3 for name, values in run(0.9, 0.95).history.items()}

@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 
 from autofit.config.options import make_options
-from autofit.protocol.job import TrainingPlan
+from autofit.protocol.job import FineTunePlan, TrainingPlan
 from autofit.protocol.messages import StageName, StageRecord
 from autofit.runs.fine_tune_plan import MOST_REFITTED, choices
 from autofit.runs.model_source import model_source
 from autofit.runs.plan import staged_plan
 from autofit.runs.run_record import DataRecord
-from autofit.runs.stages import next_stage, plan_of_stage, source_of_stage, stages_of
+from autofit.runs.stages import is_refit_dropped, next_stage, plan_of_stage, source_of_stage, stages_of
 from tests.support.machines import make_hardware
 from tests.support.records import make_probe_report
 
@@ -116,6 +116,22 @@ def test_only_fine_tuning_that_helped_is_done_once_more() -> None:
     assert next_stage(made, [HEAD, FINE_TUNED], 0) is None
     assert next_stage(made, [HEAD, FINE_TUNED], 3) == "refit"
     assert next_stage(made, [HEAD, FINE_TUNED, FINE_TUNED.model_copy(update={"name": "refit"})], 3) is None
+
+
+@pytest.mark.parametrize(
+    ("epochs", "ends_worse", "expected"),
+    [(4, False, "refit"), (4, True, None), (3, True, "refit")],
+    ids=["good to its end", "worse in the end", "ended early"],
+)
+def test_a_fine_tuning_that_ended_worse_than_the_head_is_not_repeated(
+    epochs: int, expected: StageName | None, *, ends_worse: bool
+) -> None:
+    """All of its epochs would be trained again, without a validation: the model would be worse than the head."""
+    made = plan(fine_tune_epochs=4)
+    finished = [HEAD, FINE_TUNED.model_copy(update={"epochs": epochs, "ends_worse": ends_worse})]
+    assert next_stage(made, finished, 1) == expected
+    assert is_refit_dropped(made, finished, 1) == (expected is None)
+    assert not is_refit_dropped(made, finished, 0)  # it has not helped at all, which is said otherwise
 
 
 def test_only_a_time_budget_brings_views_of_the_head() -> None:
@@ -230,6 +246,20 @@ def test_what_is_fine_tuned_by_autofits_own_loss_is_calibrated(given: dict[str, 
     """A loss of the user's own may be there to make the model more confident, or less."""
     made = plan(**given)
     assert [plan_of_stage(made, stage, [HEAD, FINE_TUNED], 1).calibrates for stage in IN_STAGES] == expected
+
+
+def test_models_are_compared_as_the_run_was_planned() -> None:
+    """A run of an earlier version would be resumed to another model than it was started for."""
+    assert (
+        FineTunePlan(epochs=1, batch_size=8, micro_batch_size=8, learning_rate=1.0, cut="auto").compares == "accuracy"
+    )
+    for made in (plan(trainable="all"), plan(fine_tune_epochs=4), plan(time_budget="5m")):
+        stage = made.fine_tune
+        assert stage is not None
+        assert plan_of_stage(made, "fine-tune", [HEAD]).compares == "quality"
+        old = stage.model_copy(update={"compares": "accuracy"})
+        may_be = choices(old, make_options(time_budget="5m"), 500)
+        assert {each.compares for each in may_be} == {"accuracy"}
 
 
 @pytest.mark.parametrize("calibrates", [False, True])

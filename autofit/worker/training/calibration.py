@@ -1,4 +1,4 @@
-"""Calibrates a fine-tuned model: its probabilities become as reliable as the validation images show them to be.
+"""Judges the models of a fine-tuning, and calibrates the best: it is as sure as the validation images show it to be.
 
 Temperature scaling (Guo, Pleiss, Sun and Weinberger, On Calibration of Modern Neural Networks, ICML 2017): the logits
 are divided by one number. What is predicted stays the same; how confident the model is does not.
@@ -12,12 +12,16 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from autofit.config.multi_label_figures import MEAN_AVERAGE_PRECISION
 from autofit.protocol.job import TrainingPlan
 from autofit.protocol.messages import Calibration
 from autofit.worker.model.builder import BuiltModel
 from autofit.worker.training.train_state import TrainingProgress
 
 Probabilities = NDArray[np.float32]
+Weights = NDArray[np.float32]
+
+WEIGHTED_ACCURACY = "accuracy with class weights"
 
 LEAST_IMAGES = 15
 MOST_TEMPERATURE = 3.0
@@ -27,17 +31,48 @@ LEAST_PROBABILITY = np.finfo(np.float32).tiny
 
 
 class Calibrator:
-    """Calibrates the best model of a training.
+    """Judges the models of a fine-tuning as its loss does, with class weights, and calibrates the best of a training.
 
     Args:
-        plan: of the stage; says whether to calibrate.
+        plan: of the stage; says whether to calibrate, and what to compare.
         built: the network. Only one that autofit has given its softmax is calibrated.
         labels: the class numbers of the stage's validation images, int64 (n,).
+        weights: their class weights, float32 (n,); None if there are none.
     """
 
-    def __init__(self, plan: TrainingPlan, built: BuiltModel, labels: NDArray[np.int64]) -> None:
-        self._labels = labels if plan.calibrates and built.head_layers else None
-        self._monitor = plan.monitor
+    def __init__(
+        self, plan: TrainingPlan, built: BuiltModel, labels: NDArray[np.int64], weights: Weights | None = None
+    ) -> None:
+        self._labels, self._calibrates = labels, plan.calibrates and bool(built.head_layers)
+        self._by_quality, self._monitor = plan.compares == "quality", plan.monitor
+        self._weights = weights if self._by_quality else None
+
+    def begun(self, progress: TrainingProgress, probabilities: Probabilities | None) -> TrainingProgress:
+        """The progress at the beginning of a fine-tuning, with the figures of the model that it is compared with.
+
+        Args:
+            progress: so far; that of another stage, or from within this one, is returned as it is.
+            probabilities: what that model says of the validation images; None if that is not known.
+        """
+        begins = progress.stage == "fine-tune" and progress.is_at_stage_start
+        if not (begins and self._by_quality and "val_loss" in progress.history):
+            return progress
+        if self._monitor == "auto":
+            progress = self._judged_anew(progress, probabilities)
+        return progress.moved(value_before=progress.best_value, accuracy_before=progress.best_accuracy)
+
+    def _judged_anew(self, progress: TrainingProgress, probabilities: Probabilities | None) -> TrainingProgress:
+        """The progress whose best model has the figures by which those of the fine-tuning are compared."""
+        means = progress.history.get(f"val_{MEAN_AVERAGE_PRECISION}")
+        if means and progress.best_epoch is not None:
+            mean = means[progress.best_epoch]
+            return progress.moved(best_accuracy=mean, compared_by=MEAN_AVERAGE_PRECISION.replace("_", " "))
+        weighted = self._weighted_accuracy(probabilities)
+        if weighted is None or probabilities is None:
+            return progress
+        has_calibrated = self._of(progress, probabilities) is not None  # as the epochs to come will have, or not
+        value = _loss_at(1.0, *self._known(probabilities)) if has_calibrated else progress.best_value
+        return progress.moved(best_accuracy=weighted, best_value=value, compared_by=WEIGHTED_ACCURACY)
 
     def after_epoch(
         self, progress: TrainingProgress, epoch: int, logs: Mapping[str, float], probabilities: Probabilities | None
@@ -54,7 +89,7 @@ class Calibrator:
         """
         found = self._of(progress, probabilities)
         counts = found.loss if found and self._monitor == "auto" else None
-        ended = progress.after_epoch(epoch, logs, self._monitor, counts)
+        ended = progress.after_epoch(epoch, logs, self._monitor, counts, self._quality(progress, logs, probabilities))
         return ended.moved(calibration=_if_needed(found)) if ended.best_epoch == epoch else ended
 
     def noted(self, progress: TrainingProgress, probabilities: Probabilities | None) -> TrainingProgress:
@@ -75,16 +110,39 @@ class Calibrator:
         return progress.moved(calibration=_if_needed(found))
 
     def _of(self, progress: TrainingProgress, probabilities: Probabilities | None) -> Calibration | None:
-        if self._labels is None or probabilities is None or progress.stage != "fine-tune":
+        if not self._calibrates or probabilities is None or progress.stage != "fine-tune":
             return None
-        return calibration(probabilities, self._labels)
+        return calibration(probabilities, self._labels, self._weights)
+
+    def _quality(
+        self, progress: TrainingProgress, logs: Mapping[str, float], probabilities: Probabilities | None
+    ) -> float | None:
+        """What stands for the accuracy of an epoch of fine-tuning; None if that itself is compared."""
+        if progress.stage != "fine-tune" or not progress.compared_by:
+            return None
+        if progress.compared_by == WEIGHTED_ACCURACY:
+            return self._weighted_accuracy(probabilities)
+        return logs.get(f"val_{MEAN_AVERAGE_PRECISION}")
+
+    def _weighted_accuracy(self, probabilities: Probabilities | None) -> float | None:
+        """The share of the class weights of validation images that are right; None without weights."""
+        if probabilities is None or self._weights is None:
+            return None
+        logits, numbers, weights = self._known(probabilities)
+        hits = logits.argmax(axis=1) == numbers
+        return float(np.average(hits, weights=weights)) if weights is not None and weights.sum() > 0 else None
+
+    def _known(self, probabilities: Probabilities) -> tuple[Probabilities, NDArray[np.int64], Weights | None]:
+        return _known(probabilities, self._labels, self._weights)
 
 
 def _if_needed(found: Calibration | None) -> Calibration | None:
     return found if found and found.temperature > 1 else None
 
 
-def calibration(probabilities: Probabilities, labels: NDArray[np.int64]) -> Calibration | None:
+def calibration(
+    probabilities: Probabilities, labels: NDArray[np.int64], weights: Weights | None = None
+) -> Calibration | None:
     """The temperature with which images are predicted with the lowest loss; None for too few images.
 
     It is never below 1: a model that knows all validation images would become certain of everything.
@@ -92,21 +150,36 @@ def calibration(probabilities: Probabilities, labels: NDArray[np.int64]) -> Cali
     Args:
         probabilities: of a softmax, float32 (n, k); rows of NaN do not count.
         labels: the class number of each row, int64 (n,).
+        weights: of each row in the loss, float32 (n,); None if all are 1.
     """
     from scipy.optimize import minimize_scalar  # noqa: PLC0415 - takes 0.2 s
 
-    is_known = ~np.isnan(probabilities).any(axis=1)
-    if is_known.sum() < LEAST_IMAGES:
+    known = _known(probabilities, labels, weights)
+    if len(known[0]) < LEAST_IMAGES:
         return None
-    logits, numbers = _logits(probabilities[is_known]), labels[is_known]
 
     def loss(inverse: float) -> float:  # convex in the inverse of the temperature
-        scores = np.float32(inverse) * logits
-        return float(np.mean(_log_sums(scores) - scores[np.arange(len(scores)), numbers], dtype=np.float64))
+        return _loss_at(inverse, *known)
 
     found = float(minimize_scalar(loss, bounds=(1 / MOST_TEMPERATURE, 1.0), method="bounded").x)
     best = found if loss(found) < loss(1.0) else 1.0
     return Calibration(temperature=1 / best, loss=loss(best))
+
+
+def _known(
+    probabilities: Probabilities, labels: NDArray[np.int64], weights: Weights | None
+) -> tuple[Probabilities, NDArray[np.int64], Weights | None]:
+    """The logits, labels and weights of the images that could be read."""
+    is_known = ~np.isnan(probabilities).any(axis=1)
+    return _logits(probabilities[is_known]), labels[is_known], None if weights is None else weights[is_known]
+
+
+def _loss_at(inverse: float, logits: Probabilities, numbers: NDArray[np.int64], weights: Weights | None) -> float:
+    """The mean cross-entropy, in nats, of logits that are multiplied by the inverse of a temperature."""
+    scores = np.float32(inverse) * logits
+    losses = (_log_sums(scores) - scores[np.arange(len(scores)), numbers]).astype(np.float64)
+    has_weights = weights is not None and weights.sum() > 0
+    return float(np.average(losses, weights=weights if has_weights else None))
 
 
 def calibrated(probabilities: Probabilities, temperature: float) -> Probabilities:

@@ -1,10 +1,12 @@
-"""The figure of an epoch by which the best one is chosen."""
+"""The figures of an epoch by which the best one is chosen, and how two models are compared by them."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping
+from typing import NamedTuple
 
+from autofit.config.monitoring import higher_is_better
 from autofit.errors import UserError
 
 
@@ -28,6 +30,44 @@ def require_monitored(monitor: str, names: Collection[str]) -> None:
     """
     if monitor not in names:
         raise UserError(f"monitor {monitor!r} is none of the metrics here: {', '.join(names)}; choose another monitor")
+
+
+class Figures(NamedTuple):
+    """The figures by which a model is compared with others.
+
+    Attributes:
+        value: the monitored figure; with `auto` a loss.
+        accuracy: how much of the validation is right, or another figure of which more is better; None if unknown.
+    """
+
+    value: float
+    accuracy: float | None = None
+
+    @classmethod
+    def known(cls, value: float | None, accuracy: float | None) -> Figures | None:
+        """The figures; None if there is no model yet."""
+        return None if value is None else cls(value, accuracy)
+
+
+def is_better(one: Figures, other: Figures | None, monitor: str, *, by_accuracy: bool) -> bool:
+    """Whether a model is better than another; any is better than none and than one with a value of NaN.
+
+    Args:
+        one: the figures of the model.
+        other: those of the other; None if there is none.
+        monitor: what is compared.
+        by_accuracy: with `auto`, whether the more accurate one is better, and only of two that are as accurate the one
+            with the lower loss.
+    """
+    if other is None or math.isnan(other.value):
+        return True
+    if math.isnan(one.value):
+        return False
+    if monitor != "auto":
+        return one.value > other.value if higher_is_better(monitor) else one.value < other.value
+    if by_accuracy and one.accuracy is not None and not as_accurate(one.accuracy, other.accuracy):
+        return one.accuracy > (other.accuracy or 0.0)
+    return one.value < other.value
 
 
 def as_accurate(one: float, other: float | None) -> bool:

@@ -58,6 +58,12 @@ class Targets:
         numbers = self.numbers[samples]
         return numbers if self.table is None else self._rows[numbers]
 
+    def judged_from(self, first: int) -> tuple[NDArray[np.int64], NDArray[np.float32] | None]:
+        """The class numbers and class weights (n,) of the samples from this one on; None if all weights are 1."""
+        numbers = self.numbers[first:]
+        weights = None if self.table is not None else self.class_weights
+        return numbers, None if weights is None else weights[numbers]
+
     def weights(self, samples: NDArray[np.int64]) -> NDArray[np.float32]:
         """The weights in the loss, in the shape of the labels."""
         numbers = self.numbers[samples]

@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from autofit.config.monitoring import higher_is_better
 from autofit.errors import TrainingFailedError
 from autofit.protocol.messages import Calibration, StageName, StageRecord
 from autofit.storage.checkpoints import Checkpoint
@@ -25,7 +24,7 @@ from autofit.worker.execution.session import Session
 from autofit.worker.execution.steps import TrainStep
 from autofit.worker.model.network_hash import network_sha256
 from autofit.worker.model.weights import frozen_hash
-from autofit.worker.training.monitored_figure import as_accurate, monitored
+from autofit.worker.training.monitored_figure import Figures, is_better, monitored
 
 Arrays = dict[str, np.ndarray[Any, Any]]
 PROBABILITIES = "probabilities"
@@ -44,7 +43,8 @@ class TrainingProgress(Record):
     without a validation. `stages` are the finished stages, `stage` the checkpoint's. `callbacks` are their states
     (`callback_states.py`); `callbacks_ended`: they were told of the end of the stage; `callbacks_lost`: the user was
     told which of their states could not be kept. `refit_losses` are those of a refit's epochs, which has no history.
-    `calibration` is the best model's, if it is one of fine-tuning.
+    `calibration` is the best model's, if it is one of fine-tuning. `value_before` and `accuracy_before` are the figures
+    of the model before fine-tuning; `ends_worse` is that of `StageRecord`, `compared_by` its `chosen_by`.
     """
 
     epoch: int = 0
@@ -60,6 +60,10 @@ class TrainingProgress(Record):
     best_accuracy: float | None = None
     best_predicted: list[int] = Field(default_factory=list)
     calibration: Calibration | None = None
+    value_before: float | None = None
+    accuracy_before: float | None = None
+    ends_worse: bool = False
+    compared_by: str = ""
     refit_losses: list[float] = Field(default_factory=list)
     waited_epochs: int = 0
     stopped: bool = False
@@ -97,6 +101,8 @@ class TrainingProgress(Record):
             cut_short=cut_short,
             diverged=diverged,
             refitted=self.stage == "refit" and not cut_short,
+            ends_worse=self.ends_worse and self.stage == "fine-tune",
+            chosen_by=self.compared_by if self.stage == "fine-tune" else "",
         )
         return self.moved(stages=[*self.stages, record or by_epochs])
 
@@ -142,29 +148,38 @@ class TrainingProgress(Record):
         return {} if self.loss_scale is None else {SKIPPED_UPDATES: float(self.skipped_updates)}
 
     def after_epoch(
-        self, epoch: int, logs: Mapping[str, float], monitor: str = "auto", calibrated_loss: float | None = None
+        self,
+        epoch: int,
+        logs: Mapping[str, float],
+        monitor: str = "auto",
+        calibrated_loss: float | None = None,
+        quality: float | None = None,
     ) -> TrainingProgress:
         """The progress after an epoch with these metrics: at the beginning of the next one, with the best noted.
 
         `best_value` follows `monitor`: by default `val_loss`, or `loss` without a validation. Fine-tuning, whose loss
-        rises with its confidence, is then better if it is more accurate; if it is as accurate, by the `calibrated_loss`
-        where that is known. Without a validation its epochs are compared only with each other: the head's figures are
-        of images that it was fitted to. Those of a refit, which has none, leave the history and the best as they are.
+        rises with its confidence, is then better if it is more accurate, or by the `quality` that stands for that;
+        if it is as accurate, by the `calibrated_loss` where that is known. Without a validation its epochs are compared
+        only with each other: the head's figures are of images that it was fitted to. Those of a refit, which has none,
+        leave the history and the best as they are.
         """
         ended = self.moved(epoch=epoch + 1, position=0, step=0, skipped_updates=0)
         if self.stage == "refit":
             return ended.moved(refit_losses=[*self.refit_losses, logs["loss"]])
         progress = ended.moved(history={name: [*self._column(name), value] for name, value in logs.items()})
         value = monitored(logs, monitor) if calibrated_loss is None else calibrated_loss
-        accuracy = logs.get("val_accuracy", logs.get("accuracy"))
+        accuracy = logs.get("val_accuracy", logs.get("accuracy")) if quality is None else quality
         if not math.isfinite(logs.get("val_loss", logs["loss"])):
             value = math.nan  # a network of NaN always gives the first class, which may be more accurate
-        is_better = self._is_better(value, accuracy) if monitor == "auto" else self._is_best(value, monitor)
-        if is_better or self._begins_fine_tuning_unseen(logs):
+        now, best = Figures(value, accuracy), Figures.known(self.best_value, self.best_accuracy)
+        before, by_accuracy = Figures.known(self.value_before, self.accuracy_before), self.stage == "fine-tune"
+        ends_worse = before is not None and is_better(before, now, monitor, by_accuracy=by_accuracy)
+        progress = progress.moved(ends_worse=ends_worse)
+        if is_better(now, best, monitor, by_accuracy=by_accuracy) or self._is_first_unseen(logs):
             return progress.moved(best_epoch=epoch, best_value=value, best_accuracy=accuracy, waited_epochs=0)
         return progress.moved(waited_epochs=self.waited_epochs + 1)
 
-    def _begins_fine_tuning_unseen(self, logs: Mapping[str, float]) -> bool:
+    def _is_first_unseen(self, logs: Mapping[str, float]) -> bool:
         """Whether a whole epoch has just ended that is the first of fine-tuning, in a run without validation."""
         is_first = self.stage == "fine-tune" and self.epoch == self.first_epoch
         return is_first and "val_loss" not in logs and not self.stopped
@@ -178,22 +193,6 @@ class TrainingProgress(Record):
     def has_waited(self, patience: int | None) -> bool:
         """Whether `patience` epochs have passed without a better one; never with a patience of None."""
         return patience is not None and self.waited_epochs >= patience
-
-    def _is_best(self, value: float, monitor: str) -> bool:
-        """Whether the monitored figure is better than the best so far; any is better than none and than NaN."""
-        if self.best_value is None or math.isnan(self.best_value):
-            return True
-        return value > self.best_value if higher_is_better(monitor) else value < self.best_value
-
-    def _is_better(self, value: float, accuracy: float | None) -> bool:
-        """Whether an epoch is better than the best so far; any is better than none and than one with a loss of NaN."""
-        if self.best_value is None or math.isnan(self.best_value):
-            return True
-        if math.isnan(value):
-            return False
-        if self.stage != "fine-tune" or accuracy is None or as_accurate(accuracy, self.best_accuracy):
-            return value < self.best_value
-        return accuracy > (self.best_accuracy or 0.0)
 
 
 class TrainState:

@@ -86,7 +86,8 @@ class Trainer:
         self._bad_images = UnreadImages(self._index, work.plan.max_bad_images, self._events)
         of_passes = session, self._epoch_plans, self._targets, recalibration, self._micro
         self._evaluation = Evaluation(*of_passes, self._events, self._callbacks, self._goes_on)
-        self._calibrator = Calibrator(work.plan, session.built, self._targets.numbers[self._index.train_count :])
+        self._calibrator = Calibrator(work.plan, session.built, *self._targets.judged_from(self._index.train_count))
+        self._progress = self._calibrator.begun(self._progress, self._state.probabilities)
 
     def run(self) -> str:
         """Train to the end, save the best epoch's model, and return the SHA-256 of the last epoch's weights."""
@@ -120,8 +121,7 @@ class Trainer:
 
     def _has_epochs_left(self) -> bool:
         """Whether there is an epoch to finish or to begin."""
-        is_inside = self._progress.position > 0
-        return is_inside or (self._progress.epoch < self._plan.epochs and not self._progress.stopped)
+        return self._progress.position > 0 or (self._progress.epoch < self._plan.epochs and not self._progress.stopped)
 
     def _end_stage(self, diverged: str = "") -> None:
         """Record the stage as finished if it has epochs left: there is no time for them, or it has `diverged`."""
@@ -207,8 +207,7 @@ class Trainer:
         self._evaluation.recalibrate(self._source, epoch)
         if self._index.validation_count:
             self._callbacks.before_validation(self.commit_if_behind)
-            validation = self._evaluation.validate(self._source, epoch)
-            if validation is None:
+            if (validation := self._evaluation.validate(self._source, epoch)) is None:
                 self._give_up(self._bad_images.nothing_left("validation"))
             logs = {**logs, **{f"val_{name}": value for name, value in validation.items()}}
         self._close_epoch(epoch, logs)

@@ -152,6 +152,94 @@ def test_what_the_user_names_or_the_run_was_planned_with_counts() -> None:
     assert best_after(42 / 62, 0.01, monitor="val_loss") == 0
 
 
+def rare(right: int, of_rare: int) -> tuple[Any, Any]:
+    """Probabilities and labels of 90 images of class 0 and ten of class 1, and how many of each are right."""
+    labels = np.array([0] * 90 + [1] * 10)
+    told = np.array([0] * right + [1] * (90 - right) + [1] * of_rare + [0] * (10 - of_rare))
+    return (0.8 * np.eye(2)[told] + 0.1).astype(np.float32), labels
+
+
+def best_of_rare(monitor: str = "auto", compares: str = "quality", *, weighted: bool = True) -> TrainingProgress:
+    """The progress after a head that ignores the rare class, an epoch that finds it, and one as the head."""
+    (head, labels), (tuned, _) = rare(90, 1), rare(84, 6)
+    weights = np.where(labels == 1, 5.0, 0.5556).astype(np.float32) if weighted else None
+    logs = {"loss": 0.5, "val_loss": loss(head, labels), "val_accuracy": 0.91}
+    built: Any = SimpleNamespace(head_layers=("",))
+    progress = TrainingProgress(stage="head").after_epoch(0, logs, monitor).after_stage(HEAD).in_stage("fine-tune")
+    calibrator = Calibrator(make_plan(calibrates=True, monitor=monitor, compares=compares), built, labels, weights)
+    progress = calibrator.begun(progress, head)
+    assert calibrator.begun(progress, head) == progress  # after a restart
+    found = {"loss": 0.4, "val_loss": loss(tuned, labels), "val_accuracy": 0.90}
+    progress = calibrator.after_epoch(progress, 1, found, tuned)
+    return calibrator.after_epoch(progress, 2, logs, head)
+
+
+def test_with_class_weights_the_rare_class_counts_as_in_the_loss() -> None:
+    """A fine-tuning that finds six of ten rare images would be dropped for a head that finds one."""
+    chosen = best_of_rare()
+    assert chosen.best_epoch == 1
+    assert chosen.best_accuracy == pytest.approx((84 * 0.5556 + 6 * 5) / 100, abs=1e-4)
+    assert chosen.accuracy_before == pytest.approx((90 * 0.5556 + 1 * 5) / 100, abs=1e-4)
+    assert chosen.after_stage().stages[-1].chosen_by == "accuracy with class weights"
+    assert chosen.history["val_accuracy"] == [0.91, 0.90, 0.91]
+    for other in (best_of_rare(weighted=False), best_of_rare(compares="accuracy"), best_of_rare("val_accuracy")):
+        assert other.best_epoch != 1
+        assert other.after_stage().stages[-1].chosen_by == ""
+
+
+def test_with_class_weights_the_temperature_is_that_of_the_weighted_loss() -> None:
+    """The rare class, of which the model is wrongly sure, would have next to no say."""
+    given, labels = rare(90, 3)
+    weights = np.where(labels == 1, 9.0, 1.0).astype(np.float32)
+    alone, weighted = calibration(given, labels), calibration(given, labels, weights)
+    assert alone is not None
+    assert weighted is not None
+    assert weighted.temperature > alone.temperature == 1
+    again = calibration(np.repeat(given, weights.astype(int), axis=0), np.repeat(labels, weights.astype(int)))
+    assert again is not None
+    assert weighted.temperature == pytest.approx(again.temperature, rel=1e-3)
+    assert calibration(given, labels, np.zeros(100, np.float32)) == alone
+
+
+@pytest.mark.parametrize(("compares", "best"), [("quality", 1), ("accuracy", 0)])
+def test_several_labels_are_compared_by_their_mean_average_precision(compares: str, best: int) -> None:
+    """The loss rises while the order of the images improves: a good fine-tuning would be dropped."""
+    head = {"loss": 0.3, "val_loss": 0.30, "mean_average_precision": 0.9, "val_mean_average_precision": 0.70}
+    tuned = {"loss": 0.1, "val_loss": 0.40, "mean_average_precision": 1.0, "val_mean_average_precision": 0.75}
+    worse = tuned | {"val_mean_average_precision": 0.69}
+    progress = TrainingProgress(stage="head").after_epoch(0, head).after_stage(HEAD).in_stage("fine-tune")
+    built: Any = SimpleNamespace(head_layers=("",))
+    calibrator = Calibrator(make_plan(compares=compares), built, np.zeros(0, np.int64))
+    progress = calibrator.begun(progress, None)
+    progress = calibrator.after_epoch(calibrator.after_epoch(progress, 1, tuned, None), 2, worse, None)
+    assert progress.best_epoch == best
+    ended = progress.after_stage().stages[-1]
+    new = compares == "quality"
+    assert (ended.chosen_by, ended.ends_worse) == ("mean average precision" if new else "", new)
+
+
+@pytest.mark.parametrize(
+    ("last", "monitor", "expected"),
+    [(0.58, "auto", True), (0.62, "auto", False), (0.58, "val_loss", False), (0.62, "val_accuracy", False)],
+    ids=str,
+)
+def test_a_fine_tuning_whose_last_epoch_is_worse_than_the_head_says_so(
+    last: float, monitor: str, *, expected: bool
+) -> None:
+    """A refit, which ends with the last epoch, would hand over a model that is worse than the head."""
+    head = {"loss": 0.1, "val_loss": 0.9, "val_accuracy": 0.60}
+    progress = TrainingProgress(stage="head").after_epoch(0, head, monitor).after_stage(HEAD).in_stage("fine-tune")
+    built: Any = SimpleNamespace(head_layers=("",))
+    calibrator = Calibrator(make_plan(compares="quality", monitor=monitor), built, np.zeros(0, np.int64))
+    progress = calibrator.begun(progress, None)
+    for epoch, accuracy in enumerate((0.7, last), 1):
+        progress = calibrator.after_epoch(progress, epoch, head | {"val_loss": 0.8, "val_accuracy": accuracy}, None)
+    again = TrainingProgress.model_validate_json(progress.model_dump_json())
+    assert (again.best_epoch, again.after_stage().stages[-1].ends_worse) == (1, expected)
+    fresh = TrainingProgress(stage="head").after_epoch(0, head, monitor).after_stage(HEAD).in_stage("fine-tune")
+    assert Calibrator(make_plan(monitor=monitor), built, np.zeros(0, np.int64)).begun(fresh, None) == fresh  # as it was
+
+
 def test_the_head_is_not() -> None:
     """The solved head, whose penalty was chosen by its loss, would become too cautious by the noise of few images."""
     assert noted(HEAD, stage="fine-tune", best=0).calibration is None
