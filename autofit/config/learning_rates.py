@@ -23,7 +23,8 @@ FALLING_SHARE = 0.3
 (docs/decisions/0071)."""
 
 FAR = 10.0
-"""A rate that is above or below the usual rates by more than this factor is warned about."""
+"""A rate that is above or below the usual rates by this factor is warned about; for pretrained layers, which ten times
+the default has ruined, any that is above."""
 
 
 class UsualRates(NamedTuple):
@@ -54,12 +55,16 @@ def usual_rates(optimizer: str, *, trains_pretrained: bool) -> UsualRates | None
 def unusual_rate(optimizer: str, learning_rate: float, *, trains_pretrained: bool) -> str | None:
     """A line about a learning rate that is far outside what is usual; None if it is not."""
     usual = usual_rates(optimizer, trains_pretrained=trains_pretrained)
-    if usual is None or usual.least / FAR < learning_rate < usual.most * FAR:
+    if usual is None:
         return None
-    layers = " for all layers of a pretrained network" if trains_pretrained else ""
+    is_far = not usual.least / FAR < learning_rate < usual.most * FAR
+    is_risky = usual is PRETRAINED_RATES and learning_rate > usual.most
+    if not is_far and not is_risky:
+        return None
+    layers = " for layers of a pretrained network" if trains_pretrained else ""
     where, risk = ("over", "may ruin the weights") if learning_rate > usual.most else ("under", "may learn nothing")
     return (
-        f"learning_rate {learning_rate:g} is far {where} what is usual with {optimizer}{layers} "
+        f"learning_rate {learning_rate:g} is {'far ' if is_far else ''}{where} what is usual with {optimizer}{layers} "
         f"({usual.least:g} to {usual.most:g}): it {risk}"
     )
 

@@ -36,8 +36,17 @@ def test_pretrained_layers_train_at_a_lower_rate_unless_told(given: dict[str, An
         ("adam", 1e-3, False, None),
         ("adam", 0.5, False, "far over what is usual with adam (1e-05 to 0.003)"),
         ("adam", 1e-8, False, "far under"),
-        ("adam", 5e-3, True, "for all layers of a pretrained network (1e-06 to 0.0003): it may ruin the weights"),
-        ("adam", 1e-3, True, None),  # unusual, but not far
+        (
+            "adam",
+            5e-3,
+            True,
+            "is far over what is usual with adam for layers of a pretrained network (1e-06 to 0.0003)",
+        ),
+        ("adam", 1e-3, True, "is over what is usual with adam for layers of a pretrained network"),  # it ruined them
+        ("adamw", 4e-4, True, "(1e-06 to 0.0003): it may ruin the weights"),
+        ("adam", 3e-4, True, None),
+        ("adam", 1e-6, True, None),
+        ("adam", 4e-3, False, None),  # of a head: unusual, but not far
         ("sgd", 0.1, False, None),
         ("sgd", 10, False, "far over"),
         ("adadelta", 100, False, None),
