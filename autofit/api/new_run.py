@@ -261,6 +261,7 @@ def _following(options: Options, planned: TrainingPlan) -> TrainingPlan:
         "precision_choice": _followed_precision(options, of_followed),
         "deterministic": options.deterministic or followed.deterministic,
         "rate_falls": followed.rate_falls,
+        "head_from_zeros": followed.head_from_zeros,
         "epochs": followed.epochs if followed.epochs_by_budget == "decided" else planned.epochs,
         "ends_with_ledger": of_followed.options.time_budget_seconds is not None,
     }

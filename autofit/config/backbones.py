@@ -82,6 +82,7 @@ class ModelSpec(Record):
             "auto", "input", a share of the layers with kernels, or the name of a layer. None for no cut.
         segments: the number of segments whose activations are recomputed in the backward pass; 0 keeps all activations.
         precision: of the layers; in mixed precision they compute in 16 bits, and variables and output stay float32.
+        head_from_zeros: whether the last layer of the head begins with zeros instead of random weights.
     """
 
     backbone: str | None
@@ -94,6 +95,7 @@ class ModelSpec(Record):
     cut: str | None = None
     segments: Annotated[int, Field(ge=0)] = 0
     precision: Precision = "float32"
+    head_from_zeros: bool = False
 
     @property
     def about(self) -> dict[str, str]:

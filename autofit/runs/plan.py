@@ -136,6 +136,14 @@ def _trains_batch_normalization(options: Options) -> bool:
     return options.trainable == "all" and options.weights == "none"
 
 
+def _begins_at_zeros(options: Options) -> bool:
+    """Whether the head's last layer begins with zeros, on the features of pretrained weights.
+
+    Its first loss is that of a guess, and no update has to undo a random head. `classic` begins as Keras does.
+    """
+    return options.recipe == "auto" and freezes_backbone(options) and options.weights != "none"
+
+
 def training_plan(
     options: Options,
     train_count: int,
@@ -186,6 +194,7 @@ def training_plan(
         devices=options.devices,
         tuning=tuning or _tuning(options, train_count, machine),
         rung=Rung(segments=probe.workload.segments) if probe else None,
+        head_from_zeros=_begins_at_zeros(options),
     )
 
 

@@ -146,11 +146,13 @@ def source_of_stage(source: ModelSource, plan: TrainingPlan, stage: StageName, d
     rung = chosen_rung(plan, stage)
     if rung is not None:
         source = on_rung(source, rung)
+    begins = {"head_from_zeros": plan.head_from_zeros}
     if stage == "training":
-        return source.model_copy(update={"rate_falls": plan.rate_falls})
+        spec = source.spec.model_copy(update=begins)
+        return source.model_copy(update={"spec": spec, "rate_falls": plan.rate_falls})
     if stage not in FINE_TUNING or plan.fine_tune is None:
         given = plan.fine_tune.cut if plan.fine_tune and plan.fine_tune.cut != AUTO_CUT else None
-        spec = source.spec.model_copy(update={"trainable": "head"})
+        spec = source.spec.model_copy(update=begins | {"trainable": "head"})
         return source.model_copy(update={"spec": spec, "later_cut": given})
     images = data.train_count + (data.validation_count if stage == "refit" else 0)
     return source.model_copy(

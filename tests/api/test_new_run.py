@@ -197,6 +197,19 @@ def test_a_replay_computes_with_the_kernels_of_the_run_that_it_follows(
         assert stages.runs[-1]["record"].plan.kernels == kernels
 
 
+@pytest.mark.parametrize("zeros", [True, False])
+def test_a_replay_begins_with_the_head_of_the_run_that_it_follows(
+    stages: Stages, photos: Path, train: Train, *, zeros: bool
+) -> None:
+    """The first step of a run of an earlier version, whose head was random, would have other bits."""
+    train(photos, "a", epochs=2)
+    Path("a/audit.jsonl").touch()
+    text = Path("a/run.json").read_text()
+    Path("a/run.json").write_text(text.replace('"head_from_zeros": true', f'"head_from_zeros": {str(zeros).lower()}'))
+    train(photos, "b", epochs=2, replay="a")
+    assert stages.runs[1]["record"].plan.head_from_zeros is zeros
+
+
 def test_a_replay_is_on_the_rung_of_the_run_that_it_follows(stages: Stages, photos: Path, train: Train) -> None:
     """Gradients that are computed in segments round in another way: the replay would prove nothing."""
     train(photos, weights=None, recompute="on")

@@ -222,7 +222,27 @@ def test_a_ramp_keeps_both_ends_and_the_settings_that_were_asked_for() -> None:
         threads=4,
         feature_cache=True,
         kernels="onednn",
+        head_from_zeros=True,
     )
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"epochs": 3}, True),
+        ({"hidden_units": 8, "weights": "imagenet"}, True),
+        ({"feature_cache": "off"}, True),
+        ({"trainable": "all"}, True),  # its head's stage
+        ({"trainable": "all", "optimizer": "sgd"}, False),
+        ({"recipe": "classic"}, False),
+        ({"weights": None}, False),
+        ({"model": "json:loads"}, False),
+    ],
+    ids=str,
+)
+def test_a_head_on_pretrained_features_begins_with_zeros(given: dict[str, Any], *, expected: bool) -> None:
+    """Its first epochs would undo random weights; or a network trained otherwise begin unlike in Keras."""
+    assert staged_plan(make_options(**given), 1_000, 10, None, CPU).head_from_zeros is expected
 
 
 @pytest.mark.parametrize(("images", "expected"), [(10, 8), (800, 16), (1_280, 32), (10**6, 32)])

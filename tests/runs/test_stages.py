@@ -85,6 +85,16 @@ def test_epochs_of_a_head_before_fine_tuning_are_its_own() -> None:
     assert made.fine_tune.epochs == 4
 
 
+@pytest.mark.parametrize("stage", ["head", "training", "views"])
+def test_the_head_begins_as_it_was_planned(stage: StageName) -> None:
+    """A run of an earlier version, or its replay, would begin with other weights than it had."""
+    source, made = model_source(make_options(), 10), plan(fine_tune_epochs=4)
+    assert source_of_stage(source, made, stage, DATA).spec.head_from_zeros
+    earlier = made.model_copy(update={"head_from_zeros": False})
+    assert not source_of_stage(source, earlier, stage, DATA).spec.head_from_zeros
+    assert not source_of_stage(source, made, "fine-tune", DATA).spec.head_from_zeros
+
+
 def test_the_head_is_fitted_again_only_on_images_that_autofit_has_split_off(tmp_path: Any) -> None:
     """Validation images of the user's own would no longer be unseen."""
     assert plan().refit_head

@@ -22,7 +22,9 @@ def head_of(spec: ModelSpec, num_classes: int, *, multi_label: bool) -> tuple[ke
         layers.append(keras.layers.Dropout(spec.dropout, name="dropout"))
     # probabilities stay float32 in mixed precision too, since float16 rounds small ones to zero
     activation = "sigmoid" if multi_label else "softmax"
-    layers.append(keras.layers.Dense(num_classes, activation=activation, dtype="float32", name="probabilities"))
+    begins = "zeros" if spec.head_from_zeros else "glorot_uniform"  # Keras's default
+    last = {"activation": activation, "kernel_initializer": begins, "dtype": "float32", "name": "probabilities"}
+    layers.append(keras.layers.Dense(num_classes, **last))
     return tuple(layers)
 
 

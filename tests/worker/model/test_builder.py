@@ -68,6 +68,15 @@ def weights_file(request: pytest.FixtureRequest, mobilenet: keras.Model, tmp_pat
 # What is built
 
 
+@pytest.mark.parametrize("hidden_units", [0, 4])
+def test_a_head_from_zeros_begins_with_a_guess(hidden_units: int) -> None:
+    """The first epochs of a training would be spent on undoing a random head; without the wish, Keras's is built."""
+    begun = built(head_from_zeros=True, hidden_units=hidden_units)
+    assert np.all(begun.model.predict_on_batch(some_images()) == np.float32(1 / CLASSES))
+    assert all(np.any(layer.kernel) for layer in begun.head_layers[:1] if hidden_units)
+    assert np.any(built(hidden_units=hidden_units).head_layers[-1].kernel)
+
+
 @pytest.mark.parametrize(
     ("backbone", "module"),
     [
