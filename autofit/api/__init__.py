@@ -42,6 +42,7 @@ The data flows one way: options -> images and machine -> probe -> plan -> superv
     own_images.py    which images that a model is judged by are the run's own
     own_objects.py   the user's registered objects that a saved model needs
     stage_sizes.py   the sizes of fine-tuning, by a probe of its own
+    option_notes.py  what is unexpected about the options of a call and the stages of its run
     budget_notes.py  what a time budget means for a run, in words; device_notes.py what a GPU does
     squeezed.py      who took memory in the middle of a run, and what that leaves
     final_test.py    the finished model on the test images

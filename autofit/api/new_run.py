@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
 
 from autofit.api.device_notes import require_devices
 from autofit.api.measure import Measurer
+from autofit.api.option_notes import option_notes, rate_note
 from autofit.api.precision import precision_choice
 from autofit.api.probes import does_not_fit
 from autofit.api.result import shown_path
 from autofit.api.signature import sign_model
 from autofit.api.workers import measurer_for
 from autofit.config.half_precision import slow_words
-from autofit.config.learning_rates import unusual_rate
 from autofit.config.option_checks import GIVEN_FUNCTION
-from autofit.config.option_table import BY_NAME
-from autofit.config.options import Options, freezes_backbone, trains_pretrained
+from autofit.config.options import Options, freezes_backbone
 from autofit.dataset import ImageIndex
 from autofit.dataset.class_weights import weights_by_class
 from autofit.dataset.findings import classes_text
@@ -94,8 +93,7 @@ def announce_training(options: Options, index: ImageIndex, view: View) -> None:
         view.message(note)
     if options.model is None and options.weights == "none":
         view.message("weights 'none': training the whole network, because a random backbone kept frozen learns nothing")
-    rate = unusual_rate(options.optimizer, options.learning_rate, trains_pretrained=trains_pretrained(options))
-    if rate is not None:
+    if rate := rate_note(options):
         view.message(rate)
     if options.isolation == "inline":
         view.message(WHAT_INLINE_CANNOT)
@@ -144,8 +142,8 @@ def new_run(
     has_callbacks = bool(payload and payload.callbacks)
     counts = index.train_count, len(index.class_names)
     planned = fresh_plan(options, *counts, report, machine, has_callbacks=has_callbacks)
-    for unused in _without_effect(options, planned):
-        view.message(unused)
+    for note in option_notes(options, planned, has_callbacks=has_callbacks):
+        view.message(note)
     if index.keeps_validation:
         planned = plan.without_refit(planned)
     found = find_ranges(len(index.paths), index.path, options.seed, view.message)
@@ -173,18 +171,6 @@ def new_run(
         index.write_csv(files.samples)
         record.save(files.run)
     return record
-
-
-def _without_effect(options: Options, planned: TrainingPlan) -> Iterator[str]:
-    """A line on each option that the user has given and that this run does not use.
-
-    A cut may be for a fine-tuning that the same call with more epochs will make.
-    """
-    if options.dropout != BY_NAME["dropout"].default and planned.head == "solve" and not planned.fine_tune:
-        how = "the head is solved, not trained by epochs (recipe 'classic' is)"
-        yield f"dropout {options.dropout:g} has no effect: {how}"
-    if options.fine_tune_from != "auto" and not options.fine_tune_epochs:
-        yield f"fine_tune_from {options.fine_tune_from!r} has no effect without fine_tune_epochs"
 
 
 def fresh_plan(

@@ -129,13 +129,13 @@ def run(  # noqa: PLR0913 - the options are the interface
         dropout: The share of the head's inputs that is dropped in training.
         recipe: How the head of a frozen backbone trains: `auto` solves it to its optimum, `classic` trains it by
             epochs. `auto` trains it by epochs, too, if any of `epochs`, `batch_size`, `batch_schedule`, `hidden_units`,
-            `optimizer`, `learning_rate`, `loss`, `metrics`, `early_stopping`, `replay` or callbacks is given, or
-            augmentation without cached views.
+            `optimizer`, `learning_rate` (without `fine_tune_epochs`), `loss`, `metrics`, `early_stopping`, `replay` or
+            callbacks is given, or augmentation without cached views. The default of an option counts as not given.
         epochs: The number of passes over the training images. `auto` is 10 where the head is not solved.
         fine_tune_epochs: The number of epochs of fine-tuning after the head: the upper layers of the backbone train as
             well. The saved model is that of the best epoch by validation, of the head's stage or of fine-tuning. `auto`
             is as many epochs as `time_budget` has time for, but at most 8: more did not give a better model. Default:
-            0; `auto` with a `time_budget`, where the head is solved.
+            0; `auto` with a `time_budget` and a frozen backbone, unless `epochs`, `replay` or `recipe` is given.
         fine_tune_from: The layer above which fine-tuning trains: `auto`, `input` (everything), a layer's name, or the
             share of the backbone's layers that stays frozen.
         batch_size: The number of samples in an update. `auto` follows from the data, never from the machine: 32; 16
@@ -161,8 +161,9 @@ def run(  # noqa: PLR0913 - the options are the interface
             at most. `estimate` and `extract` do not take `auto`.
         learning_rate: The optimizer's learning rate. In Python also an object of `keras.optimizers.schedules`. A
             backbone that trains from random weights has this rate for the first seven tenths of its updates; then it
-            falls to zero, unless `recipe` is `classic`, or callbacks or a schedule are given. Default: 0.001; 0.0001 if
-            all layers of a pretrained network train, with `adam` and its like.
+            falls to zero, unless `recipe` is `classic`, or callbacks or a schedule are given. With `fine_tune_epochs`
+            it is that of fine-tuning, if the head is solved. Default: 0.001; 0.0001 in fine-tuning and if all layers of
+            a pretrained network train, with `adam` and its like.
         class_weight: The weights of the classes in the loss: `balanced` makes all classes count alike. In Python also
             weights by class, such as `{0: 1.0, 'cats': 2.0}`: by name, or by number in the order of the names; 1 for
             the others.

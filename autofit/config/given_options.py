@@ -10,7 +10,13 @@ from autofit.config.hub_presets import PRESET_WEIGHTS, is_preset
 from autofit.config.learning_rates import DEFAULT_LEARNING_RATE, default_learning_rate
 from autofit.config.option_checks import GIVEN_FUNCTION, GIVEN_TABLE
 from autofit.config.option_table import REQUEST
-from autofit.config.options import DEFAULT_IMAGE_SIZE, Options, allows_solved_head, trains_pretrained
+from autofit.config.options import (
+    DEFAULT_IMAGE_SIZE,
+    Options,
+    has_optimizer_object,
+    may_fine_tune_unasked,
+    trains_pretrained,
+)
 
 NOT_REPEATED: Final = frozenset({"mirror_dir"})
 """Options that say where a run is stored: a repeated run is stored elsewhere."""
@@ -52,7 +58,7 @@ def _plain(field: str) -> Callable[[Options], Any]:
 
 def _dependent_defaults(options: Options) -> dict[str, Any]:
     """The defaults that depend on other options, as `make_options` computes them, in the form that a request has."""
-    follow_budget = options.time_budget_seconds is not None and allows_solved_head(options)
+    follow_budget = options.time_budget_seconds is not None and may_fine_tune_unasked(options)
     defaults: dict[str, Any] = {"fine_tune_epochs": "auto" if follow_budget else 0}
     if options.backbone is None:
         size, rate = (DEFAULT_IMAGE_SIZE, DEFAULT_IMAGE_SIZE), DEFAULT_LEARNING_RATE
@@ -69,13 +75,11 @@ def _dependent_defaults(options: Options) -> dict[str, Any]:
 
 def _is_object(name: str, options: Options) -> bool:
     """Whether an option was given as a Python object."""
-    config = options.optimizer_config
-    # `optimizer_values` makes a configuration of these two keys for an optimizer by name with a schedule.
-    has_schedule = config is not None and set(config) == {"class_name", "config"}
+    has_object = has_optimizer_object(options)
     kinds: Mapping[str, bool] = {
         "model": options.model == GIVEN_FUNCTION,
-        "optimizer": config is not None and not has_schedule,
-        "learning_rate": has_schedule,
+        "optimizer": has_object,
+        "learning_rate": options.optimizer_config is not None and not has_object,
         "loss": isinstance(options.loss, dict),
         "metrics": any(isinstance(metric, dict) for metric in options.metrics),
         "validation": options.validation == GIVEN_TABLE,

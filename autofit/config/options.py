@@ -117,7 +117,7 @@ def make_options(**given: Any) -> Options:
     options = Options(
         **_fields(found | _dependent_values(found) | {"fine_tune_epochs": found["fine_tune_epochs"] or 0})
     )
-    if found["fine_tune_epochs"] is None and options.time_budget_seconds is not None and allows_solved_head(options):
+    if found["fine_tune_epochs"] is None and options.time_budget_seconds is not None and may_fine_tune_unasked(options):
         return options.model_copy(update={"fine_tune_epochs": "auto"})
     return options
 
@@ -255,18 +255,7 @@ def begins_with_head(options: Options) -> bool:
 
     It does not if an option asks for what only a training in one stage has, such as an optimizer of the user's.
     """
-    return (
-        options.recipe == "auto"
-        and options.model is None
-        and options.trainable == "all"
-        and options.weights != "none"
-        and options.optimizer == DEFAULT_OPTIMIZER
-        and not has_own_objective(options)
-        and options.batch_schedule is None
-        and options.replay is None
-        and options.feature_cache != "off"
-        and options.hidden_units == 0
-    )
+    return options.model is None and trains_pretrained(options) and allows_solved_head(head_options(options))
 
 
 def head_options(options: Options) -> Options:
@@ -288,20 +277,59 @@ def head_options(options: Options) -> Options:
 
 def allows_solved_head(options: Options) -> bool:
     """Whether the head may be solved to its optimum: its features are constant, and no option asks for epochs."""
-    about_epochs = (
-        options.epochs,
-        options.batch_size,
-        options.batch_schedule,
-        options.early_stopping,
-        options.replay,
-        options.hidden_units or None,
-    )
-    return (
-        options.recipe == "auto"
-        and freezes_backbone(options)
-        and options.feature_cache != "off"
-        and (strength_of(options) == "none" or options.feature_cache == "on")
-        and all(value is None for value in about_epochs)
-        and not has_own_objective(options)
-        and (options.optimizer, options.learning_rate) == (DEFAULT_OPTIMIZER, DEFAULT_LEARNING_RATE)
-    )
+    return freezes_backbone(options) and not needing_epochs(options)
+
+
+def needing_epochs(options: Options) -> tuple[str, ...]:
+    """The names of the options for which the head is trained by epochs; empty if it may be solved.
+
+    A learning rate is none of them if it is that of the fine-tuning that the user has asked for.
+    """
+    is_object, has_config = has_optimizer_object(options), options.optimizer_config is not None
+    has_rate = options.learning_rate != DEFAULT_LEARNING_RATE and not asks_to_fine_tune(options)
+    needing = {
+        "recipe": options.recipe != "auto",
+        "epochs": options.epochs is not None,
+        "batch_size": options.batch_size is not None,
+        "batch_schedule": options.batch_schedule is not None,
+        "hidden_units": options.hidden_units > 0,
+        "optimizer": is_object or options.optimizer != DEFAULT_OPTIMIZER,
+        "learning_rate": not is_object and (has_config or has_rate),
+        "loss": options.loss is not None,
+        "metrics": bool(options.metrics),
+        "early_stopping": options.early_stopping is not None,
+        "augment": strength_of(options) != "none" and options.feature_cache != "on",
+        "feature_cache": options.feature_cache == "off",
+        "replay": options.replay is not None,
+    }
+    return tuple(name for name, needs in needing.items() if needs)
+
+
+def has_optimizer_object(options: Options) -> bool:
+    """Whether the optimizer was given as an object; for one by name with a schedule `optimizer_values` has two keys."""
+    config = options.optimizer_config
+    return config is not None and set(config) != {"class_name", "config"}
+
+
+def asks_to_fine_tune(options: Options) -> bool:
+    """Whether the user has asked for fine-tuning, which is not only what a time budget may do."""
+    is_free = options.time_budget_seconds is not None and options.fine_tune_epochs == "auto"
+    return bool(options.fine_tune_epochs) and not (is_free and options.fine_tune_from == "auto")
+
+
+def refusing_fine_tuning(options: Options) -> tuple[str, ...]:
+    """The names of the options with which a time budget has no fine-tuning, unless the user asks for it.
+
+    The others in `needing_epochs` are about how the head is trained, or hold for fine-tuning as well.
+    """
+    return tuple(name for name in needing_epochs(options) if name in {"recipe", "epochs", "replay"})
+
+
+def may_fine_tune_unasked(options: Options) -> bool:
+    """Whether a time budget may decide to fine-tune."""
+    return freezes_backbone(options) and not refusing_fine_tuning(options)
+
+
+def has_rate_of_fine_tuning(options: Options) -> bool:
+    """Whether the learning rate that the user has given is that of fine-tuning, if the head is solved."""
+    return options.learning_rate != DEFAULT_LEARNING_RATE and allows_solved_head(options)

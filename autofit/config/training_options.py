@@ -106,8 +106,8 @@ TRAINING = (
         "auto",
         "How the head of a frozen backbone trains: `auto` solves it to its optimum, `classic` trains it by epochs.",
         "`auto` trains it by epochs, too, if any of `epochs`, `batch_size`, `batch_schedule`, `hidden_units`, "
-        "`optimizer`, `learning_rate`, `loss`, `metrics`, `early_stopping`, `replay` or callbacks is given, or "
-        "augmentation without cached views.",
+        "`optimizer`, `learning_rate` (without `fine_tune_epochs`), `loss`, `metrics`, `early_stopping`, `replay` or "
+        "callbacks is given, or augmentation without cached views. The default of an option counts as not given.",
         check=one_of("auto", "classic"),
         metavar="auto|classic",
     ),
@@ -127,7 +127,8 @@ TRAINING = (
         "The saved model is that of the best epoch by validation, of the head's stage or of fine-tuning. `auto` is as "
         "many epochs as `time_budget` has time for, but at most 8: more did not give a better model.",
         check=or_none(auto_or_count),
-        default_text="0; `auto` with a `time_budget`, where the head is solved",
+        default_text="0; `auto` with a `time_budget` and a frozen backbone, unless `epochs`, `replay` or `recipe` is "
+        "given",
         metavar="auto|N",
         on_rerun="epochs",
     ),
@@ -217,9 +218,10 @@ TRAINING = (
         "The optimizer's learning rate.",
         "In Python also an object of `keras.optimizers.schedules`. A backbone that trains from random weights has this "
         "rate for the first seven tenths of its updates; then it falls to zero, unless `recipe` is `classic`, or "
-        "callbacks or a schedule are given.",
+        "callbacks or a schedule are given. With `fine_tune_epochs` it is that of fine-tuning, if the head is solved.",
         check=or_none(rate_choice),
-        default_text="0.001; 0.0001 if all layers of a pretrained network train, with `adam` and its like",
+        default_text="0.001; 0.0001 in fine-tuning and if all layers of a pretrained network train, with `adam` and "
+        "its like",
         cli_type=float,
         metavar="RATE",
     ),

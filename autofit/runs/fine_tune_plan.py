@@ -7,7 +7,7 @@ from typing import Final
 from autofit.config.cuts import WHOLE
 from autofit.config.fine_tuning import MOST_AUTO_EPOCHS
 from autofit.config.learning_rates import PRETRAINED_LEARNING_RATE
-from autofit.config.options import DEFAULT_EPOCHS, Options, strength_of
+from autofit.config.options import DEFAULT_EPOCHS, Options, has_rate_of_fine_tuning, strength_of
 from autofit.protocol.job import FineTunePlan, Kernels, TrainingPlan
 
 FINE_TUNE_BATCH = 32
@@ -22,9 +22,12 @@ MOST_REFITTED = 2_000
 doubles its time, and the more images there are, the less is gained by a quarter more of them."""
 
 
-def above_cut(options: Options, train_count: int, asked: Kernels | None, devices: int = 1) -> FineTunePlan | None:
+def above_cut(
+    options: Options, train_count: int, asked: Kernels | None, devices: int = 1, *, is_head_solved: bool = True
+) -> FineTunePlan | None:
     """The plan for fine-tuning above a cut, on `devices` devices; None if the user does not want to fine-tune.
 
+    A learning rate that the user has given is that of the head if this is trained by epochs, else that of fine-tuning.
     Unless the user asked for others, the kernels are Eigen's, which raise an error if memory runs out: it was not yet
     measured how much the upper layers take.
     """
@@ -33,11 +36,12 @@ def above_cut(options: Options, train_count: int, asked: Kernels | None, devices
     size = options.batch_size or FINE_TUNE_BATCH
     strength = FINE_TUNE_AUGMENT if options.augment == "auto" else options.augment
     epochs = MOST_AUTO_EPOCHS if options.fine_tune_epochs == "auto" else options.fine_tune_epochs
+    has_rate = is_head_solved and has_rate_of_fine_tuning(options)
     return FineTunePlan(
         epochs=epochs,
         batch_size=size,
         micro_batch_size=min(options.micro_batch_size or size, -(-size // devices)),
-        learning_rate=FINE_TUNE_RATE,
+        learning_rate=options.learning_rate if has_rate else FINE_TUNE_RATE,
         cut=options.fine_tune_from,
         augment=strength,
         flip=options.flip,

@@ -226,7 +226,8 @@ def staged_plan(
     whole = training_plan(options, train_count, probe, machine, asked, tuning)
     if not begins_with_head(options):
         planned = _with_solved_head(whole, options, train_count, num_classes, has_callbacks=has_callbacks)
-        tuned = above_cut(options, train_count, asked, device_count(options.devices, machine))
+        devices = device_count(options.devices, machine)
+        tuned = above_cut(options, train_count, asked, devices, is_head_solved=planned.head == "solve")
         planned = _with_falling_rate(planned, options, train_count, has_callbacks=has_callbacks)
         return planned.model_copy(update={"fine_tune": tuned})
     of_head = head_options(options)

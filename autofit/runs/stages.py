@@ -8,6 +8,7 @@ from itertools import takewhile
 from autofit.config.batch_schedule import steps_per_epoch
 from autofit.config.cuts import AUTO_CUT, WHOLE
 from autofit.config.fine_tuning import FineTuning
+from autofit.config.learning_rates import DEFAULT_LEARNING_RATE
 from autofit.config.rungs import Rung
 from autofit.protocol.job import FineTunePlan, ModelSource, TrainingPlan, ViewsPlan
 from autofit.protocol.messages import FINE_TUNING, StageName, StageRecord
@@ -153,7 +154,9 @@ def source_of_stage(source: ModelSource, plan: TrainingPlan, stage: StageName, d
     if stage not in FINE_TUNING or plan.fine_tune is None:
         given = plan.fine_tune.cut if plan.fine_tune and plan.fine_tune.cut != AUTO_CUT else None
         spec = source.spec.model_copy(update=begins | {"trainable": "head"})
-        return source.model_copy(update={"spec": spec, "later_cut": given})
+        # a head that cannot be solved after all is trained by epochs, at its own rate
+        rate = DEFAULT_LEARNING_RATE if plan.head == "solve" else source.learning_rate
+        return source.model_copy(update={"spec": spec, "later_cut": given, "learning_rate": rate})
     images = data.train_count + (data.validation_count if stage == "refit" else 0)
     return source.model_copy(
         update={

@@ -210,6 +210,29 @@ def test_a_replay_begins_with_the_head_of_the_run_that_it_follows(
     assert stages.runs[1]["record"].plan.head_from_zeros is zeros
 
 
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"batch_size": 8}, "the first stage shows how fast this machine is; then it is decided whether and for how"),
+        ({"epochs": 3}, "3 epochs at most, and no fine-tuning because of epochs: give fine_tune_epochs for it"),
+        ({"epochs": 1, "recipe": "classic"}, "1 epoch at most, and no fine-tuning because of recipe and epochs: give"),
+        ({"batch_size": 8, "fine_tune_epochs": 0}, "10 epochs at most"),
+        ({"trainable": "all", "optimizer": "sgd"}, "10 epochs at most"),
+        ({"model": "json:loads"}, "10 epochs at most"),
+    ],
+    ids=str,
+)
+def test_a_budget_without_fine_tuning_says_why(
+    stages: Stages, photos: Path, train: Train, view: RecordingView, given: dict[str, Any], expected: str
+) -> None:
+    """Most of a budget would stay unused because of another option, and nobody know which."""
+    train(photos, time_budget="5m", view=view, **({"batch_size": "auto"} | given))
+    assert len(stages.runs) == 1
+    (line,) = [line for line in view.messages if line.startswith("time budget 5 min: ")]
+    assert line.removeprefix("time budget 5 min: ").startswith(expected)
+    assert expected != "10 epochs at most" or line.endswith(expected)
+
+
 def test_a_replay_is_on_the_rung_of_the_run_that_it_follows(stages: Stages, photos: Path, train: Train) -> None:
     """Gradients that are computed in segments round in another way: the replay would prove nothing."""
     train(photos, weights=None, recompute="on")

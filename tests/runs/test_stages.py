@@ -52,6 +52,8 @@ def plan(*, images: int = 1_000, classes: int = 10, has_callbacks: bool = False,
         ({"model": "json:loads"}, ("training",)),
         ({"fine_tune_epochs": 4}, IN_STAGES),
         ({"fine_tune_epochs": 4, "epochs": 2}, IN_STAGES),
+        ({"time_budget": "5m", "batch_size": 8}, IN_STAGES),
+        ({"time_budget": "5m", "epochs": 3}, ("training",)),
         ({"trainable": "all"}, IN_STAGES),
         ({"trainable": "all", "epochs": 3, "batch_size": 8}, IN_STAGES),
         ({"trainable": "all", "optimizer": "sgd"}, ("training",)),
@@ -83,6 +85,41 @@ def test_epochs_of_a_head_before_fine_tuning_are_its_own() -> None:
     assert (made.head, made.epochs) == ("epochs", 2)
     assert made.fine_tune is not None
     assert made.fine_tune.epochs == 4
+
+
+@pytest.mark.parametrize(
+    ("given", "head", "rate"),
+    [
+        ({"fine_tune_epochs": 4}, "solve", 1e-4),
+        ({"fine_tune_epochs": 4, "learning_rate": 1e-5}, "solve", 1e-5),
+        ({"fine_tune_epochs": "auto", "learning_rate": 1e-5}, "solve", 1e-5),
+        ({"fine_tune_epochs": 4, "learning_rate": 1e-3}, "solve", 1e-4),  # the default, as if not given
+        ({"time_budget": "5m", "fine_tune_from": "0.5", "learning_rate": 1e-5}, "solve", 1e-5),
+        ({"time_budget": "5m", "fine_tune_epochs": 4, "learning_rate": 1e-5}, "solve", 1e-5),
+        ({"time_budget": "5m", "learning_rate": 1e-2}, "epochs", 1e-4),  # only the head was asked for
+        ({"fine_tune_epochs": 4, "learning_rate": 1e-2, "epochs": 2}, "epochs", 1e-4),
+        ({"fine_tune_epochs": 4, "learning_rate": 1e-2, "optimizer": "sgd"}, "epochs", 1e-4),
+        ({"fine_tune_epochs": 4, "learning_rate": 1e-2, "has_callbacks": True}, "epochs", 1e-4),
+    ],
+    ids=str,
+)
+def test_a_rate_is_that_of_the_fine_tuning_that_was_asked_for(given: dict[str, Any], head: str, rate: float) -> None:
+    """The head would hardly be trained at a rate for fine-tuning, which would have another one."""
+    made = plan(**given)
+    assert made.fine_tune is not None
+    assert (made.head, made.fine_tune.learning_rate) == (head, rate)
+
+
+def test_a_head_that_cannot_be_solved_after_all_has_a_rate_of_its_own() -> None:
+    """Without room for its features it would train by epochs at the rate of fine-tuning, and learn next to nothing."""
+    for given in ({"fine_tune_epochs": 4}, {"trainable": "all"}):
+        options = make_options(learning_rate=1e-5, **given)
+        made = plan(learning_rate=1e-5, **given)
+        assert source_of_stage(model_source(options, 10), made, "head", DATA).learning_rate == 1e-3
+        assert source_of_stage(model_source(options, 10), made, "fine-tune", DATA).learning_rate == 1e-5
+    by_epochs = plan(fine_tune_epochs=4, learning_rate=0.01, epochs=2)
+    options = make_options(fine_tune_epochs=4, learning_rate=0.01, epochs=2)
+    assert source_of_stage(model_source(options, 10), by_epochs, "head", DATA).learning_rate == 0.01
 
 
 @pytest.mark.parametrize("stage", ["head", "training", "views"])

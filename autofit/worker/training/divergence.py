@@ -115,7 +115,7 @@ def dropped_if_diverged(
     """End a stage of fine-tuning that diverges with the best model so far, which is as good as it was.
 
     Without a validation nothing tells whether an epoch before that was better than the head: the head's model is kept.
-    The learning rate of these stages is autofit's own, or falls from one that was given for all layers.
+    The learning rate of these stages is autofit's own, or falls from one that was given for them.
 
     Args:
         stage: the stage that trains.
