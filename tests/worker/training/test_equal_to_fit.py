@@ -176,6 +176,7 @@ def test_a_frozen_backbone_with_dropout_trains_as_fit_would(digits: Path, tmp_pa
         trainable="head",
         hidden_units=16,
         dropout=0.4,
+        head_from_zeros=True,
     )
     expected = history_of_fit(build(spec, 10, lambda _: None).model, result.run_dir, digits, result.labels, 32)
 
