@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -28,10 +28,17 @@ CGROUP_LIMIT = "cgroup limit"
 
 @dataclass(frozen=True, slots=True)
 class MemoryLeft:
-    """The memory that this process can still get before the kernel kills it; `of` names the limit that is nearest."""
+    """The memory that this process can still get before the kernel kills it.
+
+    Attributes:
+        bytes: how much.
+        of: the words for the limit that is nearest.
+        share: the least share that is left of any of the limits.
+    """
 
     bytes: int
     of: str
+    share: float = field(default=1.0, compare=False)
 
 
 def memory_left_reader(*, proc: Path = PROC, cgroup_root: Path = CGROUP_ROOT) -> Callable[[], MemoryLeft]:
@@ -44,8 +51,10 @@ def memory_left_reader(*, proc: Path = PROC, cgroup_root: Path = CGROUP_ROOT) ->
     cgroups = list(cgroups_of_process(proc, cgroup_root, "memory"))
 
     def read() -> MemoryLeft:
-        bounds = min(memory_bounds(cgroups), key=lambda bounds: bounds.left_bytes)
-        return MemoryLeft(max(bounds.left_bytes, 0), bounds.whose)
+        bounds = list(memory_bounds(cgroups))
+        nearest = min(bounds, key=lambda one: one.left_bytes)
+        share = min(max(one.left_bytes, 0) / max(one.limit_bytes, 1) for one in bounds)
+        return MemoryLeft(max(nearest.left_bytes, 0), nearest.whose, share)
 
     return read
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 
+from autofit.machine.memory_daemons import SIGNALS, daemon_cause
 from autofit.machine.process_limits import NO_LIMITS, ProcessLimits, memory_within
 from autofit.process.gpu_causes import gpu_cause
 from autofit.process.launch import Exit
@@ -109,10 +110,16 @@ def classify(outcome: Outcome | None, evidence: Evidence) -> ExitDiagnosis:
     if cause := gpu_cause(found.verdict, _words_of_crash(outcome, evidence)):
         return replace(found, cause=f"{found.cause}; {cause.words}", may_pass=cause.may_pass)
     is_full = _is_near(evidence.memory.host_bytes, evidence.host_limit_bytes) or bool(evidence.kernel_oom_kills)
+    is_full = is_full or _is_killed_for_memory(found)
     is_full = is_full or (found.verdict is Verdict.DEVICE_OOM and outcome is not None and _has_all_reserved(evidence))
     tail = "" if outcome is not None else evidence.stderr_tail
     words = limit_words(found.verdict, found.cause, tail, evidence.limits, memory_is_full=is_full)
     return replace(found, cause=f"{found.cause}; {words}", is_limited=True) if words else found
+
+
+def _is_killed_for_memory(found: ExitDiagnosis) -> bool:
+    """Whether the kernel or a daemon has ended the worker for lack of the machine's memory."""
+    return found.verdict is Verdict.HOST_OOM and found.cause.startswith(tuple(SIGNALS))
 
 
 def _has_all_reserved(evidence: Evidence) -> bool:
@@ -165,8 +172,8 @@ def _is_overruled(reported: Verdict, stopped: Verdict | None) -> bool:
 
 def _out_of_memory(signal_name: str, evidence: Evidence) -> ExitDiagnosis | None:
     """The diagnosis if the signal, with the other evidence, means that memory ran out; else None."""
-    if signal_name == "SIGKILL":
-        return _killed(evidence)
+    if signal_name in SIGNALS:
+        return _ended_from_outside(signal_name, evidence)
     if signal_name == "SIGABRT" and "std::bad_alloc" in evidence.stderr_tail:
         return ExitDiagnosis(Verdict.HOST_OOM, "SIGABRT: std::bad_alloc, the host's memory ran out")
     if signal_name == "SIGABRT" and SCRATCH_NOT_ALLOCATED in evidence.stderr_tail:
@@ -177,6 +184,14 @@ def _out_of_memory(signal_name: str, evidence: Evidence) -> ExitDiagnosis | None
     if signal_name in {"SIGSEGV", "SIGBUS"} and _is_near(evidence.memory.device_bytes, evidence.allocator_bytes):
         return ExitDiagnosis(Verdict.DEVICE_OOM, f"{signal_name} close to the allocator's limit", ambiguous=True)
     return None
+
+
+def _ended_from_outside(signal_name: str, evidence: Evidence) -> ExitDiagnosis | None:
+    """The diagnosis if the kernel or a daemon has sent the signal for lack of memory; else None."""
+    if signal_name == "SIGKILL" and (killed := _killed(evidence)):
+        return killed
+    cause = daemon_cause(signal_name, evidence.memory.left_share)
+    return ExitDiagnosis(Verdict.HOST_OOM, cause) if cause else None
 
 
 def _killed(evidence: Evidence) -> ExitDiagnosis | None:

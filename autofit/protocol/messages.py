@@ -111,11 +111,13 @@ class MemorySample(Record):
     """Bytes in use now: by tensors in the allocator, and resident in the worker and its children.
 
     `oom_kills` is the kernel's count of OOM kills in the worker's cgroup so far; None if the system does not count.
+    `left_share` is the least share that is left of the machine's memory and of each cgroup's limit; None if unknown.
     """
 
     device_bytes: int = 0
     host_bytes: int = 0
     oom_kills: int | None = None
+    left_share: float | None = None
 
 
 class OomEvent(Record):

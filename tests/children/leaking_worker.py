@@ -27,7 +27,6 @@ from autofit.protocol.messages import Phase, Verdict
 from autofit.storage.run_directory import AttemptDirectory
 from autofit.worker.__main__ import _prefer_for_oom_kill
 from autofit.worker.runtime.control_pipe import Requests, read_requests
-from autofit.worker.runtime.exceptions import StopRequested
 from autofit.worker.runtime.heartbeat import LINE_EVERY_SECONDS, Heartbeat
 from autofit.worker.runtime.stop_conditions import StopConditions
 
@@ -54,7 +53,8 @@ class LeakingTraining(StubTraining):  # type: ignore[misc]
             self.take_memory()
             self.update(self.work.plan.first_batch_size)
             if stop_conditions.is_met():
-                return self.stop(stop_conditions)
+                stopped: Outcome = self.stop(stop_conditions)
+                return stopped
         self.commit()
         return Outcome(verdict=Verdict.COMPLETED, weights_sha256=f"{self.weights:064x}")
 
@@ -83,15 +83,6 @@ class LeakingTraining(StubTraining):  # type: ignore[misc]
         with file.open("rb", buffering=0) as stream:
             while stream.read(MB):
                 pass
-
-    def stop(self, stop_conditions: StopConditions) -> Outcome:
-        """Commit and say why."""
-        self.commit()
-        try:
-            stop_conditions.stop()
-        except StopRequested as left:
-            reason, cause = left.reason, str(left)
-        return Outcome(verdict=Verdict(reason), cause=cause)
 
 
 def main() -> int:

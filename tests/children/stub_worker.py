@@ -4,7 +4,8 @@ stub_worker.py ENDS ATTEMPT_DIR
 
 ENDS says how each attempt ends, separated by commas, the last one again and again: `complete`, or `WAY@UPDATES`: in
 that way, after so many updates of the attempt; `late`, by SIGKILL after its last commit; or `early-SIGNAL`, before all
-else. Its checkpoints, heartbeat,
+else. `roomy` and `crowded` have the real guard, on a machine with half and with a twentieth of its memory left; so has
+`evicted@UPDATES`, which ends by SIGTERM there. Its checkpoints, heartbeat,
 log and control pipe are the real ones, and so are its order, its batches and, where there are images `0.png` to
 `23.png`, its loader. A plan with stages is trained in stages, one after another from the same checkpoints. A full disk
 ends it as it ends a training.
@@ -29,6 +30,7 @@ from autofit.config.batch_schedule import batch_bounds
 from autofit.errors import StorageError
 from autofit.input.batch_loader import BatchLoader, LoadedBatch
 from autofit.input.epoch_order import epoch_order
+from autofit.machine.cgroups import MemoryLeft
 from autofit.machine.process_limits import end_by_a_signal_that_tells
 from autofit.process.launch import CONTROL_FD
 from autofit.protocol.job import Event, Job, Outcome, TrainJob
@@ -36,12 +38,15 @@ from autofit.protocol.messages import Phase, Request, StageRecord, Verdict
 from autofit.storage.checkpoints import CheckpointStore
 from autofit.storage.run_directory import AttemptDirectory, RunDirectory
 from autofit.worker.runtime.control_pipe import Requests, read_requests
+from autofit.worker.runtime.exceptions import StopRequested
 from autofit.worker.runtime.heartbeat import Heartbeat
 from autofit.worker.runtime.signals import heed_signals
+from autofit.worker.runtime.stop_conditions import StopConditions
 from autofit.worker.training.audit_log import AuditLog
 
 IMAGES = 24
 SECONDS_AN_UPDATE = float(os.environ.get("STUB_SECONDS_AN_UPDATE", "0"))
+LEFT_SHARES = {"roomy": 0.5, "crowded": 0.05, "evicted": 0.05}
 ALLOCATOR_BYTES, NEARLY_FULL_BYTES = 10**9, 900_000_001
 
 
@@ -70,10 +75,15 @@ class StubTraining:
         heartbeat, plan = self.heartbeat, self.work.plan
         heartbeat.phase(Phase.TRAIN, micro_batch_size=self.work.micro_batch_size)
         heartbeat.event(Event(allocator_bytes=ALLOCATOR_BYTES))
+        guard = StopConditions(requests, heartbeat, self.job.memory, "CPU:0", None) if self.is_guarded else None
         while self.state["epoch"] < plan.epochs:
             if self.updates == self.end_at:
                 return self.end(requests)
-            if self.is_asked(requests):
+            if guard is not None:
+                time.sleep(0.1)
+                if guard.is_met():
+                    return self.stop(guard)
+            elif self.is_asked(requests):
                 self.commit()
                 return Outcome(verdict=Verdict.INTERRUPTED, cause="asked to stop")
             self.update(plan.schedule.batch_size(self.state["epoch"]))
@@ -83,6 +93,20 @@ class StubTraining:
             os.kill(os.getpid(), signal.SIGKILL)
         RunDirectory(Path(self.work.run_dir)).model.write_text(self.work.stage)
         return Outcome(verdict=Verdict.COMPLETED, weights_sha256=f"{self.weights:064x}")
+
+    @property
+    def is_guarded(self) -> bool:
+        """Whether it looks for reasons to stop as a real training does."""
+        return self.way in {"roomy", "crowded"}
+
+    def stop(self, stop_conditions: StopConditions) -> Outcome:
+        """Commit and say why."""
+        self.commit()
+        try:
+            stop_conditions.stop()
+        except StopRequested as left:
+            reason, cause = left.reason, str(left)
+        return Outcome(verdict=Verdict(reason), cause=cause)
 
     def finish_stage(self) -> None:
         """Record that the stage is finished, if an earlier attempt has not."""
@@ -183,6 +207,7 @@ class StubTraining:
                 os.write(2, b"E" * 2**20)
             os.abort()
         self.meet_a_limit()
+        self.meet_a_daemon()
         if self.way == "orphan":
             sleeper = subprocess.Popen([sys.executable, "-S", "-c", "import time; time.sleep(60)"])
             (self.attempt.path / "orphan").write_text(str(sleeper.pid))
@@ -202,6 +227,14 @@ class StubTraining:
             os.kill(os.getpid(), signal.SIGKILL)
         if self.way == "damaged":
             self.attempt.outcome.write_text('{"schema": "autofit/outcome/1", "verdict": "compl')
+
+    def meet_a_daemon(self) -> None:
+        """The way that a daemon against out-of-memory ends, as soon as the sample of the memory says so."""
+        if self.way == "evicted":
+            while '"left_share":0.05' not in self.attempt.memory.read_text():
+                time.sleep(0.01)
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(60)
 
     def meet_a_limit(self) -> None:
         """The ways that run into a limit of the process, if one is set."""
@@ -227,8 +260,10 @@ def main() -> int:
     assert isinstance(job.work, TrainJob)
     if ends[0].startswith("early-"):
         os.kill(os.getpid(), signal.Signals[ends[0].removeprefix("early-")])
-    with Heartbeat(attempt) as heartbeat:
-        way = ends[min(job.attempt, len(ends)) - 1]
+    way = ends[min(job.attempt, len(ends)) - 1]
+    share = LEFT_SHARES.get(way.partition("@")[0])
+    left = None if share is None else lambda: MemoryLeft(10**9, "host memory", share)
+    with Heartbeat(attempt, left) as heartbeat:
         requests.grace_seconds = 20.0 if way == "slow" else 0.0
         training = StubTraining(job, job.work, attempt, heartbeat, way)
         try:

@@ -12,14 +12,17 @@ from pathlib import Path
 import psutil
 import pytest
 
+from autofit.runs.collect_result import collect_result
 from autofit.storage.checkpoints import CheckpointStore
 from autofit.storage.run_directory import RunDirectory
+from tests.support.run_files import assert_each_epoch_once, updates_of
 from tests.support.stub_parents import Parent, parent_of, position_committed, wait_until_stopped
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.slow
 
 PROMISE = 17
+IMAGES, UPDATES_AN_EPOCH = 24, 6
 
 
 @pytest.fixture
@@ -118,3 +121,55 @@ def test_ctrl_z_and_then_a_closed_terminal_saves(files: RunDirectory, count: Cal
         parent.process.send_signal(signal.SIGCONT)
         assert parent.said_last() == STOPPED
     assert_committed_all(files)
+
+
+BY_DAEMON = "SIGTERM with 5 % of the memory left, as a daemon such as earlyoom sends it"
+
+
+def attempts_of(files: RunDirectory) -> list[tuple[str, str, int]]:
+    """Verdict, cause and micro-batch size of each attempt."""
+    found = collect_result(files, "completed", "", 0.0).attempts
+    return [(one.verdict.value, one.cause, one.micro_batch_size) for one in found]
+
+
+def test_a_worker_that_a_daemon_ends_for_memory_saves_and_the_run_goes_on_smaller(
+    files: RunDirectory, count: Callable[..., None]
+) -> None:
+    """The run would end as by Ctrl-C where earlyoom ends its worker, or meet it again, as large as before."""
+    count(promise=7)
+    with parent_of("crowded,complete", files, checkpoint_steps=1000) as parent:
+        parent.worker.terminate()
+        assert parent.said_last() == ["NoneType", "None"]
+    assert attempts_of(files) == [("host_oom", BY_DAEMON, 4), ("completed", "", 2)]
+    steps = [line["epoch"] * UPDATES_AN_EPOCH + line["step"] for line in updates_of(files.path)]
+    assert steps == list(range(2 * UPDATES_AN_EPOCH))
+    assert {line["attempt"] for line in updates_of(files.path)} == {1, 2}
+    assert_each_epoch_once(files.path, 2, range(IMAGES))
+
+
+def test_a_worker_that_a_daemon_ends_before_it_can_save_is_out_of_memory(
+    files: RunDirectory, count: Callable[..., None]
+) -> None:
+    """A probe would end with the words that this is not about memory, and a run be tried again as large as it was."""
+    count(promise=7)
+    with parent_of("evicted@3,complete", files) as parent:
+        assert parent.said_last() == ["NoneType", "None"]
+    assert attempts_of(files) == [("host_oom", BY_DAEMON, 4), ("completed", "", 2)]
+    assert_each_epoch_once(files.path, 2, range(IMAGES))
+
+
+@pytest.mark.parametrize(("way", "to_all"), [("roomy", False), ("crowded", True)], ids=["room", "to all"])
+def test_a_worker_that_a_person_or_a_batch_system_ends_ends_the_run(
+    files: RunDirectory, count: Callable[..., None], way: str, *, to_all: bool
+) -> None:
+    """Who stops a worker would have to stop the next one, and a batch system kill what it gave time to save."""
+    count(promise=PROMISE)
+    with parent_of(way, files, checkpoint_steps=1000) as parent:
+        if to_all:
+            signal_all(parent, "SIGTERM")
+        else:
+            parent.worker.terminate()
+        kind, words = parent.said_last()
+        assert (kind, words.partition(" (")[0]) == ("InterruptedRunError", "asked to stop")
+    assert_committed_all(files)
+    assert len(files.attempts()) == 1

@@ -117,6 +117,7 @@ def test_the_least_that_is_left_counts_and_not_the_smallest_limit(tree: Tree) ->
     tree.group("memory/slice", memory_limit_in_bytes=900 * MB, memory_usage_in_bytes=880 * MB)
     tree.group("memory/slice/job", memory_limit_in_bytes=100 * MB, memory_usage_in_bytes=50 * MB)
     assert tree.memory_left() == MemoryLeft(20 * MB, "cgroup limit /slice")
+    assert tree.memory_left().share == pytest.approx(20 / 900)
     found = tree.detect()
     assert limits(found) == (100 * MB, 20 * MB, "cgroup limit /slice")
     assert found.nearest_limit_bytes == 900 * MB
@@ -145,6 +146,19 @@ def test_a_reader_sees_changed_limits_and_usage(tree: Tree) -> None:
     assert read() == MemoryLeft(50 * MB, "cgroup limit /job")
     tree.group("job", memory_current=90 * MB)
     assert read() == MemoryLeft(10 * MB, "cgroup limit /job")
+
+
+def test_a_full_host_around_a_half_empty_container_counts_by_its_share(
+    tree: Tree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A daemon of the host acts by the share that is left, which in bytes is more than the container may take."""
+    full = SimpleNamespace(total=100 * MB, available=8 * MB)
+    monkeypatch.setattr("autofit.machine.cgroups._machine_memory", lambda: full)
+    tree.belongs("0::/job")
+    tree.group("job", memory_max=10 * MB, memory_current=5 * MB)
+    left = tree.memory_left()
+    assert left == MemoryLeft(5 * MB, "cgroup limit /job")
+    assert left.share == pytest.approx(0.08)
 
 
 @pytest.mark.parametrize("path", ["/docker/0123/sub", "/../outside", "/", "/../job/gone"])

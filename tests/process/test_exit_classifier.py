@@ -36,10 +36,11 @@ def evidence(  # noqa: PLR0913 - every kind of evidence there is
     earlier: int = 0,
     phase: Phase = Phase.TRAIN,
     limits: ProcessLimits = NO_LIMITS,
+    left: float | None = None,
 ) -> Evidence:
     return Evidence(
         exit=Exit(code),
-        memory=MemorySample(device_bytes=device, host_bytes=host),
+        memory=MemorySample(device_bytes=device, host_bytes=host, left_share=left),
         stopped_by_us=stopped,
         kernel_oom_kills=kills,
         earlier_oom_kills=earlier,
@@ -69,6 +70,8 @@ Current thread 0x2 (most recent call first):
   File "tensorflow/python/framework/constant_op.py", line 108 in convert_to_eager_tensor
   File "b.py", line 7 in b
 """
+
+BY_DAEMON = "SIGTERM with 10 % of the memory left, as a daemon such as earlyoom sends it"
 
 SUDDEN_ENDS = {
     "no room for a copy of the images": (
@@ -151,6 +154,25 @@ SUDDEN_ENDS = {
         ExitDiagnosis(Verdict.HOST_OOM, "SIGKILL: the kernel's OOM killer"),
     ),
     "terminated": (evidence(-signal.SIGTERM, host=4 * GB), ExitDiagnosis(Verdict.CRASHED, "SIGTERM")),
+    "terminated with much left": (evidence(-signal.SIGTERM, left=0.13), ExitDiagnosis(Verdict.CRASHED, "SIGTERM")),
+    "terminated by a daemon": (evidence(-signal.SIGTERM, left=0.1), ExitDiagnosis(Verdict.HOST_OOM, BY_DAEMON)),
+    "terminated by a daemon under a limit of the shell": (
+        evidence(-signal.SIGTERM, left=0.1, limits=ProcessLimits(address_space_bytes=64 * GB)),
+        ExitDiagnosis(Verdict.HOST_OOM, BY_DAEMON),
+    ),
+    "terminated by the parent on a full machine": (
+        evidence(-signal.SIGTERM, left=0.0, stopped=Verdict.INTERRUPTED),
+        ExitDiagnosis(Verdict.INTERRUPTED, "asked to stop"),
+    ),
+    "killed by a daemon, the given limit far": (
+        evidence(KILLED, left=0.1, given=True),
+        ExitDiagnosis(Verdict.HOST_OOM, BY_DAEMON.replace("SIGTERM", "SIGKILL")),
+    ),
+    "killed by the kernel on a full machine": (
+        evidence(KILLED, kills=1, left=0.0),
+        ExitDiagnosis(Verdict.HOST_OOM, "SIGKILL: the kernel's OOM killer"),
+    ),
+    "a crash on a full machine": (evidence(SEGV, left=0.0), ExitDiagnosis(Verdict.CRASHED, "SIGSEGV")),
     "a signal without a name": (evidence(-40), ExitDiagnosis(Verdict.CRASHED, "signal 40")),
     "no result": (evidence(0), ExitDiagnosis(Verdict.CRASHED, "exit code 0 without a result")),
     "no result, code 1": (evidence(1, host=4 * GB), ExitDiagnosis(Verdict.CRASHED, "exit code 1 without a result")),

@@ -14,7 +14,7 @@ _PLACEMENT = re.compile(r"\{\{function_node [^}]*\}\} ?| on /job:\S+| by allocat
 class StopRequested(Exception):  # noqa: N818 - no error: the worker was asked to stop
     """The attempt stops because it was asked to; all updates so far are committed."""
 
-    def __init__(self, reason: Literal["interrupted", "yielded"], cause: str) -> None:
+    def __init__(self, reason: Literal["interrupted", "yielded", "host_oom"], cause: str) -> None:
         super().__init__(cause)
         self.reason = reason
 

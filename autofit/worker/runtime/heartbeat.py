@@ -137,7 +137,7 @@ class Heartbeat:
 
     def _write_line(self) -> None:
         state = {**self._state, "metrics": _numbers(self._state.get("metrics", {}))}
-        memory = self._sample.model_dump(exclude={"oom_kills"})
+        memory = self._sample.model_dump(exclude={"oom_kills", "left_share"})
         spent = {phase: round(seconds, 3) for phase, seconds in self.times.phase_seconds().items()}
         line = Progress(
             time=time.time(),
@@ -163,8 +163,12 @@ class Heartbeat:
             self._children_bytes = children_bytes(self._me)
         self._samples += 1
         self.host_bytes = int(self._me.memory_info().rss) + self._children_bytes
+        left = self._memory_left
         self._sample = MemorySample(
-            device_bytes=self.device_bytes(), host_bytes=self.host_bytes, oom_kills=self._oom_kills()
+            device_bytes=self.device_bytes(),
+            host_bytes=self.host_bytes,
+            oom_kills=self._oom_kills(),
+            left_share=round(left.share, 3) if left else None,
         )
         os.pwrite(self._sample_file.fileno(), self._sample.model_dump_json().encode().ljust(SAMPLE_BYTES), 0)
 

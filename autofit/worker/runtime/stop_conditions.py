@@ -9,6 +9,7 @@ from typing import Literal
 
 from autofit.config.byte_size import format_size
 from autofit.machine.cgroups import MemoryLeft
+from autofit.machine.memory_daemons import daemon_cause
 from autofit.protocol.job import MINUTES_OVER, Event
 from autofit.protocol.messages import OVER_THE_LIMIT, MemoryBudget
 from autofit.worker.runtime.control_pipe import Requests
@@ -19,7 +20,7 @@ from autofit.worker.runtime.memory import arena_resident_bytes, peak_bytes, resi
 PARENT_GONE_GRACE_SECONDS = 20.0
 """How long a step and a commit may take after the parent is gone. A process that resumes the run waits for longer."""
 
-Reason = tuple[Literal["interrupted", "yielded"], str]
+Reason = tuple[Literal["interrupted", "yielded", "host_oom"], str]
 
 
 class StopConditions:
@@ -56,7 +57,7 @@ class StopConditions:
     def is_met(self) -> bool:
         """Whether there is a reason to stop now."""
         if self._reason is None:
-            self._reason = self._requested() or self._out_of_time() or self._over_the_limit() or self._short_of_memory()
+            self._reason = self._first_reason()
         return self._reason is not None
 
     @property
@@ -93,9 +94,24 @@ class StopConditions:
         is_asked, self._requests.commit_is_asked = self._requests.commit_is_asked, False
         return is_asked
 
+    def _first_reason(self) -> Reason | None:
+        asked = self._requested() or self._signalled()
+        return asked or self._out_of_time() or self._over_the_limit() or self._short_of_memory()
+
+    def _signalled(self) -> Reason | None:
+        """Stop on a signal; where memory is short, it counts as that of a daemon, unless the parent has stopped too.
+
+        The parent knows better whether it was signalled itself: then it counts the run as interrupted in any case.
+        """
+        name = self._requests.stop_signal
+        if not name:
+            return None
+        left = self._heartbeat.memory_left()
+        if left is not None and (cause := daemon_cause(name, left.share)):
+            return "host_oom", cause
+        return "interrupted", f"asked to stop ({name})"
+
     def _requested(self) -> Reason | None:
-        if self._requests.stop_signal:
-            return "interrupted", f"asked to stop ({self._requests.stop_signal})"
         try:
             request = self._requests.get_nowait()
         except queue.Empty:

@@ -61,6 +61,8 @@ def test_memory_is_sampled_without_news(attempt: AttemptDirectory) -> None:
             time.sleep(0.01)
         assert len(lines(attempt)) == 1
     assert sample.host_bytes == pytest.approx(resident_bytes(), rel=0.5)
+    assert sample.left_share is not None
+    assert 0 < sample.left_share < 1
     assert attempt.memory.stat().st_size == SAMPLE_BYTES
 
 

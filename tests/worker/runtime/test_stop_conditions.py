@@ -198,3 +198,31 @@ def test_a_signal_to_the_worker_stops_it_with_its_name(machine: Machine) -> None
         assert conditions.is_met()
         assert conditions.ends_run
         assert reason(conditions) == ("interrupted", "asked to stop (SIGTERM)")
+
+
+@pytest.mark.parametrize(
+    ("signal_name", "left", "expected"),
+    [
+        ("SIGTERM", 0.1, "host_oom"),
+        ("SIGTERM", 0.2, "interrupted"),
+        ("SIGHUP", 0.1, "interrupted"),
+    ],
+)
+def test_sigterm_on_a_full_machine_is_a_daemons(machine: Machine, signal_name: str, left: float, expected: str) -> None:
+    """The run would end as if by Ctrl-C where earlyoom ends its worker; or a lost terminal start a smaller attempt."""
+    machine.left = MemoryLeft(GB, "host memory", left)
+    with machine.stop_conditions(UNLIMITED["cpu"]) as conditions:
+        machine.requests.stop_signal = signal_name
+        assert conditions.is_met()
+        assert conditions.ends_run == (expected == "interrupted")
+        assert reason(conditions)[0] == expected
+
+
+def test_a_signal_to_all_on_a_full_machine_is_no_daemons(machine: Machine) -> None:
+    """The best model so far would not be saved where a batch system signals parent and worker."""
+    machine.left = MemoryLeft(GB, "host memory", 0.1)
+    with machine.stop_conditions(UNLIMITED["cpu"]) as conditions:
+        machine.requests.stop_signal = "SIGTERM"
+        machine.requests.put(Request(leave="interrupted"))
+        assert conditions.is_met()
+        assert reason(conditions) == ("interrupted", "asked to stop")
