@@ -79,3 +79,29 @@ def test_a_sweep_takes_one_network_or_a_text_with_commas(stages: Stages, view: R
     for backbones in nothing:
         with pytest.raises(UserError, match="name one or more networks"):
             api.sweep(backbones, view=view)
+
+
+@pytest.mark.slow
+def test_a_sweep_sends_an_optimizer_of_ones_own_to_each_network(stages: Stages, view: RecordingView) -> None:
+    """Each network of the sweep would fail in its worker, which does not know the class."""
+    import cloudpickle  # noqa: PLC0415
+    import keras
+
+    class Own(keras.optimizers.SGD):  # type: ignore[misc]  # Keras is not typed
+        """As defined in a notebook."""
+
+    keras.saving.register_keras_serializable("sweep")(Own)
+    known = keras.saving.get_custom_objects()
+    try:
+        swept = api.sweep("VGG16, MobileNetV2", 32, weights=None, optimizer=Own(0.1), view=view)
+        sent = [request.payload for request, _ in stages.probes]
+        assert [payload and payload.registered.by_name for payload in sent] == [{"sweep>Own": Own}] * 2
+        assert swept.failures == []
+        for request, _ in stages.probes:
+            assert request.import_paths
+            known.pop("sweep>Own")
+            cloudpickle.loads(cloudpickle.dumps(request.payload))
+            assert request.source.optimizer_config
+            assert isinstance(keras.optimizers.deserialize(request.source.optimizer_config), keras.optimizers.SGD)
+    finally:
+        known.pop("sweep>Own", None)
