@@ -32,7 +32,7 @@ from autofit.api.supervision import say_of_lock, supervise
 from autofit.api.workers import code_of_run, machine_for, payload_of
 from autofit.config.options import Options, check_for_training, options_of_call
 from autofit.dataset import HeldOut, ImageIndex
-from autofit.dataset.contents import odd_files, require_images
+from autofit.dataset.contents import looked_at
 from autofit.mirror.mirror import Mirror
 from autofit.process.signals import stop_signals
 from autofit.protocol.payload import Payload
@@ -159,11 +159,11 @@ def run(  # noqa: PLR0913 - the options are the interface
             GPU with units for 16 bits, and mostly slow on a CPU. `auto` measures float32 and 16 bits where the machine
             has such units, and takes 16 bits if they are clearly faster and features and loss differ by a few percent
             at most. `estimate` and `extract` do not take `auto`.
-        learning_rate: The optimizer's learning rate. In Python also an object of `keras.optimizers.schedules`. A
-            backbone that trains from random weights has this rate for the first seven tenths of its updates; then it
-            falls to zero, unless `recipe` is `classic`, or callbacks or a schedule are given. With `fine_tune_epochs`
-            it is that of fine-tuning, if the head is solved. Default: 0.001; 0.0001 in fine-tuning and if all layers of
-            a pretrained network train, with `adam` and its like.
+        learning_rate: The optimizer's learning rate. In Python also an object of `keras.optimizers.schedules`. From
+            random weights it falls to zero after seven tenths of the updates, unless `recipe` is `classic`, or
+            callbacks, `loss`, `metrics`, an optimizer as an object or a `model` are given. In fine-tuning after a
+            solved head it is the peak of a rate that rises and falls. Default: 0.001; 0.0001 if pretrained layers of
+            the backbone train, with `adam` and its like.
         class_weight: The weights of the classes in the loss: `balanced` makes all classes count alike. In Python also
             weights by class, such as `{0: 1.0, 'cats': 2.0}`: by name, or by number in the order of the names; 1 for
             the others.
@@ -222,9 +222,10 @@ def run(  # noqa: PLR0913 - the options are the interface
         max_minutes: Save and stop after this many minutes; the run can be resumed.
         time_budget: The time until the finished model, such as `90s`, `5m` or `1h`; or a number of seconds. It decides
             whether the head is also trained on augmented views, and whether all layers or only the upper ones are
-            fine-tuned, and for how many epochs; or how many epochs train a network from scratch. Training ends after
-            the last epoch that fits; if there is not even time to read all images, fewer are used. The run ends at most
-            a tenth of the budget, or 5 s, after it. A resumed run goes on with what is left.
+            fine-tuned, and for how many epochs; from a minute on also how many epochs train a backbone from random
+            weights whose `epochs` are not given. Training ends after the last epoch that fits; if there is not even
+            time to read all images, fewer are used. The run ends at most a tenth of the budget, or 5 s, after it. A
+            resumed run goes on with what is left.
         max_bad_images: Stop as soon as more than this share of all images cannot be read; 1 for never. All images are
             those for training and for validation. One or two bad images stop a run only if the share is 0.
         run_dir: The folder for checkpoints, log, model and report. If it holds an unfinished run of the same request,
@@ -271,7 +272,7 @@ def run(  # noqa: PLR0913 - the options are the interface
         made = make() if given.is_in_memory else None
         if made is not None:
             given = given.in_files(made.images, options, shown)
-        index, odd = given.found(options, shown, _looked_at)
+        index, odd = given.found(options, shown, looked_at)
         if odd:
             shown.message(odd)
         index = replace(in_order(index, options), store=str(made.images) if made else "")
@@ -286,12 +287,6 @@ def run(  # noqa: PLR0913 - the options are the interface
                 made = _taking(earlier, made)
         files = made or make()
         return _start_or_resume(files, options, index, payload, shown, called, take_over=take_over)
-
-
-def _looked_at(index: ImageIndex) -> tuple[ImageIndex, str | None]:
-    """The images, and a line about files that are not images; a class without any image is refused."""
-    require_images(index)
-    return index, odd_files(index)
 
 
 def _taking(earlier: RunDirectory, made: RunDirectory | None) -> RunDirectory:

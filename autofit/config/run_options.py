@@ -192,9 +192,10 @@ RUN = (
         None,
         "The time until the finished model, such as `90s`, `5m` or `1h`; or a number of seconds.",
         "It decides whether the head is also trained on augmented views, and whether all layers or only the upper ones "
-        "are fine-tuned, and for how many epochs; or how many epochs train a network from scratch. Training ends after "
-        "the last epoch that fits; if there is not even time to read all images, fewer are used. The run ends at most "
-        "a tenth of the budget, or 5 s, after it. A resumed run goes on with what is left.",
+        "are fine-tuned, and for how many epochs; from a minute on also how many epochs train a backbone from random "
+        "weights whose `epochs` are not given. Training ends after the last epoch that fits; if there is not even time "
+        "to read all images, fewer are used. The run ends at most a tenth of the budget, or 5 s, after it. A resumed "
+        "run goes on with what is left.",
         check=or_none(time_span),
         fields=("time_budget_seconds",),
         metavar="TIME",

@@ -206,8 +206,7 @@ TRAINING = (
         "stay float32, and so does the saved model. The trained weights differ from those of float32. It is fast on a "
         "GPU with units for 16 bits, and mostly slow on a CPU. `auto` measures float32 and 16 bits where the machine "
         "has such units, and takes 16 bits if they are clearly faster and features and loss differ by a few percent at "
-        "most. "
-        "`estimate` and `extract` do not take `auto`.",
+        "most. `estimate` and `extract` do not take `auto`.",
         check=one_of("auto", *get_args(Precision)),
         commands=(*EVERYWHERE, "estimate", "extract"),
         metavar="|".join(("auto", *get_args(Precision))),
@@ -216,12 +215,11 @@ TRAINING = (
         "learning_rate",
         None,
         "The optimizer's learning rate.",
-        "In Python also an object of `keras.optimizers.schedules`. A backbone that trains from random weights has this "
-        "rate for the first seven tenths of its updates; then it falls to zero, unless `recipe` is `classic`, or "
-        "callbacks or a schedule are given. With `fine_tune_epochs` it is that of fine-tuning, if the head is solved.",
+        "In Python also an object of `keras.optimizers.schedules`. From random weights it falls to zero after seven "
+        "tenths of the updates, unless `recipe` is `classic`, or callbacks, `loss`, `metrics`, an optimizer as an object "
+        "or a `model` are given. In fine-tuning after a solved head it is the peak of a rate that rises and falls.",
         check=or_none(rate_choice),
-        default_text="0.001; 0.0001 in fine-tuning and if all layers of a pretrained network train, with `adam` and "
-        "its like",
+        default_text="0.001; 0.0001 if pretrained layers of the backbone train, with `adam` and its like",
         cli_type=float,
         metavar="RATE",
     ),

@@ -64,6 +64,16 @@ def odd_files(index: ImageIndex) -> str | None:
     return f"of {len(places)} files that were looked at, some are no images: {listed(shown)}"
 
 
+def looked_at(index: ImageIndex) -> tuple[ImageIndex, str | None]:
+    """The images, and a line about files that are not images.
+
+    Raises:
+        UserError: as `require_images`.
+    """
+    require_images(index)
+    return index, odd_files(index)
+
+
 def what_instead(path: str | os.PathLike[str]) -> str | None:
     """The kind of a file that cannot be an image, by its first bytes; None if it may be one, or cannot be read."""
     try:

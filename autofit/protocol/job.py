@@ -156,8 +156,8 @@ class TrainingPlan(Record):
     backbone train on `devices`. In the updates of `rate_falls` the learning rate of a training by epochs falls to zero;
     it is constant in the others, and in all without any. `epochs_by_budget` says whether a time budget decides the
     number of epochs, once the first one has shown how long one takes: until then it is "open". `calibrates` and
-    `compares` are those of `FineTunePlan`, in the plan of its stage. `head_from_zeros` is that of `ModelSpec`, for a head
-    without fine-tuning; plans of earlier versions have random heads.
+    `compares` are those of `FineTunePlan`, in the plan of its stage. `head_from_zeros` is that of `ModelSpec`, for a
+    head without fine-tuning; plans of earlier versions have random heads.
     """
 
     epochs: int = Field(ge=1)

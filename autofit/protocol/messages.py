@@ -166,10 +166,8 @@ class StageRecord(Record):
         l2: the strength of a solved head's penalty; None for epochs.
         chosen_by: by what that strength was chosen, in few words; in a fine-tuning the best model, if not by accuracy.
         refitted: whether the model was fitted once more, to all images; the figures are those from before.
-        cross_validated_accuracy: the accuracy on training images that were left out: in the cross-validation that chose
-            the strength, or, if a validation set of the user's chose it, on a fifth of them; None if there are none.
-        cut_short: how much was done before the stage was ended by a time budget, by its divergence or, in a refit, by a
-            callback, such as "6 of 9 epochs"; empty if all of it was done.
+        cross_validated_accuracy: the accuracy on training images that were left out; None if none were.
+        cut_short: how much was done if a budget, divergence or a callback ended it, as "6 of 9 epochs"; else empty.
         diverged: how a stage of fine-tuning has diverged, for which it was ended; empty if it has not.
         ends_worse: whether the last epoch of a fine-tuning was worse, on the validation images, than the model before.
     """
