@@ -38,7 +38,7 @@ The data flows one way: options -> images and machine -> probe -> plan -> superv
     supervision.py   the attempts, and how the run ends
     callbacks.py     callbacks as Keras takes them, and as the run leaves them
     code_identity.py whether the user's own code is what it was; code_description.py describes it,
-                     by its values and by code_text.py
+                     by its values, by code_text.py and by the files of its modules (code_modules.py)
     own_images.py    which images that a model is judged by are the run's own
     own_objects.py   the user's registered objects that a saved model needs
     stage_sizes.py   the sizes of fine-tuning, by a probe of its own

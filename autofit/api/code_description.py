@@ -1,7 +1,8 @@
 """Describes a user's functions, classes and objects as JSON: by their code, and by the values that the code uses.
 
-What is imported from installed packages is described by its name alone, since these may be updated. The inspected code
-is neither called nor imported; only `get_config` of Keras's objects is called.
+What is imported from installed packages is described by its name alone, since these may be updated; what a function
+imports of the user's own modules when it is called, by their files. The inspected code is neither called nor imported;
+only `get_config` of Keras's objects is called.
 
 A run keeps two hashes of each description. The first is made by the rules of the first versions and stays as it is, so
 that runs which have no other one can be resumed; the second is made by all rules (`Describe.in_full`).
@@ -18,12 +19,14 @@ import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Any
 
+from autofit.api.code_modules import imports_in, own_sources
 from autofit.api.code_text import code_text, global_reads, set_to_parameters
 from autofit.config.given_objects import without_number
 from autofit.config.keras_objects import is_a
+from autofit.process.launch import import_paths_for
 from autofit.protocol.callback_state import LEFT_BY_FIT
 from autofit.protocol.object_state import INSTALLED, is_installed, is_of_keras
 from autofit.worker.model.sent_model import SentModel
@@ -70,13 +73,23 @@ def _function(function: types.FunctionType, describe: Describe) -> Any:
     if is_installed(function.__module__ or ""):
         return [function.__module__, function.__qualname__]
     cells = function.__closure__ or ()
+    imported = _imported_in(function) if describe.in_full else {}
     return [
         code_text(function, unwraps=not describe.in_full),
         describe(function.__defaults__),
         describe(function.__kwdefaults__),
         [describe(cell.cell_contents) for cell in cells if _is_filled(cell)],
         {name: describe(value) for name, value in sorted(_used_by(function, describe).items())},
+        *([imported] if imported else []),
     ]
+
+
+def _imported_in(function: types.FunctionType) -> dict[str, str]:
+    """The sources of the user's own modules that a function imports when it is called, and of what these import."""
+    names = list(imports_in(function.__code__, str(function.__globals__.get("__package__") or "")))
+    if not names:
+        return {}
+    return own_sources(names, import_paths_for(function_given=True, working_folder=Path.cwd()))
 
 
 def _is_filled(cell: types.CellType) -> bool:
@@ -90,8 +103,8 @@ def _is_filled(cell: types.CellType) -> bool:
 def _used_by(function: types.FunctionType, describe: Describe) -> dict[str, Any]:
     """The global values that a function and the functions within it read; in full, of the user's own modules too.
 
-    Names of attributes and of imports inside the function do not count: other cells of the notebook may define globals
-    with these names.
+    Names of attributes and of imports inside the function do not count here: other cells of the notebook may define
+    globals with these names.
     """
     found: dict[str, Any] = {}
     for name, *attributes in global_reads(function.__code__):

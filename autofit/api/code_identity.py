@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from autofit.api.code_description import Describe
+from autofit.api.code_modules import own_sources
 from autofit.api.code_text import normal
 from autofit.protocol.payload import Payload
 
@@ -33,7 +34,10 @@ def user_code(model: str | None, payload: Payload | None, folders: Sequence[str]
     if payload and payload.model is not None:
         found |= hashes_of("model", [payload.model])
     elif model is not None and ":" in model:
-        found["model"] = code_of_module(model.partition(":")[0], folders)
+        name = model.partition(":")[0]
+        found["model"] = code_of_module(name, folders)
+        if sources := own_sources([name], folders):
+            found[f"model{IN_FULL}"] = _sha256(sources)
     if payload and payload.callbacks:
         found |= hashes_of("callbacks", payload.callbacks)
     return {what: code for what, code in found.items() if code}

@@ -87,6 +87,29 @@ def test_what_is_used_of_a_module_of_ones_own_counts(used: str, folder: Path) ->
 
 
 @pytest.mark.parametrize(
+    "statement",
+    ["import own_nets.blocks as b", "from own_nets.blocks import build", "from own_nets import blocks"],
+)
+def test_what_a_function_imports_when_it_is_called_counts(folder: Path, statement: str) -> None:
+    """With `import nets` inside the function, an edited network would return the old model without a word."""
+    source = f"def build(*_):\n    import json\n    {statement}\n"
+    function = function_of(source)
+    package = folder / "own_nets"
+    package.mkdir()
+
+    def identity(blocks: str, deeper: str = "WIDTH = 8") -> str:
+        (package / "blocks.py").write_text(f"raise SystemExit(3)  # never imported\nimport own_nets.deeper\n{blocks}")
+        (package / "deeper.py").write_text(deeper)
+        return code_of([function])
+
+    first, earlier = identity(DECORATED), code_of([function], in_full=False)
+    assert identity("# a comment\n" + DECORATED) == first
+    assert identity(DECORATED.replace("8", "9")) != first
+    assert identity(DECORATED, "WIDTH = 9") != first
+    assert code_of([function], in_full=False) == earlier
+
+
+@pytest.mark.parametrize(
     "source", ["class held:\n    size = 3\n    sizes = ({}, 2)", RENAMED.format("_n") + "held = Warmup({})"]
 )
 def test_the_earlier_hash_stays_what_it_was(source: str) -> None:

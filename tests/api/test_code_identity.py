@@ -140,10 +140,24 @@ def test_a_module_is_read_and_never_imported(tmp_path: Path) -> None:
     (package / "__init__.py").write_text("raise SystemExit(3)")
     (package / "net.py").write_text("raise SystemExit(4)\n" + NETWORK)
     found = user_code("pack.net:build", None, ["/nowhere", str(tmp_path)])
-    assert found == {"model": code_of_module("pack.net", [str(tmp_path)])}
+    assert found["model"] == code_of_module("pack.net", [str(tmp_path)])
+    assert found.keys() == {"model", f"model{IN_FULL}"}
     assert user_code("missing:build", None, [str(tmp_path)]) == {}
     (package / "net.py").write_text("no python")
     assert user_code("pack.net:build", None, [str(tmp_path)]) == {}
+
+
+def test_a_helper_of_a_network_given_by_name_counts(tmp_path: Path) -> None:
+    """An edit of a module that the network's module imports would return the old model without a word."""
+    (tmp_path / "net.py").write_text("from blocks import block\n" + NETWORK)
+    (tmp_path / "blocks.py").write_text("WIDTH = 8")
+    before = user_code("net:build", None, [str(tmp_path)])
+    (tmp_path / "blocks.py").write_text("WIDTH = 8  # a comment")
+    assert differing(before, user_code("net:build", None, [str(tmp_path)])) == []
+    (tmp_path / "blocks.py").write_text("WIDTH = 9")
+    assert differing(before, user_code("net:build", None, [str(tmp_path)])) == ["model"]
+    earlier = {"model": before["model"]}  # of a run that was begun before helpers counted
+    assert differing(earlier, user_code("net:build", None, [str(tmp_path)])) == []
 
 
 def given_callbacks() -> tuple[Any, ...]:

@@ -22,7 +22,7 @@ from autofit.storage.records import Record
 from autofit.worker.execution.loss_scale import LossScale
 from autofit.worker.execution.session import Session
 from autofit.worker.execution.steps import TrainStep
-from autofit.worker.model.network_hash import network_sha256
+from autofit.worker.model.network_hash import graph_sha256, network_sha256
 from autofit.worker.model.weights import frozen_hash
 from autofit.worker.training.monitored_figure import Figures, is_better, monitored
 
@@ -200,7 +200,7 @@ class TrainState:
 
     Attributes:
         frozen_sha256: the hash of the backbone's weights, if it is frozen; else None.
-        network_sha256: the hash of the layers and their settings.
+        network_sha256: the hash of the layers and their settings; of a network of the user's of its connections, too.
         best: the best weights so far, with which the model is saved in the end.
         head: the best weights of the head's stage; empty before its end.
         probabilities: what the best epoch's model predicts for validation images, see `Evaluation.probabilities`.
@@ -214,7 +214,9 @@ class TrainState:
         left_out = {id(variable) for variable in frozen}
         self._model = [variable for variable in session.built.model.variables if id(variable) not in left_out]
         self.frozen_sha256 = frozen_hash(frozen) if frozen else None
-        self.network_sha256 = network_sha256(session.built.model)
+        model, of_layers = session.built.model, network_sha256(session.built.model)
+        self.network_sha256 = of_layers if session.built.head_layers else graph_sha256(model)
+        self._known_sha256 = {"", of_layers, self.network_sha256}  # those of earlier versions were of the layers
         self.best: Arrays = {}
         self.head: Arrays = {}
         self.probabilities: NDArray[np.float32] | None = None
@@ -266,10 +268,10 @@ class TrainState:
             raise TrainingFailedError(
                 "the backbone's weights are not those that this run was started with: bring the same weights back"
             )
-        if progress.network_sha256 not in {"", self.network_sha256}:
+        if progress.network_sha256 not in self._known_sha256:
             raise TrainingFailedError(
-                "the model is another network than this run was started with: its layers, or their settings, differ; "
-                "give the same model again, or start a new run"
+                "the model is another network than this run was started with: its layers, their settings or their "
+                "connections differ; give the same model again, or start a new run"
             )
         objective = self._session.objective
         groups = checkpoint.groups

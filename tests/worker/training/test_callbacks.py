@@ -89,9 +89,8 @@ def callbacks_of(
         one_hot_classes=0,
     )
     objective.optimizer.build(model.trainable_variables)
-    built = SimpleNamespace(
-        model=model, compiled=False, frozen=not trains, features=None if trains else model.layers[0]
-    )
+    parts = {"features": None if trains else model.layers[0], "head_layers": ()}
+    built = SimpleNamespace(model=model, compiled=False, frozen=not trains, **parts)
     reports: Any = told or Told()
     session: Any = SimpleNamespace(built=built, objective=objective)
     return Callbacks(callbacks, session, TrainState(session), reports, epochs=9, steps=1, **more)

@@ -10,9 +10,10 @@ import keras
 import numpy as np
 import pytest
 
-from autofit.errors import UserError
+from autofit.errors import TrainingFailedError, UserError
 from autofit.protocol.messages import StageRecord
 from autofit.worker.execution.loss_scale import LossScale
+from autofit.worker.model.network_hash import network_sha256
 from autofit.worker.training.divergence import divergence
 from autofit.worker.training.export import write_history
 from autofit.worker.training.train_state import TrainingProgress, TrainState
@@ -134,7 +135,7 @@ def test_fine_tuning_begins_with_a_head_that_has_not_seen_the_validation(
 ) -> None:
     """Its epochs would be judged by images that its head was fitted to, and a worse one be taken for the best."""
     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3), keras.layers.Dense(2)])
-    session: Any = SimpleNamespace(built=SimpleNamespace(model=model, frozen=False, features=None))
+    session: Any = SimpleNamespace(built=SimpleNamespace(model=model, frozen=False, features=None, head_layers=()))
     trained, handed_over = (
         {"0": np.full((3, 2), value, np.float32), "1": np.full(2, value, np.float32)} for value in (1, 2)
     )
@@ -145,3 +146,44 @@ def test_fine_tuning_begins_with_a_head_that_has_not_seen_the_validation(
 
     assert (model.layers[-1].kernel == begins_with).numpy().all()
     assert [(array == 2).all() for array in list(state.best.values())[-2:]] == [True, True]
+
+
+def wired(*, subtracts: bool) -> keras.Model:
+    """A network of the user's, and one with the same layers that are connected otherwise."""
+    inputs = keras.Input((4,))
+    first = keras.layers.Dense(4)(inputs)
+    second = keras.layers.Dense(4)(first)
+    return keras.Model(inputs, first - second if subtracts else first + second)
+
+
+def state_of(model: keras.Model, head_layers: tuple[object, ...] = ()) -> TrainState:
+    """The state of a session with a network, and with nothing else."""
+    built = SimpleNamespace(model=model, frozen=False, features=None, head_layers=head_layers)
+    objective = SimpleNamespace(
+        optimizer=SimpleNamespace(variables=[]), loss=SimpleNamespace(variables=[]), metric_variables=[]
+    )
+    step = SimpleNamespace(restore_loss_scale=lambda _: None)
+    session: Any = SimpleNamespace(built=built, objective=objective, train_step=step)
+    return TrainState(session)
+
+
+def test_a_checkpoint_is_not_restored_into_a_network_that_is_connected_otherwise() -> None:
+    """A module of the user's that is edited between two attempts would go on with weights of the network before."""
+    before, again, edited = (state_of(wired(subtracts=subtracts)) for subtracts in (False, False, True))
+    checkpoint: Any = SimpleNamespace(groups=before.groups())
+    again.restore(checkpoint, TrainingProgress(**before.hashes()))
+    kept = zip(again.weights().values(), before.weights().values(), strict=True)
+    assert all(np.array_equal(one, other) for one, other in kept)
+    with pytest.raises(TrainingFailedError, match="or their connections differ; give the same model again"):
+        edited.restore(checkpoint, TrainingProgress(**before.hashes()))
+
+
+def test_a_checkpoint_of_an_earlier_version_is_known_by_its_layers() -> None:
+    """A run that was begun before could not be resumed."""
+    model = wired(subtracts=False)
+    state = state_of(model)
+    checkpoint: Any = SimpleNamespace(groups=state.groups())
+    state.restore(checkpoint, TrainingProgress(network_sha256=network_sha256(model)))
+    state.restore(checkpoint, TrainingProgress())
+    assert state.network_sha256 != network_sha256(model)
+    assert state_of(model, head_layers=(model.layers[-1],)).network_sha256 == network_sha256(model)
