@@ -161,7 +161,7 @@ def run(  # noqa: PLR0913 - the options are the interface
             at most. `estimate` and `extract` do not take `auto`.
         learning_rate: The optimizer's learning rate. In Python also an object of `keras.optimizers.schedules`. From
             random weights it falls to zero after seven tenths of the updates, unless `recipe` is `classic`, or
-            callbacks, `loss`, `metrics`, an optimizer as an object or a `model` are given. In fine-tuning after a
+            callbacks, `loss`, `metrics`, an optimizer object or a `model` are given. In fine-tuning after a
             solved head it is the peak of a rate that rises and falls. Default: 0.001; 0.0001 if pretrained layers of
             the backbone train, with `adam` and its like.
         class_weight: The weights of the classes in the loss: `balanced` makes all classes count alike. In Python also

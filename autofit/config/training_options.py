@@ -216,8 +216,8 @@ TRAINING = (
         None,
         "The optimizer's learning rate.",
         "In Python also an object of `keras.optimizers.schedules`. From random weights it falls to zero after seven "
-        "tenths of the updates, unless `recipe` is `classic`, or callbacks, `loss`, `metrics`, an optimizer as an object "
-        "or a `model` are given. In fine-tuning after a solved head it is the peak of a rate that rises and falls.",
+        "tenths of the updates, unless `recipe` is `classic`, or callbacks, `loss`, `metrics`, an optimizer object or "
+        "a `model` are given. In fine-tuning after a solved head it is the peak of a rate that rises and falls.",
         check=or_none(rate_choice),
         default_text="0.001; 0.0001 if pretrained layers of the backbone train, with `adam` and its like",
         cli_type=float,
