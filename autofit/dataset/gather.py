@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import os
-from collections import defaultdict
 from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
@@ -21,9 +20,6 @@ from autofit.dataset.missing_files import ADDRESS, MissingFiles
 from autofit.dataset.split_words import Role, lists_splits, roles_of
 from autofit.errors import UserError
 from autofit.printable import printable
-
-FEW_FOLDERS = 64
-"""The most folders at one depth of which some may be splits, and not one for each image or patient."""
 
 
 def gather(listing: Listing, root: str, progress: Progress, known: KnownLabels = NONE_KNOWN) -> Found:
@@ -76,26 +72,6 @@ def _refuse_splits(bare_list: Path | None, names: Collection[str]) -> None:
             f"{printable(str(bare_list))} seems to say which split an image is in ({shown(names)}), and not its class: "
             "give the table of the classes; if these are the classes, write path,label above them, with commas between"
         )
-
-
-def mixed_splits(found: Found) -> str | None:
-    """One line of warning on a table that names no splits, and whose images lie in `train/` and `test/`; or None.
-
-    The names of folders tell only at a depth at which there are few.
-    """
-    if found.validation or found.test:
-        return None
-    levels = defaultdict[int, set[str]](set)
-    for folder in {path.rpartition("/")[0] for paths in found.classes.values() for path in paths}:
-        for depth, name in enumerate(folder.split("/")):
-            levels[depth].add(name)
-    for names in levels.values():
-        if len(names) <= FEW_FOLDERS and (splits := roles_of(names)):
-            return (
-                f"warning: the listed images lie in {shown(splits)}, which look like splits, and are mixed: give a "
-                "table with the columns path,label,split (train, validation or test) to follow these folders"
-            )
-    return None
 
 
 class _Gathered:

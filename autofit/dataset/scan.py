@@ -14,7 +14,7 @@ from autofit.dataset.findings import notes_of, without_images
 from autofit.dataset.flat_images import contained, tables_in
 from autofit.dataset.folder import find_images
 from autofit.dataset.found import Found, Progress
-from autofit.dataset.gather import gather, mixed_splits
+from autofit.dataset.gather import gather
 from autofit.dataset.given_lists import refuse_bytes, refuse_pairs
 from autofit.dataset.group_findings import groups_note, shared_groups, shared_note, split_notes
 from autofit.dataset.group_split import split_groups
@@ -29,6 +29,7 @@ from autofit.dataset.labels import held_out_warning
 from autofit.dataset.layout import find_layout
 from autofit.dataset.listing import Frame, Listing, from_frame, from_lists
 from autofit.dataset.lower_folders import past_wrappers, refuse_copies, refuse_splits_inside
+from autofit.dataset.mixed_splits import mixed_files, mixed_folders
 from autofit.dataset.sources import existing_source, leads_to_folder
 from autofit.dataset.split import Classes, in_order, stratified_split
 from autofit.dataset.table_files import from_file
@@ -170,7 +171,7 @@ def _read(
 
 def _gathered(name: str, listing: Listing, progress: Progress) -> Source:
     found = gather(listing, listing.root, progress)
-    if mixed := mixed_splits(found):
+    if not (found.validation or found.test) and (mixed := mixed_folders(found) or mixed_files(found)):
         found.notes += (mixed,)
     return Source(name, listing.root, found)
 
@@ -182,12 +183,13 @@ def _found_in_folder(folder: str, leave_out: list[str], progress: Progress) -> F
     refuse_same_inside(layout.train, frozenset(found.classes), found.subfolders)
     refuse_copies(layout.train, [*found.classes, *found.empty_classes], found.subfolders)
     found.notes = (*layout.notes, *found.notes)
-    if not (layout.validation or layout.test) and (mistaken := held_out_warning(found.classes)):
-        found.notes += (mistaken,)
-    if have_split(Path(folder, PATHS)) and not (layout.validation or layout.test):
-        found.notes += (
-            f"the data has lists with a split of its own: give {PATHS} in place of the folder to follow it",
-        )
+    if not (layout.validation or layout.test):
+        mistaken = held_out_warning(found.classes), mixed_files(found)
+        found.notes += tuple(line for line in mistaken if line)
+        if have_split(Path(folder, PATHS)):
+            found.notes += (
+                f"the data has lists with a split of its own: give {PATHS} in place of the folder to follow it",
+            )
     if layout.validation:
         found.validation = find_images(layout.validation, folder, progress)
         found.notes += found.validation.notes

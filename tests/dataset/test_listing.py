@@ -343,34 +343,6 @@ def test_a_flag_that_says_nothing_or_two_flags_are_refused(tmp_path: Path, table
         scan(csv_file(tmp_path, f"{table}\n"))
 
 
-@pytest.mark.parametrize(
-    ("folders", "is_said"),
-    [
-        ("train val test", True),
-        ("data/cat/train data/cat/test", True),
-        ("seg_train/photos seg_test/photos", True),
-        ("train", False),
-        ("train_station test_tube", False),
-        (" ".join(f"train/{number} test/{number}" for number in range(80)), True),
-    ],
-)
-def test_images_that_a_table_mixes_though_folders_hold_them_apart_are_named(
-    tmp_path: Path, folders: str, *, is_said: bool
-) -> None:
-    """The images on which a benchmark is tested would be trained on, and the accuracy mean nothing."""
-    paths = [f"{folder}/{folder.replace('/', '')}{number}.jpg" for folder in folders.split() for number in range(4)]
-    touch(tmp_path, *paths)
-    rows = [f"{path},{('cat', 'dog')[place % 2]}" for place, path in enumerate(paths)]
-    notes = scan(csv_file(tmp_path, "\n".join(["path,label", *rows, ""]))).notes
-    assert (
-        any("look like splits, and are mixed: give a table with the columns path,label,split" in n for n in notes)
-        is is_said
-    )
-    roles = ["test" if "test" in path else "val" if "val" in path else "train" for path in paths]
-    rows = [f"{row},{role}" for row, role in zip(rows, roles, strict=True)]
-    assert not any("are mixed" in n for n in scan(csv_file(tmp_path, "\n".join(["path,label,split", *rows, ""]))).notes)
-
-
 def test_a_set_of_paths_has_no_order_to_label_it_by(pets: Path) -> None:
     """Each photo would get the label of any other, another one in each process."""
     paths = [str(pets / name / file) for name in ("cat", "dog") for file in images(3)]

@@ -1,0 +1,82 @@
+"""Images whose paths name several splits, in data that names none itself: they are mixed, and it is said. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import get_args
+
+from autofit.dataset.found import Found
+from autofit.dataset.inside import shown
+from autofit.dataset.split_words import Role, roles_of, split_role
+from autofit.printable import printable
+
+FEW_FOLDERS = 64
+"""The most folders at one depth of which some may be splits, and not one for each image or patient."""
+SAMPLED_FILES = 1000
+LEAST_SAMPLED_SHARE = 0.25
+LEAST_SHARE = 0.5
+
+
+def mixed_folders(found: Found) -> str | None:
+    """One line of warning on a table that names no splits, and whose images lie in `train/` and `test/`; or None.
+
+    The names of folders tell only at a depth at which there are few.
+    """
+    levels = defaultdict[int, set[str]](set)
+    for folder in {path.rpartition("/")[0] for paths in found.classes.values() for path in paths}:
+        for depth, name in enumerate(folder.split("/")):
+            levels[depth].add(name)
+    for names in levels.values():
+        if len(names) <= FEW_FOLDERS and (splits := roles_of(names)):
+            return (
+                f"warning: the listed images lie in {shown(splits)}, which look like splits, and are mixed: give a "
+                "table with the columns path,label,split (train, validation or test) to follow these folders"
+            )
+    return None
+
+
+def mixed_files(found: Found) -> str | None:
+    """One line of warning on files of one class that are named by splits, as `train_1.jpg` and `test_1.jpg`; or None.
+
+    Files that are named by their class, as `train_1.jpg` among vehicles, have the name of one split in each class.
+    """
+    of_classes: list[list[str]] = list(found.classes.values())
+    if found.label_names:  # very many sets of labels may have an image each
+        of_classes = [[path for paths in of_classes for path in paths]]
+    images = sum(map(len, of_classes))
+    sampled = [path for paths in of_classes for path in paths[:: 1 + images // SAMPLED_FILES]]
+    if sum(_role_of(path) is not None for path in sampled) < LEAST_SAMPLED_SHARE * len(sampled):
+        return None
+    mixed = [roles for paths in of_classes if len(roles := _by_role(paths)) > 1]
+    counts = {role: sum(len(roles.get(role, ())) for roles in mixed) for role in get_args(Role)}
+    if sum(counts.values()) <= LEAST_SHARE * images:
+        return None
+    first, second, *_ = (printable(paths[0]) for paths in mixed[0].values())
+    named = ", ".join(f"{count:,} {role}" for role, count in counts.items() if count)
+    return (
+        f"warning: names of files say for which split they are ({named}, such as {first} and {second}), and these are "
+        "mixed: give a table with the columns path,label,split (train, validation or test) to follow the names"
+    )
+
+
+def _by_role(paths: Iterable[str]) -> dict[Role, list[str]]:
+    """The files that are named by a split, by split."""
+    found = defaultdict[Role, list[str]](list)
+    for path in paths:
+        if role := _role_of(path):
+            found[role].append(path)
+    return found
+
+
+def _role_of(path: str) -> Role | None:
+    """The split that a file's name has a word for, and no other."""
+    return _role_of_words(re.sub("[0-9]+", "0", path.rpartition("/")[2].rpartition(".")[0]))
+
+
+@lru_cache(4096)
+def _role_of_words(stem: str) -> Role | None:
+    """The same of a name whose numbers are all one, as those of very many files are."""
+    return split_role(stem)

@@ -1,0 +1,102 @@
+"""Images that the paths name for several splits, where the data names none: they are mixed, and a line says so."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from autofit.dataset.asked import Asked
+from autofit.dataset.scan import scan
+from tests.support.datasets import csv_file, touch
+
+SAID = "warning: names of files say for which split they are"
+
+
+@pytest.mark.parametrize(
+    ("folders", "is_said"),
+    [
+        ("train val test", True),
+        ("data/cat/train data/cat/test", True),
+        ("seg_train/photos seg_test/photos", True),
+        ("train", False),
+        ("train_station test_tube", False),
+        (" ".join(f"train/{number} test/{number}" for number in range(80)), True),
+    ],
+)
+def test_images_that_a_table_mixes_though_folders_hold_them_apart_are_named(
+    tmp_path: Path, folders: str, *, is_said: bool
+) -> None:
+    """The images on which a benchmark is tested would be trained on, and the accuracy mean nothing."""
+    paths = [f"{folder}/{folder.replace('/', '')}{number}.jpg" for folder in folders.split() for number in range(4)]
+    touch(tmp_path, *paths)
+    rows = [f"{path},{('cat', 'dog')[place % 2]}" for place, path in enumerate(paths)]
+    notes = scan(csv_file(tmp_path, "\n".join(["path,label", *rows, ""]))).notes
+    assert (
+        any("look like splits, and are mixed: give a table with the columns path,label,split" in n for n in notes)
+        is is_said
+    )
+    roles = ["test" if "test" in path else "val" if "val" in path else "train" for path in paths]
+    rows = [f"{row},{role}" for row, role in zip(rows, roles, strict=True)]
+    assert not any("are mixed" in n for n in scan(csv_file(tmp_path, "\n".join(["path,label,split", *rows, ""]))).notes)
+
+
+SPLIT = [f"{split}_{number}.jpg" for split, count in (("train", 8), ("test", 4)) for number in range(count)]
+LABELS = ("cat", "dog")
+
+
+@pytest.mark.parametrize(
+    ("names", "labels", "is_said"),
+    [
+        (SPLIT, LABELS, True),
+        ([f"COCO_{name.replace('_', '2014_')}" for name in SPLIT], LABELS, True),
+        ([f"pets/{name.replace('_', '-a7f')}" for name in SPLIT], LABELS, True),
+        ([f"{number}_{split}.png" for split in ("Val", "Train") for number in range(9)], LABELS, True),
+        ([*SPLIT, "a.jpg", "b.jpg", "c.jpg"], LABELS, True),
+        ([*SPLIT, *(f"IMG_{number}.jpg" for number in range(20))], LABELS, False),
+        (SPLIT[:8], LABELS, False),
+        ([f"{label}_{number}.jpg" for number in range(9) for label in ("train", "car")], ("train", "car"), False),
+        (
+            [f"{name}_{number}.jpg" for number in range(9) for name in ("train", "test")],
+            ("train car", "test tube"),
+            False,
+        ),
+        ([f"{label}_{number}.jpg" for number in range(9) for label in ("train_station", "test_tube")], "01", False),
+        ([f"train_at_test_{number}.jpg" for number in range(9)], LABELS, False),
+    ],
+)
+@pytest.mark.parametrize("form", ["table", "list", "several labels", "folder"])
+def test_files_that_are_named_by_splits_are_said_to_be_mixed(
+    tmp_path: Path, form: str, names: list[str], labels: tuple[str, ...], *, is_said: bool
+) -> None:
+    """The images for the test would be trained on, and its accuracy mean nothing; vehicles would be warned of."""
+    of_names = [labels[place % 2] for place in range(len(names))]
+    if form == "folder":
+        names = [f"{label}/{name}" for name, label in zip(names, of_names, strict=True)]
+    touch(tmp_path, *names)
+    if form == "folder":
+        index = scan(tmp_path)
+    elif form == "list":
+        index = scan([str(tmp_path / name) for name in names], of_names)
+    else:
+        rows = [f"{name},{label}" for name, label in zip(names, of_names, strict=True)]
+        table = csv_file(tmp_path, "\n".join(["path,label", *rows, ""]))
+        index = scan(table, asked=Asked(multi_label=form == "several labels"))
+    assert [note for note in index.notes if note.startswith(SAID)][1:] == []
+    if form == "several labels" and not is_said:
+        return  # files that are named by their labels cannot be told there
+    assert any(note.startswith(SAID) for note in index.notes) is is_said
+
+
+def test_splits_that_the_data_names_are_not_mixed(tmp_path: Path) -> None:
+    """A data set that is understood would be warned of, and the line say how many images of which split there are."""
+    touch(tmp_path, *SPLIT)
+    roles = [f"{name},{LABELS[place % 2]},{name.partition('_')[0]}" for place, name in enumerate(SPLIT)]
+    index = scan(csv_file(tmp_path, "\n".join(["path,label,split", *roles, ""])))
+    assert (index.test_count, [note for note in index.notes if note.startswith(SAID)]) == (4, [])
+    rows = [row.rpartition(",")[0] for row in roles]
+    (note,) = scan(csv_file(tmp_path, "\n".join(["path,label", *rows, ""]))).notes
+    assert note.startswith(f"{SAID} (8 train, 4 test, such as train_0.jpg and test_0.jpg), and these are mixed: give")
+    folders = [f"{name.partition('_')[0]}/{LABELS[place % 2]}/{name}" for place, name in enumerate(SPLIT)]
+    touch(tmp_path / "photos", *folders)
+    assert scan(tmp_path / "photos").test_count == 4
