@@ -52,7 +52,8 @@ class GivenData:
             UserError: they are no images, have no labels, or are to be grouped by a column, of which they have none.
             StorageError: they cannot be written.
         """
-        is_in_memory, names = dataset.are_images(self.data), dataset.class_names_of(self.data)
+        is_in_memory = dataset.are_images(self.data)
+        names = dataset.class_names_of(self.data, self.labels if options.multi_label else None)
         write = partial(
             dataset.images_in_files,
             folder=folder,

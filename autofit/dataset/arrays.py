@@ -207,12 +207,13 @@ class ImageTable:
         paths: the paths of the images.
         labels: one for each image; or rows of 0 and 1, whose columns become columns of the table, named by number.
         root: the folder to which the images' recorded names are relative: a run does not depend on where it is.
+        names: the labels that columns of 0 and 1 stand for; empty if these have none.
     """
 
-    def __init__(self, paths: list[str], labels: list[Any], root: str = "") -> None:
-        self.root = root
+    def __init__(self, paths: list[str], labels: list[Any], root: str = "", names: Sequence[str] = ()) -> None:
+        self.root, self.names = root, tuple(names)
         self._values: dict[str, Any] = {"path": paths}
-        if labels and is_array(labels[0]) and labels[0].ndim == 1:
+        if _are_rows(labels):
             self._values |= {str(number): [row[number] for row in labels] for number in range(len(labels[0]))}
         else:
             self._values["label"] = labels
@@ -224,6 +225,11 @@ class ImageTable:
     def __getitem__(self, column: str, /) -> Iterable[object]:
         values: Iterable[object] = self._values[column]
         return values
+
+
+def _are_rows(labels: Sequence[Any]) -> bool:
+    """Whether the labels of each image are a row of 0 and 1."""
+    return len(labels) > 0 and is_array(labels[0]) and labels[0].ndim == 1
 
 
 def stand_in(held_out: Any) -> Any:
@@ -253,6 +259,18 @@ def _require_images(split: str, data: Any) -> None:
         )
 
 
+def _require_named(row: Any, names: Sequence[str], split: str) -> None:
+    """Check that a row of 0 and 1 has a column for each name.
+
+    Raises:
+        UserError: it has more or fewer.
+    """
+    if names and len(row) != len(names):
+        raise UserError(
+            f"labels for {split} have {len(row)} columns, and there are {len(names)} classes: give one each"
+        )
+
+
 def images_in_files(
     split: str,
     data: Any,
@@ -279,7 +297,13 @@ def images_in_files(
         _require_images(split, data)
         images, labels = data if isinstance(data, tuple) else (data, None)
         paths, numbers = write_images(images, labels, folder / split, say, on_progress, multi_label=multi_label)
-        names = () if class_names is None or multi_label else class_names_of(data) or class_names
+        own = class_names_of(images, labels if multi_label else None)
+        names = () if class_names is None else own or class_names
+        if _are_rows(numbers):
+            if names and not own:
+                say(f"the labels for {split} are columns without names: they are taken in the order of the training's")
+            _require_named(numbers[0], names, split)
+            return ImageTable(paths, numbers, str(folder), names)
         if is_dataset(data) and class_names is not None and not (names or multi_label) and int in map(type, numbers):
             say(
                 f"the labels of the dataset for {split} are numbers, and taken for names of classes: give it as Keras "

@@ -19,11 +19,27 @@ def is_dataset(data: object) -> bool:
     )
 
 
-def class_names_of(data: object) -> list[str]:
-    """The class names of a dataset made by `image_dataset_from_directory`, by number; empty for other datasets."""
-    names = getattr(data, "class_names", None) if is_dataset(data) else None
-    listed = list(names) if isinstance(names, list | tuple) else []
+def class_names_of(data: object, labels: object = None) -> list[str]:
+    """The names of classes by number, or by column, where the images or their labels say them; else empty.
+
+    Args:
+        data: images; a dataset made by `image_dataset_from_directory` or `flow_from_directory` has names.
+        labels: those of the images; a DataFrame of 0 and 1 has the names of its columns.
+    """
+    columns = getattr(labels, "columns", None)
+    if columns is not None and getattr(labels, "ndim", 1) == 2:  # noqa: PLR2004 - rows and columns
+        names = list(map(str, columns))
+        return names if len(names) > 1 and names != list(map(str, range(len(names)))) else []
+    names = getattr(data, "class_names", None) or _in_order(getattr(data, "class_indices", None))
+    listed = list(names) if is_dataset(data) and isinstance(names, list | tuple) else []
     return listed if all(isinstance(name, str) for name in listed) else []
+
+
+def _in_order(numbers: object) -> list[object]:
+    """The names of a dictionary from name to number, by number; none if it is another thing."""
+    if not isinstance(numbers, Mapping) or sorted(numbers.values()) != list(range(len(numbers))):
+        return []
+    return sorted(numbers, key=numbers.__getitem__)
 
 
 def by_name(labels: Sequence[Any], names: Sequence[str]) -> list[Any]:

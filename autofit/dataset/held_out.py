@@ -20,7 +20,7 @@ from autofit.dataset.found import Found, Progress, below
 from autofit.dataset.gather import gather
 from autofit.dataset.groups import Grouping, same_column
 from autofit.dataset.inside import shown
-from autofit.dataset.label_sets import KnownLabels, names_of_set
+from autofit.dataset.label_sets import KnownLabels, lacking_marks, names_of_set
 from autofit.dataset.labels import other_notations
 from autofit.dataset.layout import class_folders
 from autofit.dataset.listing import Frame, from_frame
@@ -128,7 +128,9 @@ def _given_images(
         raise UserError(f"{split} must be a folder, a table or a pair (images, labels), not {described(given)}")
     found = gather(listing, source.root, progress, known)
     held = _of_split(split, found, "the DataFrame" if isinstance(given, Frame) else printable(os.fspath(given)))
+    lacking = lacking_marks(listing.marks, source.found.label_names)
     held.notes, held.grouping = found.notes, found.grouping  # of the table as a whole
+    held.notes += (lacking,) if lacking else ()
     return held
 
 

@@ -142,6 +142,15 @@ def marked_names(marks: Sequence[str], values: Sequence[object], *, signed: bool
     return tuple(names)
 
 
+def lacking_marks(marks: Sequence[str], names: Sequence[str]) -> str | None:
+    """One line on labels of the training that have no column in another table of 0 and 1; None if all have one."""
+    lacking = [repr(name) for name in names if name not in marks] if marks else []
+    if not lacking:
+        return None
+    shown = first_of([printable(name) for name in lacking], SHOWN_CLASSES)
+    return f"warning: there is no column of the labels {shown}: the images count as ones without these"
+
+
 def find_separator(texts: Collection[str]) -> str | None:
     """The separator of labels in these texts; None if each text is one label.
 

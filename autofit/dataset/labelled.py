@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from autofit.dataset.array_labels import one_each
 from autofit.dataset.arrays import are_images, write_images
 from autofit.dataset.asked import Asked, refuse_columns
-from autofit.dataset.dataset_objects import by_name, class_names_of
+from autofit.dataset.dataset_objects import by_name, class_names_of, is_dataset
 from autofit.dataset.folder import find_images
 from autofit.dataset.found import Progress
 from autofit.dataset.given_lists import refuse_pairs, require_lists
@@ -106,15 +106,22 @@ def _in_memory(
     folder, say, on_progress = in_memory
     paths, found = write_images(data, labels, folder, say, on_progress)
     names = class_names_of(data)  # Keras sorts 10 before 2, and so numbers its classes
-    if not _are_numbers_of(names, class_names):
+    if not are_numbers_of(names, class_names):
         found = by_name(found, names)
+    if is_dataset(data) and not names and int in map(type, found) and not are_numbers(class_names):
+        say(f"the labels of the dataset are numbers: they are taken in the order of the model's, {_shown(class_names)}")
     return LabelledImages(paths, class_numbers(found, class_names))
 
 
-def _are_numbers_of(names: Sequence[str], class_names: Sequence[str]) -> bool:
-    """Whether the classes of the run are the numbers of these names: it was trained on a dataset that had lost them."""
+def are_numbers_of(names: Sequence[str], class_names: Sequence[str]) -> bool:
+    """Whether the classes of the run are the numbers of these names: it was trained on images that had lost them."""
     are_numbers = {*class_names} <= {str(number) for number in range(len(names))}
     return are_numbers and {*names}.isdisjoint(class_names) and not other_notations(names, class_names)
+
+
+def are_numbers(class_names: Sequence[str]) -> bool:
+    """Whether classes are named by nothing but their numbers."""
+    return list(class_names) == list(map(str, range(len(class_names))))
 
 
 def _found(data: Any, labels: Iterable[object] | None, class_names: Sequence[str], asked: Asked) -> LabelledImages:

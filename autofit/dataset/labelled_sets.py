@@ -5,21 +5,31 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence, Sized
+from collections.abc import Callable, Iterable, Sequence, Sized
 from typing import Any, NamedTuple
 
 from autofit.dataset.array_labels import label_rows
 from autofit.dataset.arrays import are_images, write_images
 from autofit.dataset.asked import Asked
+from autofit.dataset.dataset_objects import class_names_of
 from autofit.dataset.given_lists import refuse_bytes, require_lists
 from autofit.dataset.groups import numbers_of_values
 from autofit.dataset.held_out import TABLE_NEEDED
-from autofit.dataset.label_sets import KnownLabels, names_of_set, sort_into_sets
-from autofit.dataset.labelled import InMemory, labelled_images, rows_of_files, say_of_several
+from autofit.dataset.label_sets import KnownLabels, lacking_marks, names_of_set, sort_into_sets
+from autofit.dataset.labelled import (
+    SHOWN_CLASSES,
+    InMemory,
+    are_numbers,
+    are_numbers_of,
+    labelled_images,
+    rows_of_files,
+    say_of_several,
+)
+from autofit.dataset.labels import other_notations
 from autofit.dataset.listing import Frame, Listing, from_frame, from_lists, with_own_groups
 from autofit.dataset.table_files import from_file
 from autofit.errors import UserError
-from autofit.printable import printable
+from autofit.printable import first_of, printable
 from autofit.storage.user_path import user_path
 
 
@@ -60,17 +70,23 @@ def labelled_sets(
     Raises:
         UserError: the data cannot be read, holds no images, or has a label that is none of these.
     """
+    folder, say, on_progress = in_memory
     if are_images(data):
-        folder, say, on_progress = in_memory
+        names = class_names_of(data, labels)
+        names = [] if are_numbers_of(names, class_names) else names
+        if names and isinstance(labels, Frame):
+            labels, names = _columns_of_run(labels, class_names, say), list(class_names)
         data, labels = write_images(data, labels, folder, say, on_progress, multi_label=True)
-        labels = [_names_of_row(one, class_names) if _is_row(one) else one for one in labels]
-    listing = _listing(data, labels, class_names, asked)
+        labels = _by_name(labels, names, class_names, say)
+    listing = _listing(data, labels, class_names, asked, say)
+    if lacking := lacking_marks(listing.marks, class_names):
+        say(lacking)
     rows = list(listing.rows)
     if not rows:
         raise UserError("there are no images to judge the model by: give at least one, with its labels")
     paths = [os.path.join(listing.root, os.path.expanduser(row.path)) for row in rows]
     rows_of = rows_of_files(paths)
-    say_of_several(rows_of, in_memory[1], "each has the labels of all of them")
+    say_of_several(rows_of, say, "each has the labels of all of them")
     first_rows = [first for first, *_ in rows_of.values()]
     cells: dict[str, tuple[Any, ...]] = {
         path: tuple(dict.fromkeys(rows[row].label for row in its)) for path, its in rows_of.items()
@@ -86,7 +102,7 @@ def labelled_sets(
     )
 
 
-def _listing(data: Any, labels: Any, class_names: Sequence[str], asked: Asked) -> Listing:
+def _listing(data: Any, labels: Any, class_names: Sequence[str], asked: Asked, say: Callable[[str], None]) -> Listing:
     if isinstance(data, Frame):
         if labels is not None:
             raise UserError("labels belong to a list of paths, and a DataFrame has its own: give one of the two")
@@ -96,7 +112,7 @@ def _listing(data: Any, labels: Any, class_names: Sequence[str], asked: Asked) -
         if isinstance(labels, str) and isinstance(paths, Sized) and getattr(paths, "ndim", 1) != 0 and len(paths) == 1:
             labels = [labels]
         require_lists(paths, labels)
-        return from_lists(paths, _named(labels, class_names), asked)
+        return from_lists(paths, _named(labels, class_names, say), asked)
     if not isinstance(data, str | os.PathLike):
         raise UserError("the labels of the listed paths are missing: give labels= with one list for each path")
     path = user_path(data).absolute()
@@ -109,17 +125,51 @@ def _listing(data: Any, labels: Any, class_names: Sequence[str], asked: Asked) -
     return from_file(path, asked)
 
 
-def _named(labels: Any, class_names: Sequence[str]) -> list[Any]:
-    """Labels by name; rows of 0 and 1 have a column for each class of the run."""
+def _named(labels: Any, class_names: Sequence[str], say: Callable[[str], None]) -> list[Any]:
+    """Labels of listed paths by name."""
     if getattr(labels, "ndim", 1) != 2:  # noqa: PLR2004 - rows and columns
         return list(labels)
     if isinstance(labels, Frame):
-        missing = sorted({*class_names} - {str(name) for name in labels.columns})
-        if missing:
-            raise UserError(f"the labels have no column {missing[0]!r}: give a column of 0 and 1 for each class")
-        by_name = {str(name): list(labels[name]) for name in labels.columns}  # type: ignore[index]  # may be a number
-        labels = [list(row) for row in zip(*(by_name[name] for name in class_names), strict=True)]
-    return [_names_of_row(row, class_names) for row in label_rows(labels)]
+        return _by_name(label_rows(_columns_of_run(labels, class_names, say)), class_names, class_names, say)
+    return _by_name(label_rows(labels), [], class_names, say)
+
+
+def _columns_of_run(labels: Frame, class_names: Sequence[str], say: Callable[[str], None]) -> list[list[object]]:
+    """Rows of 0 and 1 in the order of the run's classes, by the names of columns; others are left out, and it is said.
+
+    Raises:
+        UserError: a class has no column.
+    """
+    by_name = {str(name): list(labels[name]) for name in labels.columns}  # type: ignore[index]  # may be a number
+    _require_all(by_name, class_names)
+    if others := [printable(repr(name)) for name in by_name if name not in class_names]:
+        say(f"the model has no label {first_of(others, SHOWN_CLASSES)}: the columns are left out")
+    return [list(row) for row in zip(*(by_name[name] for name in class_names), strict=True)]
+
+
+def _by_name(
+    labels: Sequence[Any], names: Sequence[str], class_names: Sequence[str], say: Callable[[str], None]
+) -> list[Any]:
+    """Labels by name, of which rows of 0 and 1 have a column for each of `names`, or else of the run's classes.
+
+    Raises:
+        UserError: a class has no column, or the rows have another number of columns.
+    """
+    if not any(map(_is_row, labels)):
+        return list(labels)
+    if names:
+        meant = other_notations({*names} - {*class_names}, class_names)
+        names = [meant.get(name, name) for name in names]
+        _require_all(names, class_names)
+    elif not are_numbers(class_names):
+        shown = first_of(list(map(printable, class_names)), SHOWN_CLASSES)
+        say(f"the labels are columns of 0 and 1 without names: they are taken in the order of the model's, {shown}")
+    return [_names_of_row(one, names, class_names) if _is_row(one) else one for one in labels]
+
+
+def _require_all(names: Iterable[str], class_names: Sequence[str]) -> None:
+    if missing := sorted({*class_names}.difference(names)):
+        raise UserError(f"the labels have no column {missing[0]!r}: give a column of 0 and 1 for each class")
 
 
 def _is_row(labels: Any) -> bool:
@@ -127,7 +177,9 @@ def _is_row(labels: Any) -> bool:
     return getattr(labels, "ndim", 0) == 1 and labels.dtype.kind in "buif"
 
 
-def _names_of_row(row: Any, class_names: Sequence[str]) -> list[str]:
-    if len(row) != len(class_names):
-        raise UserError(f"labels have {len(row)} columns, and the model {len(class_names)} classes: give one each")
-    return [name for name, has in zip(class_names, row, strict=True) if has]
+def _names_of_row(row: Any, names: Sequence[str], class_names: Sequence[str]) -> list[str]:
+    columns = names or class_names
+    if len(row) != len(columns):
+        whose = "the dataset" if names else "the model"
+        raise UserError(f"labels have {len(row)} columns, and {whose} {len(columns)} classes: give one each")
+    return [name for name, has in zip(columns, row, strict=True) if has]

@@ -136,7 +136,8 @@ def from_frame(frame: Frame, asked: Asked = Asked()) -> Listing:  # noqa: B008 -
             f"it with {lacking}_column="
         )
     splits = None if columns.split is None else split_words_of(frame[columns.split], columns.split)
-    marked = partial(_marked, called=columns.mark_names, signed=columns.signed)
+    mark_names = (frame.names if isinstance(frame, ImageTable) else ()) or columns.mark_names
+    marked = partial(_marked, called=mark_names, signed=columns.signed)
     labels = marked(frame, columns.marks) if columns.marks else frame[columns.label]
     root = frame.root if isinstance(frame, ImageTable) else os.getcwd()
     groups = None if columns.group is None else map(value_of_cell, plain_list(frame[columns.group]))
@@ -144,7 +145,7 @@ def from_frame(frame: Frame, asked: Asked = Asked()) -> Listing:  # noqa: B008 -
     notes = (columns.note,) if columns.note else ()
     return listing._replace(
         notes=notes,
-        marks=columns.mark_names,
+        marks=mark_names,
         group=columns.group,
         keeps_groups=columns.keeps_groups,
         other_paths=columns.other_paths,

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
@@ -81,6 +82,20 @@ def test_a_dataset_that_names_its_classes_is_trained_by_name(
     by_number = data.class_names if data is WithNames else "012"
     for pixels, label in zip(np.concatenate([images, 255 - images]), [*labels, *labels], strict=True):
         assert written[pixels.tobytes()] == by_number[label]
+
+
+@pytest.mark.parametrize("is_frame", [False, True])
+def test_several_labels_are_trained_by_name(tmp_path: Path, started: list[ImageIndex], *, is_frame: bool) -> None:
+    """Labels would be 0, 1 and 2, and `evaluate` could not tell whether columns in another order are others."""
+    images = np.random.default_rng(0).integers(0, 256, (9, 8, 8, 3)).astype(np.uint8)
+    rows = np.eye(3, dtype=int)[np.arange(9) % 3] | [1, 0, 0]
+    frame = pd.DataFrame(rows, columns=WithNames.class_names)
+    data, labels = (images, frame) if is_frame else (WithNames([(images, rows)]), None)
+    held = 255 - images, rows
+    autofit.run(data, labels, validation=held, multi_label=True, run_dir=tmp_path / "run")
+    (index,) = started
+    assert index.class_names == WithNames.class_names
+    assert (index.class_counts(), index.validation_counts()) == ((9, 3, 3), (9, 3, 3))
 
 
 def test_columns_are_named_of_the_users_table_alone(tmp_path: Path, started: list[ImageIndex]) -> None:

@@ -17,7 +17,7 @@ from autofit.dataset.asked import Asked
 from autofit.dataset.labelled import LabelledImages, labelled_images
 from autofit.dataset.labelled_sets import with_known_labels
 from autofit.errors import UserError
-from tests.support.datasets import csv_file, touch
+from tests.support.datasets import DatasetV2, csv_file, touch
 
 NAMES = ("cat", "dog", "owl")
 PLAIN = Asked()
@@ -250,6 +250,18 @@ def test_the_names_of_a_dataset_do_not_count_for_a_run_that_has_numbers(tmp_path
     """A run on `dataset.prefetch(2)`, which has no names any more, could not be judged by the dataset itself."""
     assert labelled(NamedDataset(), None, ("0", "1", "2"), folder=tmp_path).numbers == [1, 2]
     assert labelled(NamedDataset(), None, ("1", "2"), folder=tmp_path).numbers == [0, 1]
+
+
+@pytest.mark.parametrize(("names", "is_said"), [(("cat", "dog", "owl"), True), (("0", "1", "2"), False)])
+def test_the_numbers_of_a_dataset_without_names_are_said_to_be_places(
+    tmp_path: Path, names: tuple[str, ...], *, is_said: bool
+) -> None:
+    """A dataset of a folder that lacks a class would be judged by the next class without a word."""
+    said: list[str] = []
+    data = DatasetV2([(np.zeros((2, 4, 4, 3), np.uint8), np.array([1, 2]))])
+    assert labelled_images(data, None, names, PLAIN, (tmp_path, said.append, print)).numbers == [1, 2]
+    line = "the labels of the dataset are numbers: they are taken in the order of the model's, cat, dog, owl"
+    assert said == [line] * is_said
 
 
 @pytest.mark.parametrize("names", [("ok", "scratch", "stain"), ("1", "2", "10"), ("0", "1", "owls")])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from autofit.dataset.contents import require_images
 from autofit.dataset.labelled_sets import labelled_sets
 from autofit.dataset.spread import evenly_spread
 from autofit.errors import UserError
-from tests.support.datasets import csv_file, photos
+from tests.support.datasets import DatasetV2, csv_file, photos
 
 ASKED = asked_of(None, None, None, multi_label=True)
 LABELS = [["cat", "dog"], ["cat"], [], ["dog"], ["bird", "cat"], ["dog"], ["cat"], [], ["bird"], ["bird", "cat"]]
@@ -286,6 +287,105 @@ def test_a_frame_of_marks_beside_paths_goes_by_its_names(root: Path) -> None:
         labelled_sets(listed, frame, ("cat", "owl"), ASKED, (root, print, print))
     index = scan(listed, frame, asked=ASKED, validation=0)
     assert set(index.class_names) == {"cat", "cow", "dog"}
+
+
+class Dataset(DatasetV2):
+    """A dataset that names its classes, as Keras numbers them."""
+
+    class_names = ("dog", "bird", "cat")
+
+
+class Iterated(DatasetV2):
+    """A dataset that names them as `flow_from_directory` does."""
+
+    class_indices = {"dog": 0, "cat": 2, "bird": 1}  # noqa: RUF012 - as Keras has it
+
+
+DBC = Dataset.class_names
+PIXELS = np.random.default_rng(0).integers(0, 256, (3, 4, 4, 3)).astype(np.uint8)
+BY_DATASET = np.array([[1, 0, 0], [0, 1, 1], [0, 0, 0]])  # dog; bird and cat; none
+
+
+@pytest.mark.parametrize("kind", [Dataset, Iterated, "frame"])
+def test_columns_that_have_names_are_known_by_them(tmp_path: Path, kind: Any) -> None:
+    """The first column of a dataset would count as the model's first label, whatever both are called."""
+    said: list[str] = []
+    in_memory = (tmp_path, said.append, print)
+    frame = pd.DataFrame(BY_DATASET, columns=Dataset.class_names)
+    data, labels = (PIXELS, frame) if kind == "frame" else (kind([(PIXELS, BY_DATASET)]), None)
+    assert labelled_sets(data, labels, NAMES, ASKED, in_memory).numbers == [[2], [0, 1], []]
+    assert not said
+    with pytest.raises(UserError, match="the labels have no column 'owl': give a column of 0 and 1 for each class"):
+        labelled_sets(data, labels, ("bird", "dog", "owl"), ASKED, in_memory)
+    more = ("bird", "cat", "dog", "owl")
+    with pytest.raises(UserError, match="no column 'owl'"):
+        labelled_sets(data, labels, more, ASKED, in_memory)
+    assert labelled_sets(data, labels, ("0", "1", "2"), ASKED, in_memory).numbers == [[0], [1, 2], []]
+    if kind == "frame":
+        assert labelled_sets(data, labels, ("bird", "dog"), ASKED, in_memory).numbers == [[1], [0], []]
+        assert said == ["the model has no label 'cat': the columns are left out"]
+    else:
+        with pytest.raises(UserError, match="label 'cat' is not one of this model's"):
+            labelled_sets(data, labels, ("bird", "dog"), ASKED, in_memory)
+        with pytest.raises(UserError, match="labels have 2 columns, and the dataset 3 classes"):
+            labelled_sets(kind([(PIXELS, BY_DATASET[:, :2])]), None, NAMES, ASKED, in_memory)
+
+
+@pytest.mark.parametrize("kind", [DatasetV2, "array", "paths", "unnamed frame"])
+def test_columns_without_names_are_said_to_go_by_their_order(root: Path, kind: Any) -> None:
+    """Columns in another order would be judged as other labels without a word."""
+    said: list[str] = []
+    data, labels = {
+        "array": (PIXELS, BY_DATASET),
+        "unnamed frame": (PIXELS, pd.DataFrame(BY_DATASET)),
+        "paths": (paths(root)[:3], BY_DATASET),
+    }.get(kind, (DatasetV2([(PIXELS, BY_DATASET)]), None))
+    in_memory = (root, said.append, print)
+    assert labelled_sets(data, labels, NAMES, ASKED, in_memory).numbers == [[0], [1, 2], []]
+    assert said == [
+        "the labels are columns of 0 and 1 without names: they are taken in the order of the model's, bird, cat, dog"
+    ]
+    said.clear()
+    assert labelled_sets(data, labels, ("0", "1", "2"), ASKED, in_memory).numbers == [[0], [1, 2], []]
+    assert not said
+
+
+def test_labels_that_have_no_column_are_named(root: Path) -> None:
+    """A table that says nothing of a label would count as one in which no image has it."""
+    said: list[str] = []
+    table = Table(path=paths(root), **{name: marks()[name] for name in ("cat", "dog")})
+    found = labelled_sets(table, None, NAMES, ASKED, (root, said.append, print))
+    assert found.numbers == [[NAMES.index(name) for name in each if name != "bird"] for each in LABELS]
+    line = "warning: there is no column of the labels 'bird': the images count as ones without these"
+    assert said == [line]
+    photos(root.parent / "others", all=10)
+    held = Table(path=paths(root.parent / "others"), cat=marks()["cat"])
+    index = scan(Table(path=paths(root), **marks()), validation=held, asked=ASKED)
+    assert line.replace("'bird'", "'bird', 'dog'") in index.notes
+
+
+@pytest.mark.parametrize("labels", [BY_DATASET, pd.DataFrame(BY_DATASET, columns=("dog", "bird", "cat"))])
+def test_labels_of_images_in_memory_keep_the_names_of_their_columns(tmp_path: Path, labels: Any) -> None:
+    """Validation images with the same labels in another order would be judged by other ones."""
+    said: list[str] = []
+    write = partial(
+        images_in_files, folder=tmp_path, say=said.append, on_progress=lambda _: None, multi_label=True, class_names=DBC
+    )
+    is_frame = isinstance(labels, pd.DataFrame)
+    train = write("train", (PIXELS, labels) if is_frame else Dataset([(PIXELS, labels)]))
+    order = ["cat", "dog", "bird"]
+    columns = pd.DataFrame(BY_DATASET, columns=list(DBC))[order]
+    validation = write("validation", (255 - PIXELS, columns))
+    index = scan(train, validation=validation, asked=ASKED)
+    assert index.class_names == DBC
+    of_image = [[DBC[number] for number in index.classes_of(label)] for label in index.labels]
+    assert sorted(of_image[:3]) == sorted(of_image[3:]) == [[], ["bird", "cat"], ["dog"]]
+    assert not said
+    by_order = write("test", (PIXELS, BY_DATASET))
+    assert by_order.names == DBC
+    assert said == ["the labels for test are columns without names: they are taken in the order of the training's"]
+    with pytest.raises(UserError, match="labels for test have 2 columns, and there are 3 classes: give one each"):
+        write("test", (PIXELS, BY_DATASET[:, :2]))
 
 
 def test_one_path_has_one_text_of_labels(root: Path) -> None:
