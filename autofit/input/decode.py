@@ -69,7 +69,7 @@ _NOISE = bytes((31 + 97 * place) % 255 for place in range(256))  # no 0xff, with
 
 _without_end: set[str] = set()
 _last_paths: dict[int, str] = {}  # by thread, so that a message can name the drive that a thread waits for
-_last_written: dict[int, float] = {}  # by thread, of the file that it has decoded last
+_last_status: dict[int, os.stat_result] = {}  # by thread, of the file that it has decoded last
 
 
 def decode_image(
@@ -119,7 +119,7 @@ def decode_into(path: str | os.PathLike[str], out: NDArray[np.uint8], ranges: Va
     """
     height, width, _ = out.shape
     _last_paths[threading.get_ident()] = os.fspath(path)
-    _last_written.pop(threading.get_ident(), None)
+    _last_status.pop(threading.get_ident(), None)
     try:
         with _quiet_pillow():
             pixels = _pixels(path, (width, height), ranges)
@@ -151,10 +151,10 @@ def path_read_by(thread: int) -> str | None:
     return _last_paths.get(thread)
 
 
-def last_written(path: str) -> float:
-    """When the file was written that this thread has decoded last, by its drive's clock; 0 if that is another path."""
+def last_status(path: str) -> os.stat_result | None:
+    """What was said of the file that this thread has decoded last; None if that is another path."""
     thread = threading.get_ident()
-    return _last_written.get(thread, 0.0) if _last_paths.get(thread) == path else 0.0
+    return _last_status.get(thread) if _last_paths.get(thread) == path else None
 
 
 def is_sideways(image: Image.Image) -> bool:
@@ -168,7 +168,7 @@ def _pixels(path: str | os.PathLike[str], size: tuple[int, int], ranges: ValueRa
     require_content(path)
     # A stream, not a path: for a path Pillow maps plain bitmaps, and a file cut short meanwhile would be a SIGBUS.
     with ImageContent(path) as stream:
-        _last_written[threading.get_ident()] = stream.last_written
+        _last_status[threading.get_ident()] = stream.status
         refuse_icon_bomb(stream)
         try:
             return _pixels_of(stream, size, ranges)

@@ -67,20 +67,19 @@ class ImageContent(io.BufferedReader):
     would look as if the machine had run out of memory.
 
     Attributes:
-        last_written: when the file was written last, by its drive's clock, in seconds since 1970.
+        status: what was said of the file when it was opened.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         super().__init__(io.FileIO(path))
         with contextlib.ExitStack() as unless_known:
             unless_known.callback(self.close)
-            status = os.fstat(self.fileno())
-            self._size_bytes, self.last_written = status.st_size, status.st_mtime
+            self.status = os.fstat(self.fileno())
             unless_known.pop_all()
 
     def read(self, size: int | None = -1, /) -> bytes:
         """Read `size` bytes, or fewer at the end of the file."""
-        return super().read(size if size is None else min(size, self._size_bytes))
+        return super().read(size if size is None else min(size, self.status.st_size))
 
 
 def refuse_bomb(width: int, height: int, most: int = MAX_PIXELS) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ from PIL import Image
 from autofit.cache.identity import WHOLE_BYTES, By, identities_of
 from autofit.input import identified_files
 from autofit.input.decode import decode_image
-from autofit.input.identified_files import IdentifiedFiles
+from autofit.input.identified_files import CLOCK_SECONDS, IdentifiedFiles
 
 LONG_AGO = time.time() - 3600
 
@@ -38,7 +40,8 @@ def test_what_was_written_since_is_another_image(tmp_path: Path, by: By, size: i
     path = tmp_path / "photo"
     write(path, "red", size)
     os.utime(path, (LONG_AGO, LONG_AGO))
-    files = identified(path, by)
+    files = replace(identified(path, by), since=time.time() + CLOCK_SECONDS)
+    time.sleep(0.05)  # the times of files are those of the system's last tick
     decode_image(str(path), (8, 8))
     assert not files.has_changed(0)
     write(path, "blue", size)
@@ -59,6 +62,28 @@ def test_a_file_whose_time_alone_has_changed_is_the_same(tmp_path: Path) -> None
     assert not files.has_changed(0)
 
 
+@pytest.mark.parametrize(
+    ("by", "size", "is_known"),
+    [("stat", 0, True), ("content", WHOLE_BYTES + 1, True), ("stat", WHOLE_BYTES + 1, False)],
+)
+def test_a_copy_of_an_older_photo_is_another_image(tmp_path: Path, by: By, size: int, *, is_known: bool) -> None:
+    """Features of a photo that was unpacked or copied over another would be stored as those of the one before.
+
+    Of a large file they are stored under an identity that no file has again; and a change of its mode alone is none.
+    """
+    path, other = tmp_path / "photo", tmp_path / "other"
+    for each, colour in ((path, "red"), (other, "blue")):
+        write(each, colour, WHOLE_BYTES + 2 if size else 100_000)  # of the same size
+        os.utime(each, (LONG_AGO, LONG_AGO))
+    files = identified(path, by)
+    path.chmod(0o600)
+    decode_image(str(path), (8, 8))
+    assert not files.has_changed(0)
+    shutil.copy2(other, path)
+    decode_image(str(path), (8, 8))
+    assert files.has_changed(0) is is_known
+
+
 def test_files_that_were_not_written_since_are_not_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each image on a network drive would be read twice."""
 
@@ -69,8 +94,8 @@ def test_files_that_were_not_written_since_are_not_read_again(tmp_path: Path, mo
     for each in (path, other):
         write(each, "red")
     os.utime(path, (LONG_AGO, LONG_AGO))
+    files = replace(identified(path), since=time.time() + 60)
     monkeypatch.setattr(identified_files, "has_other_identity", refuse)
-    files = identified(path)
     decode_image(str(path), (8, 8))
     assert not files.has_changed(0)
     decode_image(str(other), (8, 8))
