@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 import autofit
@@ -45,3 +47,22 @@ def test_a_training_that_diverges_ends_and_keeps_the_weights_from_before(
     assert newest is None or all(abs(array).max() < 1e30 for array in newest.groups["model"].values())
     with pytest.raises(UserError, match="diverged"):
         autofit.resume(run_dir, model=digit_network)
+
+
+def damaged_network(shape: tuple[int, int, int], classes: int) -> Any:
+    """The demo's network as a damaged file would give it."""
+    model = digit_network(shape, classes)
+    weights = model.get_weights()
+    weights[0][0] = np.nan
+    model.set_weights(weights)
+    return model
+
+
+def test_weights_that_are_no_numbers_are_named_where_no_features_are_cached(tmp_path: Path) -> None:
+    """The user would be told to lower the learning rate, again and again, and the file stay damaged."""
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    draw_tinted(photos, 8)
+    options: dict[str, Any] = {"image_size": 32, "epochs": 2, "batch_size": 8, "isolation": "inline"}
+    with pytest.raises(UserError, match=r"weights that are no numbers, such as .*kernel, and so is its loss"):
+        autofit.run(photos, model=damaged_network, run_dir=tmp_path / "run", **options)

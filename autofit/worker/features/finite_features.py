@@ -1,4 +1,4 @@
-"""Refuses features that are no numbers, before they are cached, and names the cause. Without TensorFlow."""
+"""Refuses features and weights that are no numbers, and names the cause. Without TensorFlow."""
 
 from __future__ import annotations
 
@@ -53,11 +53,8 @@ def require_finite(features: Features, rows: Numbers, network: Network, path_of:
 
 
 def _cause(network: Network, image: str, *, has_nan: bool) -> str:
-    if weight := _not_finite(network.features.variables if network.features is not None else ()):
-        return (
-            f"the network has weights that are no numbers, such as {weight}, and so are its features: the file or "
-            "model that they come from is damaged, give another one"
-        )
+    if weight := first_not_finite(network.features.variables if network.features is not None else ()):
+        return of_weights(weight, "so are its features")
     if network.cut is not None and not has_nan:
         return (
             f"the layer that is fine-tuned from gives values beyond those of float16 for {image}: give another "
@@ -69,7 +66,15 @@ def _cause(network: Network, image: str, *, has_nan: bool) -> str:
     return f"{gives}, though its weights are numbers: give other weights, or a model that can compute that image"
 
 
-def _not_finite(variables: Iterable[Any]) -> str:
+def of_weights(weight: str, follows: str) -> str:
+    """The message about a network with a weight that was no number before any training, and what follows from that."""
+    return (
+        f"the network has weights that are no numbers, such as {weight}, and {follows}: the file or model that they "
+        "come from is damaged, give another one"
+    )
+
+
+def first_not_finite(variables: Iterable[Any]) -> str:
     """The path of the first variable that has a value which is no number; empty if none has."""
     return next((printable(str(one.path)) for one in variables if not _is_finite(np.asarray(one))), "")
 

@@ -10,6 +10,7 @@ from autofit.errors import TrainingFailedError
 from autofit.protocol.job import TrainingPlan
 from autofit.protocol.messages import LATER_STAGES, StageName
 from autofit.storage.checkpoints import Checkpoint, CheckpointStore
+from autofit.worker.features.finite_features import first_not_finite
 from autofit.worker.training.best_model import as_built, is_unseen
 from autofit.worker.training.train_state import TrainingProgress, TrainState
 
@@ -68,6 +69,7 @@ class Commits:
         Raises:
             TrainingFailedError: the stage needs a checkpoint from the end of the stage before, and that is damaged.
         """
+        self._state.damaged = first_not_finite(self._state.changeable)
         size, checkpoint, progress = micro_batch_size, self.newest, self.progress
         if checkpoint is None or progress is None:
             for name in self._store.all_damaged:

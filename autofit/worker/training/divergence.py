@@ -12,6 +12,7 @@ from autofit.config.learning_rates import PRETRAINED_LEARNING_RATE, usual_rates
 from autofit.errors import UserError
 from autofit.protocol.job import ModelSource
 from autofit.protocol.messages import FINE_TUNING, StageName
+from autofit.worker.features.finite_features import first_not_finite, of_weights
 
 if TYPE_CHECKING:
     from autofit.worker.execution.session import Session
@@ -82,7 +83,7 @@ class Facts:
 
 
 def require_convergence(
-    losses: Sequence[float], session: Session, source: ModelSource | None, mean_weight: float = 1.0
+    losses: Sequence[float], session: Session, source: ModelSource | None, mean_weight: float = 1.0, damaged: str = ""
 ) -> None:
     """Check that a training has not diverged.
 
@@ -91,14 +92,30 @@ def require_convergence(
         session: has the network and its optimizer.
         source: where the network comes from.
         mean_weight: the mean weight of the training images in the loss.
+        damaged: the path of a weight that may train and was no number before; empty if all were.
 
     Raises:
         DivergedError: it has diverged; the message names the likely cause and what to do.
+        UserError: its loss is no number because weights were none from the start.
     """
+    if source and not math.isfinite(losses[-1]):
+        _refuse_damaged(session, damaged)
     why = divergence(losses, mean_weight * guessing_loss(session.objective, source.num_classes) if source else 0.0)
     if why and source:
         advised = advice(why, facts_of(session, source), is_finite=math.isfinite(losses[-1]))
         raise DivergedError(f"{why}{_with_given_rate(source)}", advised)
+
+
+def _refuse_damaged(session: Session, damaged: str) -> None:
+    """Refuse weights that were no numbers from the start; those that are frozen have not changed since.
+
+    Raises:
+        UserError: there are some.
+    """
+    built = session.built
+    frozen = built.features.variables if built.frozen and built.features is not None else ()
+    if weight := damaged or first_not_finite(frozen):
+        raise UserError(of_weights(weight, "so is its loss"))
 
 
 def _with_given_rate(source: ModelSource) -> str:

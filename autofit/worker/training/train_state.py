@@ -206,6 +206,7 @@ class TrainState:
         probabilities: what the best epoch's model predicts for validation images, see `Evaluation.probabilities`.
         callbacks: the arrays in the states of the callbacks.
         before: the best weights before a fine-tuning without validation; empty in any other stage.
+        damaged: the path of a changeable variable that was no number before it trained; empty if all were.
     """
 
     def __init__(self, session: Session) -> None:
@@ -222,6 +223,7 @@ class TrainState:
         self.probabilities: NDArray[np.float32] | None = None
         self.callbacks: Arrays = {}
         self.before: Arrays = {}
+        self.damaged = ""
 
     @property
     def changeable(self) -> list[keras.Variable]:

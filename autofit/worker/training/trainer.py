@@ -338,7 +338,7 @@ class Trainer:
     def _require_convergence(self, loss: float) -> None:
         """Raise UserError, without a commit, if the training has diverged, unless a callback has already stopped it."""
         if not self._callbacks.have_stopped_training:
-            of_run = self._session, self._job.source, self._targets.mean_weight
+            of_run = self._session, self._job.source, self._targets.mean_weight, self._state.damaged
             require_convergence([*self._progress.losses_of_stage(), loss], *of_run)
 
     def _give_up(self, why: str) -> NoReturn:

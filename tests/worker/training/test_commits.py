@@ -40,6 +40,8 @@ class Store:
 class State:
     """A training without arrays, but for one that is built and restored."""
 
+    changeable = ()
+
     def __init__(self) -> None:
         self.before: dict[str, Any] = {}
         self.w = "as built"

@@ -8,10 +8,12 @@ from contextlib import nullcontext
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from autofit.config.fine_tuning import FineTuning
 from autofit.config.options import make_options
+from autofit.errors import UserError
 from autofit.protocol.messages import StageName
 from autofit.runs.model_source import model_source
 from autofit.worker.training.divergence import (
@@ -74,6 +76,29 @@ def test_the_loss_of_guessing_has_the_weights_of_the_classes(mean_weight: float,
         require_convergence([0.2, 1.5, 1.5, 1.5], session, source, mean_weight)
 
 
+def variable(value: float) -> Any:
+    return np.array([1, value], np.float32).view(Named)
+
+
+class Named(np.ndarray[Any, Any]):
+    """A variable of Keras, as far as it is read."""
+
+    path = "block/kernel"
+
+
+@pytest.mark.parametrize("loss", [math.nan, math.inf])
+@pytest.mark.parametrize("damaged", ["block/kernel", ""])
+def test_weights_that_were_no_numbers_are_the_cause(damaged: str, loss: float) -> None:
+    """A damaged file would be told as a learning rate that is too high, or end a fine-tuning as one that diverged."""
+    features = SimpleNamespace(variables=[variable(1.0), variable(2.0 if damaged else math.nan)])
+    session: Any = SimpleNamespace(built=SimpleNamespace(frozen=True, features=features))
+    with pytest.raises(
+        UserError, match="weights that are no numbers, such as block/kernel, and so is its loss"
+    ) as told:
+        require_convergence([loss], session, model_source(make_options(), 2), damaged=damaged)
+    assert not isinstance(told.value, DivergedError)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("given", "asked"), [({}, ""), ({"learning_rate": 0.5}, "; give a learning_rate lower than 0.5")]
@@ -86,7 +111,7 @@ def test_a_given_rate_is_named_where_fine_tuning_ends(given: dict[str, Any], ask
     settings = FineTuning(updates=9, warmup_updates=1)
     source = model_source(options, 2).model_copy(update={"fine_tuning": settings})
     objective = SimpleNamespace(columns=(), unit_threshold=None, loss_function=None, optimizer=keras.optimizers.Adam())
-    network = SimpleNamespace(model=keras.Sequential())
+    network = SimpleNamespace(model=keras.Sequential(), frozen=False, features=None)
     session: Any = SimpleNamespace(objective=objective, built=network, metrics=dict)
     with pytest.raises(DivergedError) as raised:
         require_convergence([math.nan], session, source)
