@@ -37,6 +37,7 @@
     group_findings.py  the lines about groups on one or both sides of a split (pure)
     held_out.py the validation and test images that are given, or that the data has
     mixed_splits.py splits that paths name and the data does not (pure)
+    split_lists.py  lists of splits beside the data, which are not followed
     contents.py classes whose files only look like images
     findings.py the lines about what was found (pure)
     labelled.py images with the classes of a run that has ended, to evaluate its model on

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from array import array
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -32,6 +32,8 @@ from autofit.dataset.lower_folders import past_wrappers, refuse_copies, refuse_s
 from autofit.dataset.mixed_splits import mixed_files, mixed_folders
 from autofit.dataset.sources import existing_source, leads_to_folder
 from autofit.dataset.split import Classes, in_order, stratified_split
+from autofit.dataset.split_lists import unfollowed_lists
+from autofit.dataset.split_words import split_role
 from autofit.dataset.table_files import from_file
 from autofit.errors import UserError
 from autofit.printable import printable
@@ -146,7 +148,7 @@ def _share(validation: float | HeldOut) -> float | None:
 
 
 def _read(
-    data: Data, labels: Iterable[object] | None, held_out: Iterable[HeldOut], asked: Asked, progress: Progress
+    data: Data, labels: Iterable[object] | None, held_out: Collection[HeldOut], asked: Asked, progress: Progress
 ) -> Source:
     """The images of the data, without those in folders that are given as another split."""
     if not isinstance(data, str | os.PathLike):
@@ -158,15 +160,24 @@ def _read(
         raise UserError(f"labels belong to a list of paths, and the data is {name}: leave them out")
     path = existing_source(data)
     if not leads_to_folder(path):
-        return _gathered(name, from_file(Path(path), asked), progress)
+        source = _gathered(name, from_file(Path(path), asked), progress)
+        if not (held_out or split_role(Path(path).stem)):
+            above, own = os.path.split(path)
+            _add_unfollowed(source.found, above, own=own)
+        return source
     refuse_groups(asked, "a folder")
     if asked.multi_label:
         raise UserError(f"{name} is a folder, and an image in a class's folder has one label: {TABLE_NEEDED}")
-    held_out = list(held_out)
     apart = [existing_source(held) for held in held_out if isinstance(held, str | os.PathLike)]
     if len(apart) == len(held_out) and all(map(leads_to_folder, apart)):
         refuse_columns(asked, name)
-    return Source(name, path, _found_in_folder(path, apart, progress), is_folder=True)
+    return Source(name, path, _found_in_folder(path, apart, progress, is_split=bool(held_out)), is_folder=True)
+
+
+def _add_unfollowed(found: Found, *folders: str, own: str = "") -> None:
+    """Add a line on lists of splits in these folders, where the data does not say itself which images are held out."""
+    if not (found.validation or found.test) and (line := unfollowed_lists(*folders, own=own)):
+        found.notes += (line,)
 
 
 def _gathered(name: str, listing: Listing, progress: Progress) -> Source:
@@ -176,7 +187,7 @@ def _gathered(name: str, listing: Listing, progress: Progress) -> Source:
     return Source(name, listing.root, found)
 
 
-def _found_in_folder(folder: str, leave_out: list[str], progress: Progress) -> Found:
+def _found_in_folder(folder: str, leave_out: list[str], progress: Progress, *, is_split: bool) -> Found:
     layout = find_layout(folder, leave_out)
     found = find_images(layout.train, folder, progress, leave_out=leave_out)
     refuse_splits_inside(folder, layout.train, found.classes, found.subfolders)
@@ -196,6 +207,8 @@ def _found_in_folder(folder: str, leave_out: list[str], progress: Progress) -> F
     if layout.test:
         found.test = find_images(layout.test, folder, progress)
         found.notes += found.test.notes
+    if not (is_split or have_split(Path(folder, PATHS))):
+        _add_unfollowed(found, folder, layout.train)
     return found
 
 
