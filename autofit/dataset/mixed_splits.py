@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from functools import lru_cache
 from typing import get_args
 
 from autofit.dataset.found import Found
 from autofit.dataset.inside import shown
-from autofit.dataset.split_words import Role, roles_of, split_role
+from autofit.dataset.split_words import Role, roles_of, split_name, split_role
 from autofit.printable import printable
 
 FEW_FOLDERS = 64
@@ -36,6 +36,33 @@ def mixed_folders(found: Found) -> str | None:
                 "table with the columns path,label,split (train, validation or test) to follow these folders"
             )
     return None
+
+
+def held_out_folders(found: Found) -> str | None:
+    """One line of warning on folders that are called as images held out, as `cat/test` and `dog/test`; or None.
+
+    They hold images of several classes, or lie in several, beside others of the data. A single class may be called so.
+    """
+    of_classes = {name: Counter(path.rpartition("/")[0] for path in paths) for name, paths in found.classes.items()}
+    names = {name for folders in of_classes.values() for folder in folders for name in folder.split("/")}
+    for name in sorted(filter(_is_held_out, names)):
+        if any(other.lower().endswith(name.lower()) for other in names - {name}):  # valid and invalid
+            continue
+        held = {label: [each for each in folders if name in each.split("/")] for label, folders in of_classes.items()}
+        images = sum(of_classes[label][each] for label, folders in held.items() for each in folders)
+        if sum(map(bool, held.values())) > 1 and images < sum(map(len, found.classes.values())):
+            example = printable(min(each for folders in held.values() for each in folders))
+            return (
+                f"warning: {images:,} images lie in folders called {printable(repr(name))}, such as {example}, and are "
+                "mixed with the others: if they are held out, move them elsewhere, or give a table with the columns "
+                "path,label,split"
+            )
+    return None
+
+
+def _is_held_out(name: str) -> bool:
+    said = split_name(name)
+    return said is not None and said.role != "train" and not said.others
 
 
 def mixed_files(found: Found) -> str | None:

@@ -29,7 +29,7 @@ from autofit.dataset.labels import held_out_warning
 from autofit.dataset.layout import find_layout
 from autofit.dataset.listing import Frame, Listing, from_frame, from_lists
 from autofit.dataset.lower_folders import past_wrappers, refuse_copies, refuse_splits_inside
-from autofit.dataset.mixed_splits import mixed_files, mixed_folders
+from autofit.dataset.mixed_splits import held_out_folders, mixed_files, mixed_folders
 from autofit.dataset.sources import existing_source, leads_to_folder
 from autofit.dataset.split import Classes, in_order, stratified_split
 from autofit.dataset.split_lists import unfollowed_lists
@@ -182,8 +182,9 @@ def _add_unfollowed(found: Found, *folders: str, own: str = "") -> None:
 
 def _gathered(name: str, listing: Listing, progress: Progress) -> Source:
     found = gather(listing, listing.root, progress)
-    if not (found.validation or found.test) and (mixed := mixed_folders(found) or mixed_files(found)):
-        found.notes += (mixed,)
+    if not (found.validation or found.test):
+        mixed = mixed_folders(found) or held_out_folders(found) or mixed_files(found)
+        found.notes += (mixed,) if mixed else ()
     return Source(name, listing.root, found)
 
 
@@ -195,7 +196,7 @@ def _found_in_folder(folder: str, leave_out: list[str], progress: Progress, *, i
     refuse_copies(layout.train, [*found.classes, *found.empty_classes], found.subfolders)
     found.notes = (*layout.notes, *found.notes)
     if not (layout.validation or layout.test):
-        mistaken = held_out_warning(found.classes), mixed_files(found)
+        mistaken = held_out_warning(found.classes), held_out_folders(found) or mixed_files(found)
         found.notes += tuple(line for line in mistaken if line)
         if have_split(Path(folder, PATHS)):
             found.notes += (

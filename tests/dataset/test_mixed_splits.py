@@ -100,3 +100,36 @@ def test_splits_that_the_data_names_are_not_mixed(tmp_path: Path) -> None:
     folders = [f"{name.partition('_')[0]}/{LABELS[place % 2]}/{name}" for place, name in enumerate(SPLIT)]
     touch(tmp_path / "photos", *folders)
     assert scan(tmp_path / "photos").test_count == 4
+
+
+@pytest.mark.parametrize(
+    ("paths", "expected"),
+    [
+        ("cat/test dog/test", "12 images lie in folders called 'test', such as cat/test, and are mixed"),
+        ("cat/Val dog/Val owl/1", "such as cat/Val"),
+        ("cat/test/1 dog/test/2 owl/test/1", "18 images lie in folders called 'test', such as cat/test/1"),
+        ("cat/test", ""),
+        ("cat/test_tube dog/test_tube", ""),
+        ("cat/valid cat/invalid dog/valid dog/invalid", ""),
+    ],
+)
+@pytest.mark.parametrize("form", ["folder", "table"])
+def test_images_held_out_within_class_folders_are_named(tmp_path: Path, form: str, paths: str, expected: str) -> None:
+    """Images that were set apart class by class would be trained on without a word."""
+    within = [f"{path}/{number}.jpg" for path in paths.split() for number in range(6)]
+    beside = [f"{name}/photo{number}.jpg" for name in ("cat", "dog", "owl") for number in range(9)]
+    touch(tmp_path / "data", *within, *beside)
+    rows = [f"data/{path},{path[:3]}" for path in (*within, *beside)]
+    table = csv_file(tmp_path, "\n".join(["path,label", *rows, ""]))
+    notes = scan(tmp_path / "data" if form == "folder" else table).notes
+    found = [note for note in notes if "images lie in folders called" in note]
+    assert len(found) == bool(expected)
+    assert all(expected in note.replace("data/", "") for note in found)
+
+
+def test_folders_that_hold_all_images_say_nothing(tmp_path: Path) -> None:
+    """All photos in `/home/dev/photos` would seem to be held out."""
+    touch(tmp_path, *(f"dev/{label}/{number}.jpg" for label in LABELS for number in range(6)))
+    assert not scan(tmp_path).notes[1:]
+    rows = [f"dev/{label}/{number}.jpg,{label}" for label in LABELS for number in range(6)]
+    assert not scan(csv_file(tmp_path, "\n".join(["path,label", *rows, ""]))).notes
