@@ -20,6 +20,7 @@ from autofit.dataset.split_columns import (
     holds_nothing_but_splits,
     holds_splits,
     plain_flags,
+    says_split,
 )
 from autofit.dataset.split_words import FLAGS, bare_name, split_role
 from autofit.errors import UserError
@@ -266,6 +267,7 @@ def _unfollowed_column(
 ) -> str | None:
     """The column that seems to say which images are held out, where it cannot be followed; None if there is none."""
     plain = plain_flags(others, examples)
+    plain += [name for name in others if name not in plain and says_split(name, examples.get(name, ()))]
     if asked.multi_label:  # a train may be a label, as in Pascal VOC
         plain = [name for name in plain if split_role(name) != "train"]
     plain += [name for name in others if holds_mostly_splits(examples.get(name, ()))]

@@ -6,13 +6,19 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 
-from autofit.dataset.label_sets import NO_MARK, mark_of
+from autofit.dataset.label_sets import MARKS, NO_MARK, mark_of
 from autofit.dataset.mark_columns import holds_marks
 from autofit.dataset.split_words import FLAGS, Role, bare_name, split_name, split_role
 from autofit.errors import UserError
 
 PLAIN_FLAGS = frozenset({"train", "training", "val", "valid", "validation", "test", "testing", "holdout"})
 """Names of columns of 0 and 1 that may be splits: several of them are, one alone may be anything."""
+
+_HELD_OUT = frozenset({"holdout", "heldout", "eval", "evaluation"})
+"""Names of images held out that do not say for which split."""
+
+_SMALL_WORDS = frozenset({"is", "in", "for"})
+_YES_OR_NO = frozenset({*MARKS, "yes", "no", "y", "n"})
 
 FIRST_CELLS = 10
 LOOKED_AT_ROWS = 1000
@@ -73,11 +79,21 @@ def holds_nothing_but_splits(values: Sequence[object]) -> bool:
 
 
 def holds_mostly_splits(values: Sequence[object]) -> bool:
-    """Whether most values are plain names of splits, of two or more, and others are none."""
+    """Whether most values are plain names of splits, or of images held out, of two or more, and not all say which."""
     if not any(split_role(str(value)) for value in values[:FIRST_CELLS]):  # of thousands of columns none has one
         return False
     roles = _plain_roles(values)
-    return len(roles) > 2 and None in roles and roles[None] < sum(roles.values()) / 2  # noqa: PLR2004 - two and none
+    held_out = sum(bare_name(value) in _HELD_OUT for value in values)
+    named = len(roles) - (None in roles) + bool(held_out)
+    return named > 1 and roles[None] > 0 and roles[None] - held_out < sum(roles.values()) / 2
+
+
+def says_split(column: str, values: Sequence[object]) -> bool:
+    """Whether a column asks for one split, such as `in_test_set`, and its values answer yes or no."""
+    said = split_name(column)
+    if said is None or not _SMALL_WORDS.issuperset(said.others):
+        return False
+    return {text for value in values if (text := str(value).strip().lower()) not in NO_MARK} <= _YES_OR_NO
 
 
 def _plain_roles(values: Sequence[object]) -> Counter[Role | None]:

@@ -115,6 +115,31 @@ def test_a_column_of_0_and_1_for_one_split_is_named(pets: Path) -> None:
     assert index.class_names == ("train", "cat")
 
 
+@pytest.mark.parametrize(
+    ("column", "cells", "said"),
+    [
+        ("mode", "train holdout", "holdout"),
+        ("cohort", "Train Hold-out", "Hold-out"),
+        ("mode", "dev eval", "eval"),
+        ("in_test_set", "no yes", "yes"),
+        ("is_test_image", "0 1", "1"),
+        ("ForTraining", "False True", "True"),
+        ("vehicle", "train car", ""),
+        ("blood_test", "no yes", ""),
+        ("test", "a b", ""),
+        ("exam", "eval oral", ""),
+    ],
+)
+def test_a_column_that_tells_images_held_out_in_other_words_is_named(
+    pets: Path, column: str, cells: str, said: str
+) -> None:
+    """Images that another laboratory holds out would be trained on without a word; or any column be named."""
+    rows = [(*row, cells.split()[number % 3 == 0]) for number, row in enumerate(ROWS)]
+    notes = scan(csv_file(pets, written(f"path,label,{column}", rows=rows))).notes
+    line = f"{column!r} is not followed: {said!r} is no name of a split (train, validation, test)"
+    assert notes == (line,) * bool(said)
+
+
 @pytest.mark.parametrize("options", [None, MULTI_LABEL])
 def test_rows_that_deny_a_label_are_refused(pets: Path, options: Any) -> None:
     """What an image of Open Images does not show would be learnt as what it shows."""
