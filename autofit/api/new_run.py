@@ -26,7 +26,7 @@ from autofit.dataset.findings import classes_text
 from autofit.dataset.found import kinds_text
 from autofit.dataset.spread import evenly_spread
 from autofit.errors import InterruptedRunError, UserError
-from autofit.input.find_ranges import faint_text, find_ranges, ranges_text
+from autofit.input.find_ranges import find_ranges, ranges_text, sample_text
 from autofit.input.image_sizes import sizes_line
 from autofit.input.numeric_images import of_any_width
 from autofit.machine.hardware import Hardware
@@ -149,8 +149,8 @@ def new_run(
     found = find_ranges(len(index.paths), index.path, options.seed, view.message)
     if found.ranges:
         view.message(ranges_text(found.ranges))
-    if (faint := faint_text(found)) and not doubt_labels:  # else the check says so
-        view.message(faint)
+    if (odd := sample_text(found)) and not doubt_labels:  # else the check says so
+        view.message(odd)
     update = {"value_ranges": of_any_width(found.ranges), "doubt_labels": doubt_labels, "precision_choice": choice}
     if not index.validation_count:  # by which a head on views is chosen
         update["views"] = None

@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
+from PIL import Image
 
 from autofit.input.decode import image_of
 from autofit.input.numeric_images import extremes_of, kind_of, most_of_deep_colours, value_range
@@ -33,10 +35,12 @@ class FoundNumbers:
     Attributes:
         ranges: the values of black and white, by kind of image (`numeric_images.kind_of`).
         most_of_colours: the largest value in images of several channels of 16 bits, rounded up; None without such.
+        pages: the number of pages in a TIFF that has several, all of one size; 0 without such.
     """
 
     ranges: dict[str, tuple[float, float]]
     most_of_colours: int | None = None
+    pages: int = 0
 
 
 def find_ranges(
@@ -60,19 +64,22 @@ def find_ranges(
 def _found(count: int, path_of: Callable[[int], str], seed: int, note: Callable[[int], None]) -> FoundNumbers:
     """What `find_ranges` finds; `note` is called before each image."""
     extremes: dict[str, list[tuple[float, float]]] = {}
+    pages = 0
     chosen = np.random.default_rng(seed).permutation(count)[:LOOKED_AT].tolist()
     for place, number in enumerate(chosen):
         measured = sum(map(len, extremes.values()))
         if measured >= MEASURED or (place >= FIRST_LOOK and not measured):
             break
         note(place)
-        kind, found = _looked_at(path_of(number))
+        kind, found, of_image = _looked_at(path_of(number))
+        pages = max(pages, of_image)
         if found:
             extremes.setdefault(kind, []).append(found)
     colours = extremes.pop(DEEP_COLOURS, [])
     return FoundNumbers(
         {kind: value_range(_joined(found), kind) for kind, found in extremes.items()},
         int(_joined(colours)[1]) if colours else None,
+        pages,
     )
 
 
@@ -80,6 +87,17 @@ def ranges_text(ranges: dict[str, tuple[float, float]]) -> str:
     """One line that says which values count as black and white."""
     words = " and ".join(f"{low:,.6g} to {high:,.6g}" for low, high in ranges.values())
     return f"images of more than 8 bits: {words}, found in a sample, means black to white in training and prediction"
+
+
+def sample_text(found: FoundNumbers) -> str:
+    """One line on what is odd in the sample, but for its range; empty if nothing is."""
+    return "; ".join(filter(None, (faint_text(found), _pages_text(found))))
+
+
+def _pages_text(found: FoundNumbers) -> str:
+    if not found.pages:
+        return ""
+    return f"images of several pages, in a sample up to {found.pages:,}: the first page alone is used"
 
 
 def faint_text(found: FoundNumbers) -> str:
@@ -95,14 +113,34 @@ def faint_text(found: FoundNumbers) -> str:
     )
 
 
-def _looked_at(path: str) -> tuple[str, tuple[float, float] | None]:
-    """Kind and extremes of an image; no extremes if it has 8 bits or cannot be read."""
+class _Looked(NamedTuple):
+    """Kind and extremes of an image, none if it has 8 bits or cannot be read; and its pages if it has several."""
+
+    kind: str = ""
+    extremes: tuple[float, float] | None = None
+    pages: int = 0
+
+
+def _looked_at(path: str) -> _Looked:
+    looked = _Looked()
     with image_of(path) as image, suppress(Exception):  # on damaged files Pillow raises whatever its parsers run into
-        if image is not None and (kind := kind_of(image)):
-            return kind, extremes_of(image)
-        if image is not None and (most := most_of_deep_colours(image)) is not None:
-            return DEEP_COLOURS, (0.0, most)
-    return "", None
+        if image is not None:
+            if kind := kind_of(image):
+                looked = _Looked(kind, extremes_of(image))
+            elif (most := most_of_deep_colours(image)) is not None:
+                looked = _Looked(DEEP_COLOURS, (0.0, most))
+            looked = looked._replace(pages=_pages(image))
+    return looked
+
+
+def _pages(image: Image.Image) -> int:
+    """The number of pages of a TIFF, if the second is as large as the first; a smaller one is a preview."""
+    pages = getattr(image, "n_frames", 1) if image.format == "TIFF" else 1
+    if pages < 2:  # noqa: PLR2004 - the first and another
+        return 0
+    size = image.size
+    image.seek(1)
+    return pages if image.size == size else 0
 
 
 def _joined(extremes: list[tuple[float, float]]) -> tuple[float, float]:

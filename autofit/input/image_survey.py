@@ -13,7 +13,7 @@ from autofit.config.batch_schedule import batch_bounds
 from autofit.input.batch_loader import BatchLoader
 from autofit.input.decode import decode_into, image_of, lack_their_end
 from autofit.input.drive_patience import DrivePatience
-from autofit.input.find_ranges import faint_text, find_ranges
+from autofit.input.find_ranges import find_ranges, sample_text
 from autofit.input.perceptual_hash import SIDE_PIXELS, Looks, looks_of
 
 AT_ONCE = 256
@@ -57,7 +57,7 @@ def survey(
     count = len(paths)
     identities, found = _identities(paths, show), find_ranges(count, paths.__getitem__, 0, say)
     sizes = np.zeros((count, 2), np.int32)
-    seen = Survey(Looks.empty(count), identities, sizes, [""] * count, note=faint_text(found))
+    seen = Survey(Looks.empty(count), identities, sizes, [""] * count, note=sample_text(found))
 
     def decode(number: int, out: NDArray[np.uint8]) -> None:
         path = paths[number]

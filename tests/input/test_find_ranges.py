@@ -13,7 +13,7 @@ from PIL import Image
 from autofit.input import find_ranges as find_ranges_module
 from autofit.input import patient_call
 from autofit.input.decode import image_of
-from autofit.input.find_ranges import FIRST_LOOK, faint_text, find_ranges, ranges_text
+from autofit.input.find_ranges import FIRST_LOOK, faint_text, find_ranges, ranges_text, sample_text
 from tests.support.datasets import deep_png
 
 
@@ -90,6 +90,28 @@ def test_colours_of_12_bits_in_16_are_told(tmp_path: Path, channels: int, bright
     assert found_here.ranges == {}
     assert bool(faint_text(found_here)) is bool(words)
     assert words in faint_text(found_here)
+
+
+@pytest.mark.parametrize(
+    ("sides", "suffix", "said"),
+    [
+        ([8, 8, 8], "tif", "images of several pages, in a sample up to 3: the first page alone is used"),
+        ([8, 4], "tif", ""),
+        ([8], "tif", ""),
+        ([8, 8], "gif", ""),
+    ],
+)
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16])
+def test_pages_that_are_not_used_are_told(tmp_path: Path, kind: type, sides: list[int], suffix: str, said: str) -> None:
+    """Of a stack of a microscope a network would see the first slice, which may be empty, without a word."""
+    first, *others = [Image.fromarray(np.full((side, side), side, kind)) for side in sides]
+    path = tmp_path / f"stack.{suffix}"
+    if suffix == "gif" and kind is np.uint16:
+        return
+    first.save(path, save_all=True, append_images=others)
+    found_here = find_ranges(1, lambda _: str(path), 0)
+    assert sample_text(found_here) == said
+    assert found_here.ranges == ({"I;16": (0, 255)} if kind is np.uint16 else {})
 
 
 def test_a_drive_that_hangs_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
