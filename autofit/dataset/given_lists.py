@@ -27,7 +27,7 @@ def require_lists(paths: object, labels: object) -> None:
     """Check that paths and labels are lists, or the like.
 
     Raises:
-        UserError: one of them is a single thing, or has no order.
+        UserError: one of them is a single thing, or has no order; or both have one of their own, as columns of pandas.
     """
     if isinstance(labels, str):  # each letter would be a label
         raise UserError(f"the labels are the text {labels[:40]!r}: give a list with one label for each path")
@@ -36,6 +36,18 @@ def require_lists(paths: object, labels: object) -> None:
     for name, given in {"paths": paths, "labels": labels}.items():
         if not isinstance(given, Iterable) or getattr(given, "ndim", 1) == 0:
             raise UserError(f"the {name} are {printable(repr(given)[:40])}: give a list with one label for each path")
+    one, other = _index(paths), _index(labels)
+    if one != other and len(one) == len(other) and set(one) == set(other):
+        raise UserError(
+            "the paths and labels have the same index in another order: give labels.loc[paths.index], or both with "
+            "to_numpy() if they are in order"
+        )
+
+
+def _index(given: object) -> list[object]:
+    """The index of a column of pandas; empty for anything else."""
+    index = getattr(given, "index", None)
+    return [] if index is None or callable(index) or not hasattr(index, "tolist") else list(index.tolist())
 
 
 def refuse_pairs(data: object) -> None:
