@@ -53,7 +53,7 @@ class GivenData:
             StorageError: they cannot be written.
         """
         is_in_memory = dataset.are_images(self.data)
-        names = dataset.class_names_of(self.data, self.labels if options.multi_label else None)
+        names = dataset.class_names_of(self.data, self.labels, multi_label=options.multi_label)
         write = partial(
             dataset.images_in_files,
             folder=folder,

@@ -297,7 +297,7 @@ def images_in_files(
         _require_images(split, data)
         images, labels = data if isinstance(data, tuple) else (data, None)
         paths, numbers = write_images(images, labels, folder / split, say, on_progress, multi_label=multi_label)
-        own = class_names_of(images, labels if multi_label else None)
+        own = class_names_of(images, labels, multi_label=multi_label)
         names = () if class_names is None else own or class_names
         if _are_rows(numbers):
             if names and not own:

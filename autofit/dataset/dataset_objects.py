@@ -19,17 +19,20 @@ def is_dataset(data: object) -> bool:
     )
 
 
-def class_names_of(data: object, labels: object = None) -> list[str]:
+def class_names_of(data: object, labels: object = None, *, multi_label: bool = False) -> list[str]:
     """The names of classes by number, or by column, where the images or their labels say them; else empty.
 
     Args:
         data: images; a dataset made by `image_dataset_from_directory` or `flow_from_directory` has names.
         labels: those of the images; a DataFrame of 0 and 1 has the names of its columns.
+        multi_label: whether an image may have several labels. Where it has one, and all columns are called by numbers,
+            these do not count: other images may have such numbers as their labels.
     """
     columns = getattr(labels, "columns", None)
     if columns is not None and getattr(labels, "ndim", 1) == 2:  # noqa: PLR2004 - rows and columns
         names = list(map(str, columns))
-        return names if len(names) > 1 and names != list(map(str, range(len(names)))) else []
+        is_named = names != list(map(str, range(len(names)))) and (multi_label or not all(map(str.isdecimal, names)))
+        return names if len(names) > 1 and is_named else []
     names = getattr(data, "class_names", None) or _in_order(getattr(data, "class_indices", None))
     listed = list(names) if is_dataset(data) and isinstance(names, list | tuple) else []
     return listed if all(isinstance(name, str) for name in listed) else []

@@ -104,8 +104,9 @@ def _in_memory(
     data: Any, labels: Iterable[object] | None, class_names: Sequence[str], in_memory: InMemory
 ) -> LabelledImages:
     folder, say, on_progress = in_memory
+    _require_columns(labels, class_names)
     paths, found = write_images(data, labels, folder, say, on_progress)
-    names = class_names_of(data)  # Keras sorts 10 before 2, and so numbers its classes
+    names = class_names_of(data, labels)  # Keras sorts 10 before 2, and so numbers its classes
     if not are_numbers_of(names, class_names):
         found = by_name(found, names)
     if is_dataset(data) and not names and int in map(type, found) and not are_numbers(class_names):
@@ -117,6 +118,18 @@ def are_numbers_of(names: Sequence[str], class_names: Sequence[str]) -> bool:
     """Whether the classes of the run are the numbers of these names: it was trained on images that had lost them."""
     are_numbers = {*class_names} <= {str(number) for number in range(len(names))}
     return are_numbers and {*names}.isdisjoint(class_names) and not other_notations(names, class_names)
+
+
+def _require_columns(labels: Any, class_names: Sequence[str]) -> None:
+    """Check that one-hot rows whose columns have no names have one for each class; those of numbers are called so.
+
+    Raises:
+        UserError: they have more or fewer.
+    """
+    shape = getattr(labels, "shape", ())
+    has_names = hasattr(labels, "columns") or all(map(str.isdecimal, class_names))
+    if len(shape) == 2 and shape[1] not in {1, len(class_names)} and not has_names:  # noqa: PLR2004 - rows, columns
+        raise UserError(f"labels have {shape[1]} columns, and the model {len(class_names)} classes: give one each")
 
 
 def are_numbers(class_names: Sequence[str]) -> bool:
@@ -131,7 +144,8 @@ def _found(data: Any, labels: Iterable[object] | None, class_names: Sequence[str
         if isinstance(data, str | os.PathLike):
             data, labels = [data], [labels] if isinstance(labels, str | int) else labels
         require_lists(data, labels)
-        return _of_lists(list(data), one_each(labels), class_names)
+        _require_columns(labels, class_names)
+        return _of_lists(list(data), labels, class_names)
     if isinstance(data, str | os.PathLike):
         path = user_path(data).absolute()
         if path.is_dir():
@@ -149,7 +163,7 @@ def _found(data: Any, labels: Iterable[object] | None, class_names: Sequence[str
 
 
 def _of_lists(paths: list[object], labels: Iterable[object], class_names: Sequence[str]) -> LabelledImages:
-    numbers = class_numbers(labels, class_names)
+    numbers = class_numbers(one_each(labels), class_names)
     if len(paths) != len(numbers):
         raise UserError(f"there are {len(paths)} paths and {len(numbers)} labels: give one label for each path")
     for place, path in enumerate(paths):

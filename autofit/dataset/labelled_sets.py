@@ -72,7 +72,7 @@ def labelled_sets(
     """
     folder, say, on_progress = in_memory
     if are_images(data):
-        names = class_names_of(data, labels)
+        names = class_names_of(data, labels, multi_label=True)
         names = [] if are_numbers_of(names, class_names) else names
         if names and isinstance(labels, Frame):
             labels, names = _columns_of_run(labels, class_names, say), list(class_names)

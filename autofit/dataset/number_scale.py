@@ -9,7 +9,7 @@ from autofit.errors import UserError
 if TYPE_CHECKING:
     import numpy as np
 
-LEAST_OF_255 = 2.0
+LEAST_OF_255 = 32.0
 _CHUNK = 256  # images are examined in groups of this size
 
 
@@ -36,12 +36,12 @@ class NumberScale:
 
     @property
     def warning(self) -> str:
-        """A line on numbers that go to 255 and are all but black, as those of a mask that are 0 and 1; else empty."""
+        """A line on numbers that go to 255 and are all but black, such as digits of 16 shades; else empty."""
         if not 0 < self._most < LEAST_OF_255:
             return ""
         return (
-            f"warning: the images' numbers go to {self._most:g} of 255, all but black: give floats from 0 to 1 if 1 is "
-            "white"
+            f"warning: the images' numbers go to {self._most:g} of 255, all but black: give floats from 0 to 1, "
+            "or numbers of which 255 is white"
         )
 
     def levels(self, values: np.ndarray, number: int) -> np.ndarray:

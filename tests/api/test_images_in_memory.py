@@ -84,6 +84,24 @@ def test_a_dataset_that_names_its_classes_is_trained_by_name(
         assert written[pixels.tobytes()] == by_number[label]
 
 
+@pytest.mark.parametrize("held", ["frame", "rows", "numbers"])
+def test_one_hot_columns_are_trained_by_name(tmp_path: Path, started: list[ImageIndex], held: str) -> None:
+    """The classes of pandas' get_dummies would be called 0 and 1, and columns in another order be other classes."""
+    images = np.random.default_rng(0).integers(0, 256, (8, 8, 8, 3)).astype(np.uint8)
+    frame = pd.get_dummies(pd.Series(["owl", "cat"] * 4))
+    places = np.array([1, 0] * 4)
+    labels = {"frame": frame[["owl", "cat"]], "rows": np.eye(2)[places], "numbers": places}[held]
+    autofit.run(images, frame, validation=(255 - images, labels), run_dir=tmp_path / "run")
+    (index,) = started
+    assert index.class_names == ("cat", "owl")
+    of_pixels = {}
+    for number, label in enumerate(index.labels):
+        with Image.open(index.path(number)) as image:
+            of_pixels[image.tobytes()] = index.class_names[label]
+    for pixels, name in zip([*images, *(255 - images)], ["owl", "cat"] * 8, strict=True):
+        assert of_pixels[pixels.tobytes()] == name
+
+
 @pytest.mark.parametrize("is_frame", [False, True])
 def test_several_labels_are_trained_by_name(tmp_path: Path, started: list[ImageIndex], *, is_frame: bool) -> None:
     """Labels would be 0, 1 and 2, and `evaluate` could not tell whether columns in another order are others."""

@@ -373,16 +373,20 @@ def test_tensors_on_a_device_are_refused_in_a_line(tmp_path: Path, data: Any, la
         ((BYTES > 127) * 1.02, True),
         ([(BYTES[0] > 127) * 1.02] * 6, True),
         (list((BYTES > 127).astype(np.uint8)), True),
+        ((BYTES > 127) * 16.0, True),
         (np.zeros_like(BYTES), False),
         (BYTES > 127, False),
+        (BYTES // 8 + 1, False),
         (BYTES, False),
     ],
-    ids=["uint8", "int64", "over 1", "list over 1", "list", "black", "bool", "to 255"],
+    ids=["uint8", "int64", "over 1", "list over 1", "list", "to 16", "black", "bool", "to 32", "to 255"],
 )
 def test_numbers_that_are_all_but_black_are_named(tmp_path: Path, data: Any, *, said: bool) -> None:
     """Drawings of 0 and 1 would be learnt as black on black, without a word."""
     _, _, lines = written(tmp_path, data)
-    assert said == any(re.match(r"warning: the images' numbers go to 1(\.02)? of 255, all but", line) for line in lines)
+    assert said == any(
+        re.match(r"warning: the images' numbers go to (1|1\.02|16) of 255, all but", line) for line in lines
+    )
     clipped = [np.clip(image.astype(float), 0, 1) for image in data]
     assert not any("warning" in line for line in written(tmp_path / "floats", clipped)[2])
 

@@ -264,6 +264,28 @@ def test_the_numbers_of_a_dataset_without_names_are_said_to_be_places(
     assert said == [line] * is_said
 
 
+PIXELS = np.zeros((3, 4, 4, 3), np.uint8)
+
+
+def test_one_hot_columns_of_images_in_memory_go_by_name(tmp_path: Path) -> None:
+    """The columns of pandas' get_dummies would count by their order, whatever the model's classes are called."""
+    dummies = pd.get_dummies(pd.Series(["owl", "dog", "owl"]))
+    assert labelled(PIXELS, dummies, ("cat", "dog", "owl"), folder=tmp_path).numbers == [2, 1, 2]
+    assert labelled(PIXELS, dummies, ("0", "1"), folder=tmp_path).numbers == [1, 0, 1]
+    with pytest.raises(UserError, match="label 'owl' is not one of this model's classes: cat, dog"):
+        labelled(PIXELS, dummies, ("cat", "dog"), folder=tmp_path)
+
+
+@pytest.mark.parametrize("data", [PIXELS, ["a.jpg", "b.jpg", "c.jpg"]], ids=["images", "paths"])
+def test_one_hot_rows_have_a_column_for_each_class(tmp_path: Path, data: Any) -> None:
+    """The third of four columns would count as the third of three classes, which may be called otherwise."""
+    rows = np.eye(4, dtype=int)[[0, 2, 1]]
+    with pytest.raises(UserError, match="labels have 4 columns, and the model 3 classes: give one each"):
+        labelled(data, rows, ("cat", "dog", "owl"), folder=tmp_path)
+    assert labelled(data, rows[:, :3], ("cat", "dog", "owl"), folder=tmp_path).numbers == [0, 2, 1]
+    assert labelled(data, rows, ("0", "1", "2"), folder=tmp_path).numbers == [0, 2, 1]
+
+
 @pytest.mark.parametrize("names", [("ok", "scratch", "stain"), ("1", "2", "10"), ("0", "1", "owls")])
 def test_a_dataset_of_other_classes_is_refused_as_a_folder_of_them_is(tmp_path: Path, names: tuple[str, ...]) -> None:
     """Its second class would count as the run's second one, whatever both are called, and the accuracy mean nothing."""
