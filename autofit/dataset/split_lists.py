@@ -1,6 +1,6 @@
 """Lists of splits that lie beside images or their table, in data that names no splits: they are not followed."""
 
-# ruff: noqa: PTH118 - paths are str in this package
+# ruff: noqa: PTH118, PTH119, PTH120 - paths are str in this package
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from itertools import islice
 
 from autofit.dataset.flat_images import TEXT_NAMES
 from autofit.dataset.inside import shown
+from autofit.dataset.side_folders import IMAGE_NAMES
 from autofit.dataset.split_words import lists_splits, roles_of
 
 _SUFFIXES = (".csv", ".tsv", ".txt", ".lst", ".json", ".jsonl", ".ndjson", ".mat")
@@ -22,11 +23,13 @@ def unfollowed_lists(*folders: str, own: str = "") -> str | None:
     """One line on lists such as `meta/train.txt` and `meta/test.txt`, or `list_eval_partition.csv`; None without any.
 
     Args:
-        folders: absolute; they may lie in one of these, or in one of its folders that is called as one of text.
+        folders: absolute; they may lie in one of these, or in one of its folders that is called as one of text. Of one
+            that is called as one of images, they may lie beside it.
         own: the name of the table that was given, which is none of them.
     """
     found: list[str] = []
-    for folder in dict.fromkeys(folders):
+    above = [os.path.dirname(folder) for folder in folders if os.path.basename(folder).lower() in IMAGE_NAMES]
+    for folder in dict.fromkeys((*folders, *above)):
         names = _names(folder)
         inner = {name: _names(os.path.join(folder, name)) for name in names if name.lower() in _FOLDERS}
         found += [name for name in _of_splits(names) if name != own]

@@ -40,6 +40,15 @@ def test_lists_beside_class_folders_are_named(tmp_path: Path, above: str, lists:
     assert said(scan(tmp_path).notes) == expected
 
 
+def test_lists_beside_a_folder_of_images_are_named(tmp_path: Path) -> None:
+    """Who gives `food-101/images` would not be told of `food-101/meta/test.txt`."""
+    photos(tmp_path / "images", cat=5, dog=5)
+    photos(tmp_path / "pets", cat=5, dog=5)
+    touch(tmp_path, "meta/train.txt", "meta/test.txt")
+    assert said(scan(tmp_path / "images").notes) == "meta/test.txt and meta/train.txt"
+    assert not said(scan(tmp_path / "pets").notes)
+
+
 def test_lists_beside_a_table_are_named(tmp_path: Path) -> None:
     """A table of all labels would be split by chance, though another says which images are for the test."""
     touch(tmp_path, *images(8), "list_eval_partition.csv", "partition.csv")
