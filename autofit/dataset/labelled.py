@@ -22,7 +22,7 @@ from autofit.dataset.groups import numbers_of_values
 from autofit.dataset.inside import shown
 from autofit.dataset.labels import is_truth, label_of, other_notation, other_notations
 from autofit.dataset.layout import class_folders
-from autofit.dataset.listing import Frame, Listing, from_frame
+from autofit.dataset.listing import Frame, Listed, Listing, from_frame
 from autofit.dataset.split_words import roles_of
 from autofit.dataset.table_files import from_file
 from autofit.errors import UserError
@@ -62,7 +62,7 @@ def labelled_images(
             than paths.
     """
     found = _in_memory(data, labels, class_names, in_memory) if are_images(data) else None
-    found = found or _each_once(_found(data, labels, class_names, asked), class_names, in_memory[1])
+    found = found or _each_once(_found(data, labels, class_names, asked, in_memory[1]), class_names, in_memory[1])
     if not found.paths:
         raise UserError("there are no images to judge the model by: give at least one, with its class")
     return found
@@ -137,7 +137,16 @@ def are_numbers(class_names: Sequence[str]) -> bool:
     return list(class_names) == list(map(str, range(len(class_names))))
 
 
-def _found(data: Any, labels: Iterable[object] | None, class_names: Sequence[str], asked: Asked) -> LabelledImages:
+def say_of_splits(rows: Iterable[Listed], say: Callable[[str], None]) -> None:
+    """Say that a table's column of splits is not followed, if it has several."""
+    roles = {row.role for row in rows}
+    if len(roles) > 1:
+        say(f"the images of the splits {shown(roles)} are judged together: leave out the rows that are not meant")
+
+
+def _found(
+    data: Any, labels: Iterable[object] | None, class_names: Sequence[str], asked: Asked, say: Callable[[str], None]
+) -> LabelledImages:
     if labels is not None:
         if isinstance(data, Frame):
             raise UserError("labels belong to a list of paths, and a DataFrame has its own: give one of the two")
@@ -155,9 +164,9 @@ def _found(data: Any, labels: Iterable[object] | None, class_names: Sequence[str
             raise UserError(
                 f"{printable(os.fspath(data))} does not exist: give a folder, a CSV or JSON file, or paths with labels"
             )
-        return _of_table(from_file(path, asked), class_names, asked)
+        return _of_table(from_file(path, asked), class_names, asked, say)
     if isinstance(data, Frame):
-        return _of_table(from_frame(data, asked), class_names, asked)
+        return _of_table(from_frame(data, asked), class_names, asked, say)
     refuse_pairs(data)
     raise UserError("the labels of the listed paths are missing: give labels= with one label for each path")
 
@@ -187,8 +196,9 @@ def _of_folder(folder: str, class_names: Sequence[str]) -> LabelledImages:
     return LabelledImages([os.path.join(folder, path) for path, _ in images], [number for _, number in images])
 
 
-def _of_table(listing: Listing, class_names: Sequence[str], asked: Asked) -> LabelledImages:
+def _of_table(listing: Listing, class_names: Sequence[str], asked: Asked, say: Callable[[str], None]) -> LabelledImages:
     rows = list(listing.rows)
+    say_of_splits(rows, say)
     paths = [os.path.join(listing.root, os.path.expanduser(row.path)) for row in rows]  # noqa: PTH111
     groups = numbers_of_values(row.group for row in rows) if listing.has_groups_of(asked) else ()
     return LabelledImages(paths, class_numbers((row.label for row in rows), class_names), groups)

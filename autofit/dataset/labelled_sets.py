@@ -24,6 +24,7 @@ from autofit.dataset.labelled import (
     labelled_images,
     rows_of_files,
     say_of_several,
+    say_of_splits,
 )
 from autofit.dataset.labels import other_notations
 from autofit.dataset.listing import Frame, Listing, from_frame, from_lists, with_own_groups
@@ -84,6 +85,7 @@ def labelled_sets(
     rows = list(listing.rows)
     if not rows:
         raise UserError("there are no images to judge the model by: give at least one, with its labels")
+    say_of_splits(rows, say)
     paths = [os.path.join(listing.root, os.path.expanduser(row.path)) for row in rows]
     rows_of = rows_of_files(paths)
     say_of_several(rows_of, say, "each has the labels of all of them")

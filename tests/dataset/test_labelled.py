@@ -301,6 +301,21 @@ def test_one_path_has_one_label_and_a_home(monkeypatch: pytest.MonkeyPatch) -> N
     assert labelled(["~/a.jpg", "b.jpg"], ["owl", "cat"], NAMES).paths == ["/home/someone/a.jpg", "b.jpg"]
 
 
+@pytest.mark.parametrize("multi_label", [False, True])
+def test_splits_that_are_judged_together_are_named(tmp_path: Path, *, multi_label: bool) -> None:
+    """The figures would be those of the training images, too, where a table says which are for the test."""
+    said: list[str] = []
+    asked, in_memory = Asked(multi_label=multi_label), (tmp_path, said.append, print)
+    table = csv_file(tmp_path, "path,label,split\na.jpg,cat,train\nb.jpg,dog,train\nc.jpg,dog,test\n")
+    assert len(with_known_labels(table, None, NAMES, asked, in_memory).paths) == 3
+    assert said == [
+        "the images of the splits test and train are judged together: leave out the rows that are not meant"
+    ]
+    table = csv_file(tmp_path, "path,label,split\nb.jpg,dog,test\nc.jpg,cat,test\n")
+    assert len(with_known_labels(table, None, NAMES, asked, in_memory).paths) == 2
+    assert len(said) == 1
+
+
 @pytest.mark.parametrize(
     ("text", "groups"),
     [
