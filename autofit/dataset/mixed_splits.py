@@ -77,11 +77,12 @@ def mixed_files(found: Found) -> str | None:
     sampled = [path for paths in of_classes for path in paths[:: 1 + images // SAMPLED_FILES]]
     if sum(_role_of(path) is not None for path in sampled) < LEAST_SAMPLED_SHARE * len(sampled):
         return None
-    mixed = [roles for paths in of_classes if len(roles := _by_role(paths)) > 1]
-    counts = {role: sum(len(roles.get(role, ())) for roles in mixed) for role in get_args(Role)}
-    if sum(counts.values()) <= LEAST_SHARE * images:
+    by_role = list(map(_by_role, of_classes))
+    mixed = next((roles for roles in by_role if len(roles) > 1), None)
+    counts = {role: sum(len(roles.get(role, ())) for roles in by_role) for role in get_args(Role)}
+    if mixed is None or sum(counts.values()) <= LEAST_SHARE * images:
         return None
-    first, second, *_ = (printable(paths[0]) for paths in mixed[0].values())
+    first, second, *_ = (printable(paths[0]) for paths in mixed.values())
     named = ", ".join(f"{count:,} {role}" for role, count in counts.items() if count)
     return (
         f"warning: names of files say for which split they are ({named}, such as {first} and {second}), and these are "

@@ -88,6 +88,13 @@ def test_files_that_are_named_by_splits_are_said_to_be_mixed(
     assert any(note.startswith(SAID) for note in index.notes) is is_said
 
 
+def test_one_class_with_images_of_two_splits_is_enough(tmp_path: Path) -> None:
+    """Test images of a single class would go unnoticed among the others."""
+    names = [f"{label}/train_{number}.jpg" for label in "abcdef" for number in range(9)] + ["a/test_1.jpg"]
+    touch(tmp_path, *names)
+    assert any(note.startswith(f"{SAID} (54 train, 1 test, such as a/t") for note in scan(tmp_path).notes)
+
+
 def test_splits_that_the_data_names_are_not_mixed(tmp_path: Path) -> None:
     """A data set that is understood would be warned of, and the line say how many images of which split there are."""
     touch(tmp_path, *SPLIT)
