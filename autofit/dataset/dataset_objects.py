@@ -29,20 +29,19 @@ def class_names_of(data: object, labels: object = None, *, multi_label: bool = F
             these do not count: other images may have such numbers as their labels.
     """
     columns = getattr(labels, "columns", None)
-    if columns is not None and getattr(labels, "ndim", 1) == 2:  # noqa: PLR2004 - rows and columns
-        names = list(map(str, columns))
-        is_named = names != list(map(str, range(len(names)))) and (multi_label or not all(map(str.isdecimal, names)))
-        return names if len(names) > 1 and is_named else []
-    names = getattr(data, "class_names", None) or _in_order(getattr(data, "class_indices", None))
-    listed = list(names) if is_dataset(data) and isinstance(names, list | tuple) else []
+    if columns is None or getattr(labels, "ndim", 1) != 2:  # noqa: PLR2004 - rows and columns
+        return _names_of_dataset(data) if is_dataset(data) else []
+    names = list(map(str, columns))
+    is_named = names != list(map(str, range(len(names)))) and (multi_label or not all(map(str.isdecimal, names)))
+    return names if len(names) > 1 and is_named else []
+
+
+def _names_of_dataset(data: object) -> list[str]:
+    names, numbers = getattr(data, "class_names", None), getattr(data, "class_indices", None)
+    if not names and isinstance(numbers, Mapping) and {*numbers.values()} == {*range(len(numbers))}:
+        names = sorted(numbers, key=numbers.__getitem__)
+    listed = list(names) if isinstance(names, list | tuple) else []
     return listed if all(isinstance(name, str) for name in listed) else []
-
-
-def _in_order(numbers: object) -> list[object]:
-    """The names of a dictionary from name to number, by number; none if it is another thing."""
-    if not isinstance(numbers, Mapping) or sorted(numbers.values()) != list(range(len(numbers))):
-        return []
-    return sorted(numbers, key=numbers.__getitem__)
 
 
 def by_name(labels: Sequence[Any], names: Sequence[str]) -> list[Any]:

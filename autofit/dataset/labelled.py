@@ -126,7 +126,7 @@ def _require_columns(labels: Any, class_names: Sequence[str]) -> None:
     Raises:
         UserError: they have more or fewer.
     """
-    shape = getattr(labels, "shape", ())
+    shape: tuple[int, ...] = getattr(labels, "shape", ())
     has_names = hasattr(labels, "columns") or all(map(str.isdecimal, class_names))
     if len(shape) == 2 and shape[1] not in {1, len(class_names)} and not has_names:  # noqa: PLR2004 - rows, columns
         raise UserError(f"labels have {shape[1]} columns, and the model {len(class_names)} classes: give one each")

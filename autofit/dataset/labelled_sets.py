@@ -73,12 +73,12 @@ def labelled_sets(
     """
     folder, say, on_progress = in_memory
     if are_images(data):
-        names = class_names_of(data, labels, multi_label=True)
-        names = [] if are_numbers_of(names, class_names) else names
-        if names and isinstance(labels, Frame):
-            labels, names = _columns_of_run(labels, class_names, say), list(class_names)
+        columns = class_names_of(data, labels, multi_label=True)
+        columns = [] if are_numbers_of(columns, class_names) else columns
+        if columns and isinstance(labels, Frame):
+            labels, columns = _columns_of_run(labels, class_names, say), list(class_names)
         data, labels = write_images(data, labels, folder, say, on_progress, multi_label=True)
-        labels = _by_name(labels, names, class_names, say)
+        labels = _by_name(labels, columns, class_names, say)
     listing = _listing(data, labels, class_names, asked, say)
     if lacking := lacking_marks(listing.marks, class_names):
         say(lacking)

@@ -51,18 +51,30 @@ def test_a_training_that_diverges_ends_and_keeps_the_weights_from_before(
 
 def damaged_network(shape: tuple[int, int, int], classes: int) -> Any:
     """The demo's network as a damaged file would give it."""
-    model = digit_network(shape, classes)
+    return damaged(digit_network(shape, classes))
+
+
+def damaged(model: Any) -> Any:
+    """A network with a weight that is no number."""
     weights = model.get_weights()
-    weights[0][0] = np.nan
+    weights[0].flat[0] = np.nan
     model.set_weights(weights)
     return model
 
 
-def test_weights_that_are_no_numbers_are_named_where_no_features_are_cached(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["head", "all", "own"])
+def test_weights_that_are_no_numbers_are_named_where_no_features_are_cached(tmp_path: Path, kind: str) -> None:
     """The user would be told to lower the learning rate, again and again, and the file stay damaged."""
-    photos = tmp_path / "photos"
+    import keras
+
+    photos, file = tmp_path / "photos", tmp_path / "damaged.weights.h5"
     photos.mkdir()
     draw_tinted(photos, 8)
-    options: dict[str, Any] = {"image_size": 32, "epochs": 2, "batch_size": 8, "isolation": "inline"}
-    with pytest.raises(UserError, match=r"weights that are no numbers, such as .*kernel, and so is its loss"):
-        autofit.run(photos, model=damaged_network, run_dir=tmp_path / "run", **options)
+    options: dict[str, Any] = {"model": damaged_network}
+    if kind != "own":
+        network = keras.applications.MobileNetV2(weights=None, include_top=False, input_shape=(32, 32, 3))
+        damaged(network).save_weights(file)
+        options = {"backbone": "MobileNetV2", "weights": str(file), "trainable": kind, "feature_cache": "off"}
+    options |= {"image_size": 32, "epochs": 2, "batch_size": 8, "isolation": "inline", "run_dir": tmp_path / "run"}
+    with pytest.raises(UserError, match=r"weights that are no numbers, such as .*kernel, and so (is its loss|are its)"):
+        autofit.run(photos, **options)

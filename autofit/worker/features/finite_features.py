@@ -1,8 +1,8 @@
-"""Refuses features and weights that are no numbers, and names the cause. Without TensorFlow."""
+"""Refuses features that are no numbers, before they are cached, and names the cause. Without TensorFlow."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import numpy as np
@@ -11,6 +11,7 @@ from autofit.cache.feature_rows import Features, Numbers
 from autofit.config.precisions import Precision
 from autofit.errors import UserError
 from autofit.printable import printable
+from autofit.worker.model.finite_weights import first_not_finite, of_weights
 
 
 class Network(Protocol):
@@ -64,20 +65,3 @@ def _cause(network: Network, image: str, *, has_nan: bool) -> str:
     if network.precision == "mixed_float16":
         return f"{gives}, as some are too large for float16: give precision='float32'"
     return f"{gives}, though its weights are numbers: give other weights, or a model that can compute that image"
-
-
-def of_weights(weight: str, follows: str) -> str:
-    """The message about a network with a weight that was no number before any training, and what follows from that."""
-    return (
-        f"the network has weights that are no numbers, such as {weight}, and {follows}: the file or model that they "
-        "come from is damaged, give another one"
-    )
-
-
-def first_not_finite(variables: Iterable[Any]) -> str:
-    """The path of the first variable that has a value which is no number; empty if none has."""
-    return next((printable(str(one.path)) for one in variables if not _is_finite(np.asarray(one))), "")
-
-
-def _is_finite(values: np.ndarray) -> bool:
-    return values.dtype.kind not in "fc" or bool(np.isfinite(values).all())

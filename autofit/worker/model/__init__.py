@@ -10,6 +10,7 @@ given_model.py      gets a model from the user's function; refuses one whose tra
 sent_model.py       sends a model that the user has built to a worker
 reopening.py        checks that the model can be opened again after it is saved
 registered_objects.py  sends the user's registered classes to a worker
+finite_weights.py   finds weights that are no numbers
 outputs.py          probabilities or logits; the form of the labels that a loss takes
 objective.py        loss and metrics; optimizer.py the optimizer
 mean_loss.py        requires that a loss is a mean over the samples

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from autofit.config.multi_label_figures import THRESHOLD
 from autofit.errors import UserError
 from autofit.protocol.model_jobs import OutputKind
+from autofit.worker.model.finite_weights import first_not_finite, of_weights
 from autofit.worker.model.keras_internals import wrapped_function
 
 TOLERANCE, TOLERANCE_OF_BFLOAT16 = 1e-3, 1e-2
@@ -131,9 +132,17 @@ def label_outputs(model: keras.Model, shape: tuple[int, int, int]) -> OutputKind
 
 
 def _rows(model: keras.Model, shape: tuple[int, int, int]) -> np.ndarray:
+    """A model's outputs for a bright and a dark image.
+
+    Raises:
+        UserError: they are no numbers, as its weights are none.
+    """
     images = np.random.default_rng(0).uniform(0, 255, (2, *shape)).astype("float32")
     images[1] /= 64  # on a bright image two sigmoids may saturate to 0 and 1, which sum to 1 like a softmax
-    return np.asarray(keras.ops.convert_to_numpy(model(images, training=False)).astype("float32"))
+    rows = np.asarray(keras.ops.convert_to_numpy(model(images, training=False)).astype("float32"))
+    if not np.isfinite(rows).all() and (weight := first_not_finite(model.variables)):
+        raise UserError(of_weights(weight, "so are its outputs"))
+    return rows
 
 
 def _are_probabilities(model: keras.Model, rows: np.ndarray) -> bool:

@@ -10,7 +10,7 @@ from autofit.errors import TrainingFailedError
 from autofit.protocol.job import TrainingPlan
 from autofit.protocol.messages import LATER_STAGES, StageName
 from autofit.storage.checkpoints import Checkpoint, CheckpointStore
-from autofit.worker.features.finite_features import first_not_finite
+from autofit.worker.model.finite_weights import first_not_finite
 from autofit.worker.training.best_model import as_built, is_unseen
 from autofit.worker.training.train_state import TrainingProgress, TrainState
 

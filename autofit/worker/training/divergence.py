@@ -12,7 +12,7 @@ from autofit.config.learning_rates import PRETRAINED_LEARNING_RATE, usual_rates
 from autofit.errors import UserError
 from autofit.protocol.job import ModelSource
 from autofit.protocol.messages import FINE_TUNING, StageName
-from autofit.worker.features.finite_features import first_not_finite, of_weights
+from autofit.worker.model.finite_weights import first_not_finite, of_weights
 
 if TYPE_CHECKING:
     from autofit.worker.execution.session import Session
