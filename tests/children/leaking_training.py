@@ -1,4 +1,4 @@
-"""A real training whose callback takes the host's memory: leaking_training.py PHOTOS RUN_DIR HOW.
+"""A real training whose callback takes the host's memory: leaking_training.py PHOTOS RUN_DIR HOW RECOMPUTE PRECISION.
 
 HOW is `calm`: it takes none; `drip`: 80 MB more with every batch; `burst`: all there is, in the sixth batch of the
 first life. The network has BatchNormalization, so that its micro-batch is part of the result. The parent does without
@@ -54,7 +54,7 @@ def leak(how: str, marker: Path) -> Any:
 
 
 if __name__ == "__main__":
-    photos, run_dir, how = sys.argv[1:]
+    photos, run_dir, how, recompute, precision = sys.argv[1:]
     autofit.run(
         photos,
         model=network,
@@ -62,6 +62,8 @@ if __name__ == "__main__":
         epochs=2,
         batch_size=16,
         checkpoint_every="60s",
+        recompute=recompute,
+        precision=precision,
         audit=True,
         run_dir=run_dir,
         callbacks=[MadeThere(leak, how, Path(run_dir).resolve().with_name("marker"))],

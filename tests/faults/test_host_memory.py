@@ -316,13 +316,18 @@ def on_disk(path: Path) -> bool:
 # A real training ------------------------------------------------------------------------------------------------------
 
 
+Rung = tuple[str, str]
+"""The options `recompute` and `precision`."""
+ON_EACH_RUNG = pytest.mark.parametrize("rung", [("auto", "float32"), ("on", "mixed_float16")], ids="-".join)
+
+
 @pytest.fixture
-def train(group: MemoryGroup, photos: Path, tmp_path: Path) -> Callable[[str], RunDirectory]:
+def train(group: MemoryGroup, photos: Path, tmp_path: Path) -> Callable[..., RunDirectory]:
     """Run `leaking_training.py` in a group that has room for TensorFlow and some hundred megabytes more."""
 
-    def train(how: str) -> RunDirectory:
+    def train(how: str, rung: Rung) -> RunDirectory:
         group.limit(TENSORFLOW_BYTES)
-        done = group.run(sys.executable, CHILDREN / "leaking_training.py", photos, tmp_path / how, how)
+        done = group.run(sys.executable, CHILDREN / "leaking_training.py", photos, tmp_path / how, how, *rung)
         assert done.returncode == 0, done.stderr[-2000:]
         return RunDirectory(tmp_path / how)
 
@@ -339,12 +344,13 @@ def assert_trained(files: RunDirectory) -> ResultRecord:
 
 
 @pytest.mark.whole
+@ON_EACH_RUNG
 def test_a_training_that_leaks_stops_in_time_and_ends_as_one_that_does_not(
-    group: MemoryGroup, train: Callable[[str], RunDirectory], count: Callable[..., None]
+    rung: Rung, group: MemoryGroup, train: Callable[..., RunDirectory], count: Callable[..., None]
 ) -> None:
     """A leaking callback would cost all updates since the last checkpoint, again and again; or the guard would."""
     count(promise=PROMISE, cases=2)
-    calm, leaking = train("calm"), train("drip")
+    calm, leaking = train("calm", rung), train("drip", rung)
     assert group.kills() == 0
     assert ended(calm) == [("completed", "")]
     verdicts = [verdict for verdict, _ in ended(leaking)]
@@ -358,14 +364,16 @@ def test_a_training_that_leaks_stops_in_time_and_ends_as_one_that_does_not(
 
 
 @pytest.mark.whole
+@ON_EACH_RUNG
 def test_a_training_that_the_kernel_kills_goes_on_smaller(
-    group: MemoryGroup, train: Callable[[str], RunDirectory], count: Callable[..., None]
+    rung: Rung, group: MemoryGroup, train: Callable[..., RunDirectory], count: Callable[..., None]
 ) -> None:
     """The calling program would be killed with the training, or the result would hide that the micro-batch changed."""
     count(promise=PROMISE)
-    files = train("burst")
+    files = train("burst", rung)
     assert group.kills() == 1
     result = assert_trained(files)
     assert ended(files) == [("host_oom", "SIGKILL: the kernel's OOM killer"), ("completed", "")]
     assert [one.micro_batch_size for one in result.attempts] == [16, 8]
+    assert {one.segments for one in result.attempts} == {8 if rung[0] == "on" else 0}
     assert result.result_changed

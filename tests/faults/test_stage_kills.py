@@ -140,7 +140,15 @@ class Killer:
         raise AssertionError(f"no resume has ended the run: {log.read_text()[-3000:]}")
 
 
+@pytest.mark.parametrize(
+    "rung",
+    [
+        pytest.param({}, id="as usual"),
+        pytest.param({"recompute": "on", "precision": "mixed_float16"}, id="rung", marks=pytest.mark.whole),
+    ],
+)
 def test_kills_within_and_between_stages_change_nothing(
+    rung: dict[str, str],
     calibrated: Callable[[str], Path],
     tmp_path_factory: pytest.TempPathFactory,
     tmp_path: Path,
@@ -149,12 +157,12 @@ def test_kills_within_and_between_stages_change_nothing(
     *,
     whole: bool,
 ) -> None:
-    """A stage that begins anew, is left out, or begins from other weights or sizes ends with another model."""
+    """A stage that begins anew, is left out, or begins from other weights, sizes or scales ends with another model."""
     photos, weights = stage_photos(tmp_path_factory), calibrated("MobileNet")
-    undisturbed = undisturbed_run(tmp_path_factory, photos, weights)
+    undisturbed = undisturbed_run(tmp_path_factory, photos, weights, **rung)
     expected = result_of(undisturbed)
     chance = random.Random(16)
-    for case in range(3 if whole else 1):
+    for case in range(3 if whole and not rung else 1):
         moments = [MOMENTS[name] for name in (MOMENTS if whole else SOME)]
         for promise in (2, 3, 4):
             count(promise, len(moments))
@@ -162,7 +170,7 @@ def test_kills_within_and_between_stages_change_nothing(
         monkeypatch.setenv("AUTOFIT_PROFILES", str(tmp_path / f"profiles{case}"))  # so that there is a probe
         killer = Killer(tmp_path / f"killed{case}", moments, chance, LATEST_SECONDS if whole else 0.0)
 
-        killer.drive(command_for(photos, weights, killer.run_dir, **FINE_TUNED))
+        killer.drive(command_for(photos, weights, killer.run_dir, **FINE_TUNED, **rung))
 
         assert killer.kills >= 0.7 * len(MOMENTS if whole else SOME), "hardly a moment was hit"
         result = result_of(killer.run_dir)

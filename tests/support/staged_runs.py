@@ -34,15 +34,15 @@ def stage_photos(factory: pytest.TempPathFactory) -> Path:
     return made_once(factory, "stage-photos", lambda folder: draw_tinted(folder, IMAGES // 3))
 
 
-def undisturbed_run(factory: pytest.TempPathFactory, photos: Path, weights: Path) -> Path:
-    """The directory of a run in both stages that nothing happened to."""
+def undisturbed_run(factory: pytest.TempPathFactory, photos: Path, weights: Path, **rung: Any) -> Path:
+    """The directory of a run in both stages that nothing happened to; `rung` are options of the request."""
 
     def make(folder: Path) -> None:
         with pytest.MonkeyPatch.context() as patched:
             patched.setenv("AUTOFIT_CACHE", str(folder / "cache"))
-            autofit.run(photos, run_dir=folder / "run", weights=weights, audit=True, **NETWORK, **FINE_TUNED)
+            autofit.run(photos, run_dir=folder / "run", weights=weights, audit=True, **NETWORK, **FINE_TUNED, **rung)
 
-    return made_once(factory, "stages-fine-tuned", make) / "run"
+    return made_once(factory, "-".join(["stages-fine-tuned", *rung.values()]), make) / "run"
 
 
 def before_views(head: Path, run_dir: Path) -> Path:
