@@ -31,6 +31,9 @@ CHANCE_TIMES = 1.2
 
 SCALING_LAYERS = frozenset({"Rescaling", "Normalization", "BatchNormalization", "LayerNormalization", "Lambda"})
 
+WIDER = 'precision "mixed_bfloat16" or "float32"'
+"""What to give where float16 may be the cause."""
+
 
 def divergence(losses: Sequence[float], guessing: float = 0.0) -> str | None:
     """Why a training has diverged, in a few words; None if it has not.
@@ -73,6 +76,7 @@ class Facts:
         is_unscaled: whether the network is the user's, and has no layer that scales the images of 0 to 255.
         accuracy: the training accuracy of the epoch; None if it is not measured.
         chance: the accuracy of guessing.
+        in_float16: whether the network computes in float16.
     """
 
     learning_rate: float
@@ -80,6 +84,7 @@ class Facts:
     is_unscaled: bool
     accuracy: float | None
     chance: float
+    in_float16: bool = False
 
 
 def require_convergence(
@@ -102,8 +107,8 @@ def require_convergence(
         _refuse_damaged(session, damaged)
     why = divergence(losses, mean_weight * guessing_loss(session.objective, source.num_classes) if source else 0.0)
     if why and source:
-        advised = advice(why, facts_of(session, source), is_finite=math.isfinite(losses[-1]))
-        raise DivergedError(f"{why}{_with_given_rate(source)}", advised)
+        facts, is_finite = facts_of(session, source), math.isfinite(losses[-1])
+        raise DivergedError(f"{why}{_to_give(source, facts, is_finite)}", advice(why, facts, is_finite=is_finite))
 
 
 def _refuse_damaged(session: Session, damaged: str) -> None:
@@ -118,11 +123,14 @@ def _refuse_damaged(session: Session, damaged: str) -> None:
         raise UserError(of_weights(weight, "so is its loss"))
 
 
-def _with_given_rate(source: ModelSource) -> str:
-    """What to do about a fine-tuning at a learning rate that the user has given; empty if it is autofit's own."""
-    if source.fine_tuning is None or source.learning_rate == PRETRAINED_LEARNING_RATE:
+def _to_give(source: ModelSource, facts: Facts, is_finite: bool) -> str:  # noqa: FBT001 - as in `advice`
+    """What to do about a fine-tuning that has diverged; empty if all is autofit's own."""
+    if source.fine_tuning is None:
         return ""
-    return f"; give a learning_rate lower than {source.learning_rate:g}"
+    wider = "" if is_finite or not facts.in_float16 else WIDER
+    is_own_rate = source.learning_rate == PRETRAINED_LEARNING_RATE
+    lower = "" if is_own_rate else f"a learning_rate lower than {source.learning_rate:g}"
+    return f"; give {', or '.join(filter(None, (wider, lower)))}" if wider or lower else ""
 
 
 @contextmanager
@@ -170,6 +178,7 @@ def facts_of(session: Session, source: ModelSource) -> Facts:
     """The facts about a training."""
     from autofit.worker.model.keras_internals import all_layers  # noqa: PLC0415 - as above
     from autofit.worker.model.optimizer import each_of, rate_of  # noqa: PLC0415
+    from autofit.worker.model.precision import computes_in_float16  # noqa: PLC0415
 
     optimizer, is_own = session.objective.optimizer, source.sent or source.reference is not None
     trains_pretrained = not is_own and source.spec.trainable == "all" and source.spec.weights != "none"
@@ -181,6 +190,7 @@ def facts_of(session: Session, source: ModelSource) -> Facts:
         is_unscaled=is_own and not layers & SCALING_LAYERS,
         accuracy=session.metrics().get("accuracy"),
         chance=1 / source.num_classes,
+        in_float16=computes_in_float16(session.built.model),
     )
 
 
@@ -201,6 +211,9 @@ def advice(why: str, facts: Facts, *, is_finite: bool) -> str:
         )
     elif is_finite and facts.accuracy is not None and facts.accuracy <= CHANCE_TIMES * facts.chance:
         cause = f"The training accuracy is at chance ({facts.accuracy:.3f}): look whether the labels are mixed up"
+    elif not is_finite and facts.in_float16:
+        cause = "In float16 a number over 65,504 is infinite: start a new run with "
+        cause += f"{WIDER}, or a learning_rate lower than {rate:g}"
     else:
         cause = f"Start a new run with a learning_rate lower than {rate:g}"
     return f"the training has diverged: {why}. {cause}; the last checkpoint from before is kept, and can be resumed"

@@ -101,9 +101,19 @@ def test_weights_that_were_no_numbers_are_the_cause(damaged: str, loss: float) -
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("given", "asked"), [({}, ""), ({"learning_rate": 0.5}, "; give a learning_rate lower than 0.5")]
+    ("given", "dtype", "asked"),
+    [
+        ({}, "float32", ""),
+        ({"learning_rate": 0.5}, "mixed_bfloat16", "; give a learning_rate lower than 0.5"),
+        ({}, "mixed_float16", '; give precision "mixed_bfloat16" or "float32"'),
+        (
+            {"learning_rate": 0.5},
+            "mixed_float16",
+            '; give precision "mixed_bfloat16" or "float32", or a learning_rate lower than 0.5',
+        ),
+    ],
 )
-def test_a_given_rate_is_named_where_fine_tuning_ends(given: dict[str, Any], asked: str) -> None:
+def test_what_to_give_is_named_where_fine_tuning_ends(given: dict[str, Any], dtype: str, asked: str) -> None:
     """The run is complete, with the head alone, and its user would not know what to correct."""
     import keras  # noqa: PLC0415 - slow to load
 
@@ -111,7 +121,7 @@ def test_a_given_rate_is_named_where_fine_tuning_ends(given: dict[str, Any], ask
     settings = FineTuning(updates=9, warmup_updates=1)
     source = model_source(options, 2).model_copy(update={"fine_tuning": settings})
     objective = SimpleNamespace(columns=(), unit_threshold=None, loss_function=None, optimizer=keras.optimizers.Adam())
-    network = SimpleNamespace(model=keras.Sequential(), frozen=False, features=None)
+    network = SimpleNamespace(model=keras.Sequential([keras.layers.Dense(2, dtype=dtype)]), frozen=False, features=None)
     session: Any = SimpleNamespace(objective=objective, built=network, metrics=dict)
     with pytest.raises(DivergedError) as raised:
         require_convergence([math.nan], session, source)
@@ -125,6 +135,16 @@ def test_a_given_rate_is_named_where_fine_tuning_ends(given: dict[str, Any], ask
         (Facts(1e-3, 0.003, is_unscaled=True, accuracy=0.1, chance=0.1), "nan", r"keras.layers.Rescaling\(1/255\)"),
         (Facts(1e-3, 0.003, is_unscaled=False, accuracy=0.11, chance=0.1), "9.5", "labels are mixed up"),
         (Facts(1e-3, 0.003, is_unscaled=False, accuracy=0.11, chance=0.1), "nan", "learning_rate lower than 0.001"),
+        (
+            Facts(1e-3, None, is_unscaled=False, accuracy=None, chance=0.1, in_float16=True),
+            "nan",
+            'number over 65,504 is infinite: .* precision "mixed_bfloat16" or "float32", or a learning_rate lower',
+        ),
+        (
+            Facts(1e-3, None, is_unscaled=False, accuracy=0.6, chance=0.1, in_float16=True),
+            "9.5",
+            "with a learning_rate",
+        ),
         (Facts(1e-3, None, is_unscaled=False, accuracy=0.6, chance=0.1), "9.5", "learning_rate lower than 0.001"),
         (Facts(1e-3, None, is_unscaled=False, accuracy=None, chance=0.1), "9.5", "learning_rate lower than 0.001"),
     ],
