@@ -1,6 +1,6 @@
 """Print what an update takes beside what is there before it, all variables at once and one by one, in copies of these.
 
-For each optimizer a line: what the update itself takes, at once and one by one, and what is reserved for the latter.
+For each optimizer a line: what the update itself takes and what is reserved for it, at once and then one by one.
 """
 
 import os
@@ -33,7 +33,13 @@ OPTIMIZERS: dict[str, Callable[[], keras.optimizers.Optimizer]] = {
     "adam": lambda: keras.optimizers.Adam(1e-3),
     "adamw": lambda: keras.optimizers.AdamW(1e-3, weight_decay=0.01, clipnorm=1.0),
     "ema": lambda: keras.optimizers.Adam(1e-3, use_ema=True, global_clipnorm=1.0),
+    "accumulating": lambda: keras.optimizers.Adam(1e-3, gradient_accumulation_steps=3),
+    "clipping_sum": lambda: keras.optimizers.AdamW(1e-3, 0.01, clipnorm=1.0, gradient_accumulation_steps=3),
 }
+if hasattr(keras.optimizers, "MultiOptimizer"):
+    OPTIMIZERS["divided"] = lambda: keras.optimizers.MultiOptimizer(
+        keras.optimizers.OptimizerMap(keras.optimizers.Adam(1e-3), {".*bias": keras.optimizers.SGD(0.01)})
+    )
 
 
 def chain() -> keras.Model:
@@ -67,6 +73,4 @@ def copies(optimizer: keras.optimizers.Optimizer, *, one_by_one: bool) -> tuple[
 
 if __name__ == "__main__":
     for name, make in OPTIMIZERS.items():
-        together, _ = copies(make(), one_by_one=False)
-        alone, reserved = copies(make(), one_by_one=True)
-        print(name, together, alone, reserved)
+        print(name, *copies(make(), one_by_one=False), *copies(make(), one_by_one=True))

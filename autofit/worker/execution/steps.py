@@ -21,17 +21,10 @@ from autofit.worker.execution.loss_scale import LEAST_SCALE, LossScale
 from autofit.worker.execution.microbatch import Blame, blame
 from autofit.worker.execution.sliced_model import Network, summed
 from autofit.worker.execution.step_options import AS_USUAL, StepOptions
-from autofit.worker.execution.update_order import copies_outside, one_after_another
+from autofit.worker.execution.update_order import one_after_another
+from autofit.worker.execution.update_reserve import numbers_to_reserve
 from autofit.worker.model.objective import Objective
 from autofit.worker.runtime.exceptions import OutOfDeviceMemoryError, TornUpdateError
-
-TEMPORARIES = 3
-"""How many copies of all trained variables an optimizer's update may hold at once; Adam holds two or three. Clipping by
-the global norm adds one more."""
-
-TEMPORARIES_OF_ONE = 6
-"""How many copies of the largest variable it may hold if variables change one after another. Adam was seen to hold 3.6:
-the memory of one variable is not yet free when the next begins."""
 
 
 def tensors_of(variables: Sequence[keras.Variable]) -> list[tf.Tensor]:
@@ -67,7 +60,9 @@ class TrainStep:
         self._objective = objective
         self._begun = tf.Variable(0, dtype=tf.int64, trainable=False)
         self._applied = 0
-        self._reserve = tf.constant(self._numbers_to_reserve(), tf.int64)
+        sizes, is_scaled = [int(np.prod(v.shape)) for v in network.trainable], self.loss_scale is not None
+        reserve = numbers_to_reserve(objective.optimizer, sizes, one_by_one=self._one_by_one, is_scaled=is_scaled)
+        self._reserve = tf.constant(reserve, tf.int64)
         signature = [
             inputs_spec,
             objective.labels_spec,
@@ -81,15 +76,6 @@ class TrainStep:
     def _compiled_commit(self) -> Any:
         """The function that `commit` calls; it is traced at the first call."""
         return tf.function(self._commit_eagerly, autograph=False)
-
-    def _numbers_to_reserve(self) -> int:
-        """The most float32 values that the temporaries of an update may have."""
-        optimizer, sizes = self._objective.optimizer, [int(np.prod(v.shape)) for v in self._network.trainable]
-        scaled = self.loss_scale is not None
-        if self._one_by_one:
-            inside = min(TEMPORARIES_OF_ONE * max(sizes, default=0), TEMPORARIES * sum(sizes))
-            return inside + (copies_outside(optimizer) + scaled) * sum(sizes)
-        return (TEMPORARIES + (optimizer.global_clipnorm is not None) + scaled) * sum(sizes)
 
     def accumulate(self, inputs: Any, labels: np.ndarray, weights: np.ndarray, micro: int) -> tuple[Any, ...]:
         """Compute loss, gradients, and the state that the update will set; nothing is changed.

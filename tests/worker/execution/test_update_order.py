@@ -18,11 +18,13 @@ from autofit.protocol.job import ModelSource
 from autofit.worker.execution.loss_scale import LossScale
 from autofit.worker.execution.sliced_model import WholeNetwork
 from autofit.worker.execution.step_options import StepOptions
-from autofit.worker.execution.steps import TEMPORARIES, TrainStep
+from autofit.worker.execution.steps import TrainStep
 from autofit.worker.execution.update_order import one_after_another
+from autofit.worker.execution.update_reserve import TEMPORARIES
 from autofit.worker.model.builder import build_from_function
 from autofit.worker.model.fine_tuning import LayerwiseAdamW
 from autofit.worker.model.objective import make_objective
+from autofit.worker.model.optimizer import each_of
 from tests.support.paths import CHILDREN
 
 pytestmark = pytest.mark.slow
@@ -33,8 +35,20 @@ OPTIMIZERS: dict[str, Callable[[], keras.optimizers.Optimizer]] = {
     "sgd": lambda: keras.optimizers.SGD(0.1, momentum=0.9, nesterov=True),
     "adam": lambda: keras.optimizers.Adam(1e-2, clipnorm=0.1),
     "adamw": lambda: keras.optimizers.AdamW(1e-2, weight_decay=0.1, use_ema=True, ema_overwrite_frequency=2),
+    "accumulating": lambda: keras.optimizers.AdamW(1e-2, weight_decay=0.1, gradient_accumulation_steps=2),
     "layerwise": lambda: LayerwiseAdamW([0.1, 0.2, 0.5, 1.0], 0.05, learning_rate=1e-2, global_clipnorm=1.0),
 }
+
+
+def divided(first: keras.optimizers.Optimizer, second: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
+    """An optimizer for biases and another for all else."""
+    optimizers = keras.optimizers
+    if not hasattr(optimizers, "MultiOptimizer"):
+        pytest.skip("this Keras has none")
+    return optimizers.MultiOptimizer(optimizers.OptimizerMap(first, {".*bias": second}))
+
+
+OPTIMIZERS["divided"] = lambda: divided(keras.optimizers.Adam(1e-2, clipnorm=0.1), keras.optimizers.SGD(0.1))
 
 
 def small(shape: tuple[int, int, int], classes: int) -> keras.Model:
@@ -85,10 +99,15 @@ def test_the_order_changes_no_bit(name: str, scale: LossScale | None) -> None:
         np.testing.assert_array_equal(one, other)
 
 
-def test_each_variable_waits_for_the_one_before() -> None:
+@pytest.mark.parametrize(
+    "make",
+    [lambda: keras.optimizers.SGD(1e-3), lambda: divided(keras.optimizers.SGD(1e-3), keras.optimizers.SGD(1e-3))],
+    ids=["one", "divided"],
+)
+def test_each_variable_waits_for_the_one_before(make: Callable[[], keras.optimizers.Optimizer]) -> None:
     """TensorFlow would make all updates at once, with the temporaries of all."""
-    optimizer = keras.optimizers.Adam(1e-3)
-    variables = [keras.Variable(np.ones(2, np.float32)) for _ in range(3)]
+    optimizer = make()
+    variables = [keras.Variable(np.ones(2, np.float32), name=name) for name in ("kernel", "bias", "bias")]
     optimizer.build(variables)
 
     def update(gradient: tf.Tensor) -> None:
@@ -101,7 +120,7 @@ def test_each_variable_waits_for_the_one_before() -> None:
     assert len(changes) == 3
     for one, following in pairwise(changes):
         assert one in set(_ancestors(following))
-    assert "update_step" not in vars(optimizer)
+    assert all("update_step" not in vars(one) for one in each_of(optimizer))
 
 
 def _ancestors(operation: tf.Operation) -> set[tf.Operation]:
@@ -120,6 +139,10 @@ def test_what_is_reserved_is_enough_and_less() -> None:
     program = [sys.executable, str(CHILDREN / "update_peaks.py")]
     lines = subprocess.run(program, check=True, capture_output=True, text=True).stdout.splitlines()
     taken = {name: tuple(map(float, numbers)) for name, *numbers in map(str.split, lines)}
-    assert len(taken) == 4
-    assert all(alone <= reserved for _, alone, reserved in taken.values())
-    assert all(taken[name][2] < TEMPORARIES / 4 for name in ("sgd", "adam"))
+    assert len(taken) >= 6
+    for together, reserved, alone, reserved_alone in taken.values():
+        assert together <= reserved
+        assert alone <= reserved_alone
+    assert all(
+        taken[name][3] < TEMPORARIES / 4 for name in ("sgd", "adam", *(["divided"] if "divided" in taken else []))
+    )
