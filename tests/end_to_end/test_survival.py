@@ -472,7 +472,7 @@ def test_early_stopping_keeps_the_best_epoch(photos: Path, inline: Path) -> None
 
 def test_a_first_epoch_without_a_number_is_not_the_best_for_ever() -> None:
     """No loss is lower than NaN: a run that recovers would never have a best epoch, and stop early."""
-    from autofit.worker.training.train_state import TrainingProgress  # noqa: PLC0415 - loads Keras
+    from autofit.worker.training.training_progress import TrainingProgress  # noqa: PLC0415 - loads Keras
 
     assert TrainingProgress(best_epoch=0, best_value=math.nan).after_epoch(1, {"loss": 5.0}).best_epoch == 1
     assert TrainingProgress(best_epoch=0, best_value=5.0).after_epoch(1, {"loss": math.nan}).best_epoch == 0

@@ -3,8 +3,10 @@
 session.py       the network with its objective and its compiled steps
 step_options.py  how a step computes: padding, loss scale, the order of an update
 steps.py         gradients without side effects, then one guarded update; evaluation
-kept_weights.py  refuses a layer that sets weights that train when it is called
+kept_weights.py  refuses a layer whose call sets what a step cannot keep
+layer_losses.py  the losses that layers add, in float32
 update_order.py  updates one variable after another, if memory is short
+update_reserve.py  how much memory an update may take
 strategy.py      the devices that a job trains on
 replicas.py      the training step on several devices
 sliced_model.py  how a batch goes through the network in slices

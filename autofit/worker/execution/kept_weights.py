@@ -1,17 +1,57 @@
-"""Refuses a network with a layer that sets weights that train when it is called, as `SpectralNormalization` does.
+"""Refuses a network with a layer whose call sets what a step cannot keep.
 
-`model.fit` keeps what such a layer sets, and computes the gradient with respect to it. A step here takes the weights as
-they are for all slices of a batch, and would forget it, so that a validation would see other weights than the training.
+`SpectralNormalization` sets weights that train. `model.fit` keeps what such a layer sets, and computes the gradient
+with respect to it. A step here takes the weights as they are for all slices of a batch, and would forget it, so that a
+validation would see other weights than the training.
+
+A seed generator that belongs to no layer is not among the network's variables. `model.fit` sets it wherever it is; a
+step here would forget its new state, and draw the same numbers each time.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import keras
 import tensorflow as tf
 
 from autofit.errors import UserError
+
+SEED_STATE = "seed_generator_state"
+"""The name that Keras gives the state of each seed generator."""
+
+
+class WatchedScope(keras.StatelessScope):
+    """A stateless scope that notes which variables were changed though it was given no value of them.
+
+    Attributes:
+        lost: these variables.
+    """
+
+    def __init__(self, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self._given, self.lost = set(self.state_mapping), list[keras.Variable]()
+
+    def add_update(self, update: tuple[keras.Variable, Any]) -> None:
+        """Change a variable in this scope."""
+        if id(update[0]) not in self._given:
+            self.lost.append(update[0])
+        super().add_update(update)
+
+
+def refuse_lost_seeds(scope: WatchedScope) -> None:
+    """Check, while a step is traced, that a call of the network has drawn from no seed generator outside of it.
+
+    Raises:
+        UserError: it has; the message names the generator.
+    """
+    for variable in scope.lost:
+        if variable.name == SEED_STATE:
+            raise UserError(
+                f"the model draws random numbers from {variable.path}, a SeedGenerator that belongs to none of its "
+                "layers, and would draw the same ones in each step: make it an attribute of the layer that draws"
+            )
 
 
 def refuse_set_weights(

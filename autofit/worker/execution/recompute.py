@@ -7,6 +7,9 @@ random numbers, since it starts from the same state of the seed generators.
 The backward pass goes from one part of a segment to the one before only when all gradients of the first are known.
 Otherwise activations wait for the gradients of weights while earlier parts are computed again, and the peak is that of
 two segments, in some steps and not in others.
+
+A segment with an operation that has a state of its own, such as `tf.random.normal`, would draw other numbers in the
+second computation, and its gradients be wrong: it keeps its activations.
 """
 
 from __future__ import annotations
@@ -18,14 +21,25 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from autofit.worker.execution.kept_weights import refuse_set_weights
+from autofit.worker.execution.kept_weights import WatchedScope, refuse_lost_seeds, refuse_set_weights
+from autofit.worker.model.keras_internals import shared_seed_states
 from autofit.worker.model.segments import Segment, can_be_cut, segments_of
+
+SAME_AGAIN = frozenset(
+    {
+        *("VarHandleOp", "ReadVariableOp", "Assert", "PrintV2"),
+        *("StatelessRandomGetAlg", "StatelessRandomGetKeyCounter", "StatelessRandomGetKeyCounterAlg"),
+    }
+)
+"""Operations that TensorFlow says to have a state, and whose second computation is the same as the first. What a seed
+is turned into depends on the device."""
 
 
 class Recomputed:
     """A functional or sequential network whose activations are computed again; called inside a stateless scope.
 
-    The last segment keeps its activations: the backward pass begins with it, so no memory would be saved.
+    The last segment keeps its activations: the backward pass begins with it, so no memory would be saved. So does one
+    that may not compute the same again.
 
     Args:
         network: the network.
@@ -36,14 +50,14 @@ class Recomputed:
     """
 
     def __init__(self, network: keras.Model, count: int) -> None:
-        self._segments = segments_of(network, count)
+        self._segments, self._shared = segments_of(network, count), shared_seed_states()
         self.losses: list[tf.Tensor] = []
 
     def __call__(self, flow: tf.Tensor, **keywords: Any) -> tf.Tensor:
         """Compute the network's output."""
         self.losses = []
         for segment in self._segments:
-            flow, losses = _called(segment, flow, keywords, again=segment is not self._segments[-1])
+            flow, losses = _called(segment, flow, keywords, self._shared, again=segment is not self._segments[-1])
             self.losses += losses
         return flow
 
@@ -57,24 +71,26 @@ def recomputed(network: keras.Model | keras.Layer, count: int) -> Callable[..., 
 
 
 def _called(
-    segment: Segment, inputs: tf.Tensor, keywords: dict[str, Any], *, again: bool
+    segment: Segment, inputs: tf.Tensor, keywords: dict[str, Any], shared: Sequence[keras.Variable], *, again: bool
 ) -> tuple[tf.Tensor, list[tf.Tensor]]:
     """The output of a segment and the losses that its layers add; its new state is set in the surrounding scope.
 
-    With `again`, its activations are computed again in the backward pass; else they are kept.
+    `shared` is other state that it may change. With `again`, its activations are computed again in the backward pass,
+    if that gives the same; else they are kept.
     """
-    trainable, state = segment.trainable_variables, segment.non_trainable_variables
+    trainable, state = segment.trainable_variables, [*segment.non_trainable_variables, *shared]
     kept = [tf.convert_to_tensor(variable.value) for variable in state]
     changed: list[keras.Variable] = []
 
     def run(flow: tf.Tensor, weights: Sequence[tf.Tensor]) -> tuple[list[tf.Tensor], list[tf.Tensor]]:
         """The output and the losses; and the new values of the state variables that have changed."""
         mapping = [*zip(trainable, weights, strict=True), *zip(state, kept, strict=True)]
-        with keras.StatelessScope(state_mapping=mapping, collect_losses=True) as scope:
+        with WatchedScope(state_mapping=mapping, collect_losses=True) as scope:
             before = [scope.get_current_value(variable) for variable in state]
             output = flow
             for part in segment.parts:
                 output = _in_order(part, output, scope, keywords)
+        refuse_lost_seeds(scope)
         after = [scope.get_current_value(variable) for variable in state]
         changed[:] = [v for v, one, other in zip(state, before, after, strict=True) if one is not other]
         new = [tf.convert_to_tensor(scope.get_current_value(variable)) for variable in changed]
@@ -82,12 +98,15 @@ def _called(
 
     @tf.custom_gradient
     def once(flow: tf.Tensor, *weights: tf.Tensor) -> Any:
+        graph = tf.compat.v1.get_default_graph()
+        known = len(graph.get_operations())
         with _recording(flow, *weights) as tape:
             results, new = run(flow, weights)
+        computes_same = all(map(_is_same_again, graph.get_operations()[known:]))
 
         def backward(*upstream: tf.Tensor) -> list[tf.Tensor]:
             upstream = upstream[: len(results)]
-            if not again:
+            if not (again and computes_same):
                 return _gradients(tape, results, [flow, *weights], upstream)
             delayed = flow + tf.cast(_zero_after(upstream[0]), flow.dtype)
             with _recording(delayed, *weights) as second:
@@ -122,6 +141,11 @@ def _in_order(part: keras.Model, inputs: tf.Tensor, scope: keras.StatelessScope,
     for variable, value in zip(part.trainable_variables, weights, strict=True):
         scope.add_update((variable, value))
     return output
+
+
+def _is_same_again(operation: tf.Operation) -> bool:
+    """Whether a second computation gives the same: a function that is called counts by whether it has a state."""
+    return not operation.op_def.is_stateful or operation.type in SAME_AGAIN
 
 
 @contextlib.contextmanager

@@ -22,13 +22,13 @@ import numpy as np
 import tensorflow as tf
 
 from autofit.errors import UserError
-from autofit.worker.execution.kept_weights import refuse_set_weights
+from autofit.worker.execution.kept_weights import WatchedScope, refuse_lost_seeds, refuse_set_weights
 from autofit.worker.execution.loss_scale import LEAST_SCALE
 from autofit.worker.execution.sliced_model import Network
 from autofit.worker.execution.step_options import AS_USUAL, StepOptions
-from autofit.worker.execution.steps import TrainStep, current_values, tensors_of
+from autofit.worker.execution.steps import TrainStep, current_values, scaled_back, tensors_of
 from autofit.worker.model.builder import BuiltModel
-from autofit.worker.model.keras_internals import leave_gradients_as_given, seed_states
+from autofit.worker.model.keras_internals import leave_gradients_as_given, seed_states, shared_seed_states
 from autofit.worker.model.objective import Objective
 from autofit.worker.model.optimizer import each_of
 
@@ -77,7 +77,7 @@ class ReplicatedTrainStep(TrainStep):
             leave_gradients_as_given(optimizer)
         self.replicas = strategy.num_replicas_in_sync
         self._devices = strategy.extended.worker_devices
-        seeds = {id(seed) for seed in seed_states(built.model)}
+        seeds = {id(seed) for seed in [*seed_states(built.model), *shared_seed_states()]}
         self._seeds = [variable for variable in network.state if id(variable) in seeds]
         self._changing = list[keras.Variable]()
         self._unscaled = self._loss_outside_by_inside()
@@ -196,11 +196,12 @@ class ReplicatedTrainStep(TrainStep):
         mapping = [*zip(network.trainable, trainable, strict=True), *zip(self._seeds, seeds, strict=True)]
         others = [variable for variable in network.state if not any(variable is seed for seed in self._seeds)]
         mapping += list(zip(others, tensors_of(others), strict=True))
-        with keras.StatelessScope(state_mapping=mapping, collect_losses=True) as scope:
+        with WatchedScope(state_mapping=mapping, collect_losses=True) as scope:
             given = current_values(scope, network.trainable)
             before = [scope.get_current_value(variable) for variable in others]
             loss, probabilities = self._loss_of(samples, share, self._unscaled)
         refuse_set_weights(scope, network.trainable, given)
+        refuse_lost_seeds(scope)
         for variable, value in zip(others, before, strict=True):
             if scope.get_current_value(variable) is not value:
                 why = f"{variable.path} changes in each micro-batch, and would differ between the devices"
@@ -269,7 +270,7 @@ class ReplicatedTrainStep(TrainStep):
 
     def _apply_after(self, begun: tf.Tensor, gradients: list[tf.Tensor], scale: tf.Tensor) -> None:
         with tf.control_dependencies([begun]):
-            given = [tf.identity(g) if self.loss_scale is None else g / scale for g in gradients]
+            given = [tf.identity(g) for g in gradients] if self.loss_scale is None else scaled_back(gradients, scale)
             self._objective.optimizer.apply(given, self._network.trainable)
 
     def _set_after(

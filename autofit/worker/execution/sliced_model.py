@@ -5,32 +5,39 @@ The head's dropout mask is drawn once for the whole batch and cut into slices, s
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Protocol
 
 import keras
 import tensorflow as tf
 
+from autofit.worker.execution.layer_losses import regularized, summed
 from autofit.worker.execution.recompute import Recomputed, recomputed
-from autofit.worker.model.keras_internals import all_layers, draws_random_numbers, keeps_values
+from autofit.worker.model.keras_internals import all_layers, draws_random_numbers, keeps_values, shared_seed_states
 
 _KERAS = frozenset({"keras", "keras_hub"})
 """Packages whose layers are known: of what does not train in them, a call changes the averages of BatchNormalization,
 the states of seed generators, and the vector of SpectralNormalization."""
 
+RANDOM = frozenset({"random", "dropout"})
+"""Names in the code of a layer that draws random numbers without a seed generator of its own: `keras.random.normal`."""
+
 _DIVIDES_SINCE = (3, 14)
 
 
-def summed(losses: Sequence[tf.Tensor]) -> tf.Tensor | float:
-    """The sum, in float32, of the losses that layers add, which may be in 16 bits."""
-    return sum((tf.cast(loss, tf.float32) for loss in losses), 0.0)
-
-
 class Network(Protocol):
-    """What a training step needs to know of a network."""
+    """What a training step needs to know of a network.
+
+    Attributes:
+        trainable: the variables that train.
+        state: the others, which a call may change; also the state of the seed generator from which layers without one
+            of their own draw.
+        regularized: the layers whose outputs are regularized.
+    """
 
     trainable: list[keras.Variable]
     state: list[keras.Variable]
+    regularized: list[keras.Layer]
 
     def draw(self, count: tf.Tensor) -> tf.Tensor:
         """Draw the random numbers for a batch of `count` samples, one row each; called inside a stateless scope."""
@@ -52,7 +59,8 @@ class WholeNetwork:
         self._model = model
         self._run = recomputed(model, segments)
         self.trainable = list(model.trainable_variables)
-        self.state = list(model.non_trainable_variables)
+        self.state = [*model.non_trainable_variables, *shared_seed_states()]
+        self.regularized = regularized(model)
 
     def draw(self, count: tf.Tensor) -> tf.Tensor:
         """Draw nothing: `(count, 0)`."""
@@ -89,7 +97,9 @@ class SplitNetwork:
         self._dropout_width = _width_at(self.dropout, head, self._head_layers)
         parts = [part for part in (features, head) if part is not None]
         self.trainable = [variable for part in parts for variable in part.trainable_variables]
-        self.state = [variable for part in parts for variable in part.non_trainable_variables]
+        own = [variable for part in parts for variable in part.non_trainable_variables]
+        self.state = [*own, *shared_seed_states()]
+        self.regularized = list[keras.Layer]()  # see `penalty`
 
     def draw(self, count: tf.Tensor) -> tf.Tensor:
         """Draw the dropout mask `(count, width)` by applying dropout to ones, so that it equals that of `model.fit`."""
@@ -134,11 +144,11 @@ def slices_decide(model: keras.Model, network: Network) -> str | None:
         if isinstance(layer, keras.layers.BatchNormalization):
             if layer.trainable:
                 return "BatchNormalization trains on each micro-batch"
-        elif draws_random_numbers(layer) and layer is not own_dropout:
+        elif (draws_random_numbers(layer) and layer is not own_dropout) or _calls(layer, RANDOM):
             return f"{layer.name} draws random numbers in each micro-batch"
         elif _may_change_by_call(layer) and keeps_values(layer):
             return f"{layer.name} has weights that do not train, and may change them with each micro-batch"
-        elif _may_change_by_call(layer) and _adds_a_loss(layer):
+        elif _calls(layer, {"add_loss"}):
             return f"{layer.name} adds a loss for each micro-batch"
         if layer.activity_regularizer is not None and not _is_divided(layer.activity_regularizer):
             return f"{layer.name} has an activity_regularizer, which takes each micro-batch as a whole"
@@ -160,6 +170,12 @@ def _may_change_by_call(layer: keras.Layer) -> bool:
     return is_own or isinstance(layer, keras.layers.SpectralNormalization)
 
 
-def _adds_a_loss(layer: keras.Layer) -> bool:
-    """Whether the code of the layer's `call` names `add_loss`; one that a call adds is known only after it."""
-    return "add_loss" in getattr(getattr(type(layer).call, "__code__", None), "co_names", ())
+def _calls(layer: keras.Layer, names: Collection[str]) -> bool:
+    """Whether the user's code of a layer names one of these; what a call does is known only after it."""
+    if type(layer) is keras.layers.Lambda:
+        call = layer.function
+    elif _may_change_by_call(layer):
+        call = type(layer).call
+    else:
+        return False
+    return any(name in names for name in getattr(getattr(call, "__code__", None), "co_names", ()))

@@ -16,10 +16,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from autofit.worker.execution.kept_weights import refuse_set_weights
+from autofit.worker.execution.kept_weights import WatchedScope, refuse_lost_seeds, refuse_set_weights
+from autofit.worker.execution.layer_losses import regularized, regularized_in_float32, summed
 from autofit.worker.execution.loss_scale import LEAST_SCALE, LossScale
 from autofit.worker.execution.microbatch import Blame, blame
-from autofit.worker.execution.sliced_model import Network, summed
+from autofit.worker.execution.sliced_model import Network
 from autofit.worker.execution.step_options import AS_USUAL, StepOptions
 from autofit.worker.execution.update_order import one_after_another
 from autofit.worker.execution.update_reserve import numbers_to_reserve
@@ -70,7 +71,8 @@ class TrainStep:
             tf.TensorSpec((), tf.int32),
             tf.TensorSpec((), tf.float32),
         ]
-        self._accumulate = tf.function(self._accumulate_eagerly, input_signature=signature, autograph=False)
+        accumulate = regularized_in_float32(network.regularized)(self._accumulate_eagerly)
+        self._accumulate = tf.function(accumulate, input_signature=signature, autograph=False)
         self._commit = self._compiled_commit()
 
     def _compiled_commit(self) -> Any:
@@ -170,11 +172,12 @@ class TrainStep:
             self._objective.metric_variables,
         )
         mapping = list(zip([*trainable, *state, *metric_variables], [x for part in values for x in part], strict=True))
-        with keras.StatelessScope(state_mapping=mapping, collect_losses=True) as scope:
+        with WatchedScope(state_mapping=mapping, collect_losses=True) as scope:
             before = current_values(scope, trainable)
             loss, probabilities = self._loss_of(samples, share)
             self._objective.update_metrics(labels, probabilities)
         refuse_set_weights(scope, trainable, before)
+        refuse_lost_seeds(scope)
         return loss, current_values(scope, state), current_values(scope, metric_variables)
 
     def _loss_of(self, samples: Any, share: tf.Tensor, unscaled: float = 1.0) -> tuple[tf.Tensor, tf.Tensor]:
@@ -223,7 +226,7 @@ class TrainStep:
             return tf.constant(value=True)
 
         def update() -> tf.Tensor:
-            self._change_weights([g / scale for g in gradients])
+            self._change_weights(scaled_back(gradients, scale))
             return tf.constant(value=True)
 
         each = [tf.reduce_all(tf.math.is_finite(g)) for g in gradients]
@@ -237,6 +240,11 @@ class TrainStep:
     def _in_order(self) -> AbstractContextManager[None]:
         """The context in which the optimizer is called; with `one_by_one` it updates one variable after another."""
         return one_after_another(self._objective.optimizer) if self._one_by_one else nullcontext()
+
+
+def scaled_back(gradients: Sequence[tf.Tensor], scale: tf.Tensor) -> list[tf.Tensor]:
+    """Gradients divided by a scale, each in its own dtype: float16 has not each scale, but the inverse of each."""
+    return [g * tf.cast(1.0 / scale, g.dtype) for g in gradients]
 
 
 def current_values(scope: keras.StatelessScope, variables: Sequence[keras.Variable]) -> list[tf.Tensor]:
@@ -291,7 +299,8 @@ class EvaluateStep:
             objective.labels_spec,
             [tf.TensorSpec(v.shape, v.dtype) for v in self.variables],
         ]
-        self._run = tf.function(self._run_eagerly, input_signature=signature, autograph=False)
+        run = regularized_in_float32(regularized(model))(self._run_eagerly)
+        self._run = tf.function(run, input_signature=signature, autograph=False)
 
     def __call__(self, inputs: Any, labels: np.ndarray, tally: Tally) -> None:
         """Count one slice."""

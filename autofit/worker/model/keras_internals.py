@@ -59,6 +59,19 @@ def seed_states(model: keras.Model) -> list[keras.Variable]:
     return [generator.state for layer in all_layers(model) for generator in _seed_generators(layer)]
 
 
+def shared_seed_states() -> list[keras.Variable]:
+    """The state of the seed generator from which `keras.random` draws if it is given none; it is made if need be.
+
+    `global_seed_generator` exists in Keras 3.13 to 3.15; without it there is no state, and a layer that draws from it
+    is refused when it does.
+    """
+    try:
+        from keras.src.random.seed_generator import global_seed_generator  # noqa: PLC0415 - may be missing
+    except ImportError:
+        return []
+    return [global_seed_generator().state]
+
+
 def direction_of(metric: keras.metrics.Metric) -> str | None:
     """Whether a larger (`up`) or smaller (`down`) value of a metric is better; None if the metric does not tell.
 

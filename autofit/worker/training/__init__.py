@@ -1,7 +1,8 @@
 """The training loop and what it writes.
 
 trainer.py        the training loop: train, validate, keep the best weights, commit
-commits.py        decides when progress is committed; train_state.py: what a checkpoint holds
+commits.py        decides when progress is committed; train_state.py: what a checkpoint holds;
+                  training_progress.py: how far a training has come
 run_events.py     reports to the parent
 callbacks.py      Keras callbacks and their states
 epoch_plan.py     which samples a pass visits, in which order and batches

@@ -6,7 +6,8 @@ from autofit.protocol.messages import StageName
 from autofit.worker.execution.session import Session
 from autofit.worker.training.evaluation import Evaluation
 from autofit.worker.training.head_stage import SolvedHead, final_weights
-from autofit.worker.training.train_state import Arrays, TrainingProgress, TrainState
+from autofit.worker.training.train_state import Arrays, TrainState
+from autofit.worker.training.training_progress import TrainingProgress
 
 
 def with_best_kept(

@@ -16,7 +16,7 @@ from autofit.config.multi_label_figures import MEAN_AVERAGE_PRECISION
 from autofit.protocol.job import TrainingPlan
 from autofit.protocol.messages import Calibration
 from autofit.worker.model.builder import BuiltModel
-from autofit.worker.training.train_state import TrainingProgress
+from autofit.worker.training.training_progress import TrainingProgress
 
 Probabilities = NDArray[np.float32]
 Weights = NDArray[np.float32]

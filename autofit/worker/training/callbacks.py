@@ -20,7 +20,8 @@ from autofit.worker.training.callback_states import CallbackStates, csv_columns,
 from autofit.worker.training.compiled_for_callbacks import compile_for_callbacks
 from autofit.worker.training.monitored_figure import require_monitored
 from autofit.worker.training.run_events import RunEvents
-from autofit.worker.training.train_state import Arrays, TrainingProgress, TrainState
+from autofit.worker.training.train_state import Arrays, TrainState
+from autofit.worker.training.training_progress import TrainingProgress
 
 LEARNING_RATE = "learning_rate"
 SHOWN_LOST = 3

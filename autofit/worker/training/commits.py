@@ -12,7 +12,8 @@ from autofit.protocol.messages import LATER_STAGES, StageName
 from autofit.storage.checkpoints import Checkpoint, CheckpointStore
 from autofit.worker.model.finite_weights import first_not_finite
 from autofit.worker.training.best_model import as_built, is_unseen
-from autofit.worker.training.train_state import TrainingProgress, TrainState
+from autofit.worker.training.train_state import TrainState
+from autofit.worker.training.training_progress import TrainingProgress
 
 OnDamaged = Callable[[str, bool], None]
 """Called with the name of a checkpoint that cannot be used, and whether another one is used in its place."""

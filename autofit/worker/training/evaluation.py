@@ -22,7 +22,8 @@ from autofit.worker.training.callbacks import Callbacks
 from autofit.worker.training.epoch_plan import EpochPlan, EpochPlans
 from autofit.worker.training.run_events import RunEvents
 from autofit.worker.training.targets import Targets
-from autofit.worker.training.train_state import Arrays, TrainingProgress, TrainState
+from autofit.worker.training.train_state import Arrays, TrainState
+from autofit.worker.training.training_progress import TrainingProgress
 
 Skipped = Sequence[tuple[int, str]]
 Probabilities = NDArray[np.float32]

@@ -21,7 +21,8 @@ from autofit.storage.safe_files import rename_durably, write_atomically
 from autofit.worker.model.builder import BuiltModel
 from autofit.worker.model.precision import as_float32
 from autofit.worker.training.calibration import calibrated, divide_logits
-from autofit.worker.training.train_state import TrainingProgress, TrainState
+from autofit.worker.training.train_state import TrainState
+from autofit.worker.training.training_progress import TrainingProgress
 
 
 def write_model(

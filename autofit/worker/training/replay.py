@@ -7,7 +7,7 @@ from pathlib import Path
 from autofit.protocol.job import TrainingPlan
 from autofit.protocol.messages import StageName
 from autofit.worker.training.audit_log import read_micro_batch_sizes
-from autofit.worker.training.train_state import TrainingProgress
+from autofit.worker.training.training_progress import TrainingProgress
 
 
 class Replay:

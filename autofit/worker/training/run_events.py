@@ -11,7 +11,7 @@ from autofit.protocol.messages import BadImage, EpochEnd, Phase, StageName, Stag
 from autofit.storage.run_directory import AttemptDirectory
 from autofit.worker.execution.microbatch import Shrink
 from autofit.worker.runtime.heartbeat import Heartbeat, was_written
-from autofit.worker.training.train_state import TrainingProgress
+from autofit.worker.training.training_progress import TrainingProgress
 
 SMOOTHING = 0.2
 """The weight of the newest step in the moving average of images a second."""

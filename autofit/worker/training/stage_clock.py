@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 from autofit.protocol.job import Job, StageTime, TrainJob
-from autofit.worker.training.train_state import TrainingProgress
+from autofit.worker.training.training_progress import TrainingProgress
 
 VALIDATION_SHARE = 0.25
 """The time reserved for the validation of an epoch, as a share of the time that the epoch has trained so far. It is

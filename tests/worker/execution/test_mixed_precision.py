@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -16,7 +17,7 @@ from autofit.protocol.job import ModelSource
 from autofit.worker.execution.loss_scale import LEAST_SCALE, MOST_SCALE, LossScale
 from autofit.worker.execution.sliced_model import SplitNetwork, WholeNetwork
 from autofit.worker.execution.step_options import StepOptions
-from autofit.worker.execution.steps import TrainStep
+from autofit.worker.execution.steps import EvaluateStep, Tally, TrainStep, scaled_back, tensors_of
 from autofit.worker.model.builder import build, build_from_function
 from autofit.worker.model.keras_internals import all_layers
 from autofit.worker.model.objective import make_objective
@@ -88,14 +89,17 @@ def float16_network(shape: tuple[int, int, int], classes: int) -> keras.Model:
     )
 
 
-def float16_step(scale: float) -> tuple[TrainStep, keras.Model]:
+def float16_step(
+    scale: float, network: Callable[..., keras.Model] = float16_network, segments: int = 0
+) -> tuple[TrainStep, keras.Model]:
     """A step that begins with this scale."""
     spec = ModelSpec(backbone=None, weights="none", image_size=SMALL, trainable="all", precision="mixed_float16")
-    model = build_from_function(float16_network, SMALL, CLASSES, seed=0, precision="mixed_float16").model
+    model = build_from_function(network, SMALL, CLASSES, seed=0, precision="mixed_float16").model
     source = ModelSource(spec=spec, num_classes=CLASSES, optimizer="sgd", learning_rate=0.1)
     objective = make_objective(model, source, compiled=False)
     images = tf.TensorSpec((None, *SMALL, 3), tf.uint8)
-    return TrainStep(WholeNetwork(model), objective, images, StepOptions(loss_scale=LossScale(value=scale))), model
+    options = StepOptions(loss_scale=LossScale(value=scale))
+    return TrainStep(WholeNetwork(model, segments), objective, images, options), model
 
 
 def committed(step: TrainStep, micro: int = 4) -> dict[str, float]:
@@ -145,6 +149,55 @@ def test_the_update_does_not_depend_on_the_scale() -> None:
         committed(step)
         updates.append(np.concatenate([np.ravel(w) for w in model.get_weights()]))
     np.testing.assert_allclose(updates[0], updates[1], rtol=0.02, atol=1e-4)
+
+
+def with_other_weights(shape: tuple[int, int, int], classes: int) -> keras.Model:
+    """A user's network in which two layers have weights of 64 and of 16 bits."""
+    own = [layers.Conv2D(4, 3, dtype="float64"), layers.Conv2D(4, 3, dtype="float16")]
+    ends = [layers.GlobalAveragePooling2D(), layers.Dense(classes, "softmax")]
+    return keras.Sequential([keras.Input(shape), layers.Rescaling(1 / 255), *own, *ends])
+
+
+def test_weights_of_other_numbers_than_float32_train() -> None:
+    """The first update would end in a TypeError of TensorFlow."""
+    step, model = float16_step(64.0, with_other_weights)
+    before = [variable.numpy() for variable in model.trainable_variables]
+    assert {value.dtype for value in before} == {np.dtype(name) for name in ("float16", "float32", "float64")}
+    committed(step)
+    assert not step.is_skipped
+    assert all((v.numpy() != value).any() for v, value in zip(model.trainable_variables, before, strict=True))
+
+
+@pytest.mark.parametrize("scale", [LEAST_SCALE, MOST_SCALE])
+@pytest.mark.parametrize("dtype", [tf.float16, tf.bfloat16, tf.float32, tf.float64])
+def test_each_scale_can_be_taken_out_of_each_kind_of_gradient(dtype: tf.DType, scale: float) -> None:
+    """A scale that is infinite in float16 would make all gradients zero, and nothing would be learned."""
+    (gradient,) = scaled_back([tf.constant([scale / 2**10], dtype)], tf.constant(scale))
+    assert gradient.dtype == dtype
+    assert float(gradient[0]) == 2.0**-10
+
+
+def with_large_activations(shape: tuple[int, int, int], classes: int) -> keras.Model:
+    """A network whose regularizer sums squares to millions."""
+    regularized = layers.Conv2D(8, 3, activation="relu", activity_regularizer=keras.regularizers.L2(1e-6))
+    pooled = [layers.Conv2D(8, 3), layers.GlobalAveragePooling2D(), layers.Rescaling(0.01)]
+    return keras.Sequential([keras.Input(shape), regularized, *pooled, layers.Dense(classes, "softmax")])
+
+
+@pytest.mark.parametrize("segments", [0, 3])
+def test_the_outputs_of_layers_are_regularized_in_float32(segments: int) -> None:
+    """The sum of squares of a usual feature map would be infinite, and the learning rate be blamed for it."""
+    step, model = float16_step(64.0, with_large_activations, segments)
+    regularizer = model.layers[0].activity_regularizer
+    losses = [committed(step)["loss"]]
+    assert not step.is_skipped
+    evaluate = EvaluateStep(model, step._objective, tf.TensorSpec((None, *SMALL, 3), tf.uint8))
+    images, labels, _ = samples(SMALL)
+    tally = Tally(tensors_of(evaluate.variables))
+    evaluate(images, labels, tally)
+    losses.append(float(tally.values[0]))
+    assert np.isfinite(losses).all()
+    assert model.layers[0].activity_regularizer is regularizer
 
 
 def test_a_compiled_model_with_a_scaled_loss_is_trained_by_the_optimizer_inside() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -14,10 +15,12 @@ from keras import layers
 
 from autofit.config.backbones import ModelSpec, find
 from autofit.protocol.job import ModelSource
+from autofit.worker.execution.recompute import Recomputed
 from autofit.worker.execution.sliced_model import Network, SplitNetwork, WholeNetwork
 from autofit.worker.execution.steps import TrainStep
 from autofit.worker.model.builder import build, build_from_function
 from autofit.worker.model.objective import make_objective
+from autofit.worker.model.segments import most_segments
 from tests.support.paths import CHILDREN
 
 pytestmark = pytest.mark.slow
@@ -110,12 +113,22 @@ class Counting(layers.Layer):  # type: ignore[misc]
         return inputs
 
 
+@keras.saving.register_keras_serializable("test_recompute")
+class Unseeded(layers.Layer):  # type: ignore[misc]
+    """Drops values, by the seed generator that all layers without one of their own share."""
+
+    def call(self, inputs: Any, training: Any = None) -> Any:
+        """Drop in training."""
+        return keras.random.dropout(inputs, 0.2) if training else inputs
+
+
 def with_all_that_has_state(shape: tuple[int, int, int], classes: int) -> keras.Model:
     """BatchNormalization that trains, random numbers, losses of layers and of weights, a network inside."""
     inputs = flow = keras.Input(shape)
     for filters in (8, 4, 8):
         flow = layers.Conv2D(filters, 3, padding="same", kernel_regularizer="l2", activity_regularizer="l2")(flow)
         flow = layers.Dropout(0.4)(layers.BatchNormalization(momentum=0.5)(Counting()(flow)))
+        flow = Unseeded()(flow)
     inner = keras.Input(flow.shape[1:])
     outputs = layers.GaussianNoise(0.1)(layers.SpatialDropout2D(0.3)(layers.Conv2D(4, 3)(inner)))
     flow = layers.GlobalAveragePooling2D()(keras.Model(inner, outputs)(flow))
@@ -130,10 +143,71 @@ def test_state_random_numbers_and_losses_of_layers_are_those_without(segments: i
     before = [float(v.numpy()) for v in model.non_trainable_variables if v.name == "calls"]
     whole = computed(WholeNetwork(model), model, spec)
     assert_equal(computed(WholeNetwork(model, segments), model, spec), whole, 1e-5)
-    counts = [value for v, value in zip(model.non_trainable_variables, whole[2], strict=True) if v.name == "calls"]
+    counts = [value for v, value in zip(WholeNetwork(model).state, whole[2], strict=True) if v.name == "calls"]
     assert [float(count) for count in counts] == [
         count + 2.0 for count in before
     ]  # a micro-batch each, though computed twice
+
+
+class Drawing(layers.Layer):  # type: ignore[misc]
+    """Multiplies by a weight, and by random numbers that it draws in its own way."""
+
+    def __init__(self, way: str, **keywords: Any) -> None:
+        super().__init__(**keywords)
+        self.way = way
+
+    def build(self, shape: Any) -> None:
+        """Make the weight."""
+        self.scale = self.add_weight(shape=(shape[-1],), initializer="ones")
+
+    def call(self, inputs: Any) -> Any:
+        """Multiply."""
+        return inputs * self.scale * DRAWS[self.way](tf.ones_like(inputs))
+
+
+DRAWS: dict[str, Callable[[Any], Any]] = {
+    "tf.nn.dropout": lambda ones: tf.nn.dropout(ones, 0.3),
+    "tf.random": lambda ones: tf.random.uniform(tf.shape(ones)),
+    "in a function": tf.function(lambda ones: tf.random.uniform(tf.shape(ones)), autograph=False),
+    "in a condition": lambda ones: tf.cond(tf.size(ones) > 1, lambda: tf.nn.dropout(ones, 0.3), lambda: ones),
+    "in NumPy": lambda ones: tf.ensure_shape(
+        tf.numpy_function(lambda x: np.random.random(x.shape).astype(np.float32), [ones], tf.float32),  # noqa: NPY002
+        ones.shape,
+    ),
+    "keras.random": lambda ones: keras.random.dropout(ones, 0.3),
+    "a seed": lambda ones: tf.random.stateless_uniform(tf.shape(ones), (1, 2)),
+}
+DRAWN_AGAIN = {"keras.random", "a seed"}
+
+
+@pytest.mark.parametrize("name", DRAWS)
+def test_the_numbers_that_a_layer_draws_are_those_of_its_gradient(name: str) -> None:
+    """The second computation would draw others, and the weights be moved by the gradients of another network."""
+    inputs = flow = keras.Input((64,))
+    drawing = [Drawing(name) for _ in range(6)]
+    for layer in drawing:
+        flow = layers.Activation("relu")(layer(flow))
+    network = keras.Model(inputs, flow)
+    assert most_segments(network) > 2
+    run = Recomputed(network, 3)
+
+    @tf.function(autograph=False)  # type: ignore[untyped-decorator]
+    def summed(images: tf.Tensor) -> tuple[tf.Tensor, list[tf.Tensor]]:
+        scales = [tf.convert_to_tensor(layer.scale.value) for layer in drawing]
+        mapping = zip([layer.scale for layer in drawing], scales, strict=True)
+        with tf.GradientTape() as tape, keras.StatelessScope(state_mapping=[*mapping]):
+            tape.watch(scales)
+            total = tf.reduce_sum(run(images, training=True))
+        return total, tape.gradient(total, scales)
+
+    images = tf.ones((3, 64))
+    total, gradients = summed(images)
+    assert float(total) > 0
+    for gradient in gradients:  # the sum is proportional to each of the weights, which are ones
+        assert float(tf.reduce_sum(gradient)) == pytest.approx(float(total), rel=1e-4)
+    operations = summed.get_concrete_function(images).graph.get_operations()
+    computed_again = sum(op.type == "Relu" for op in operations) - len(drawing)
+    assert (computed_again > 0) == (name in DRAWN_AGAIN)
 
 
 def test_the_part_above_a_cut_is_computed_again_too() -> None:

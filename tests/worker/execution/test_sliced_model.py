@@ -36,6 +36,14 @@ class Penalised(layers.Layer):  # type: ignore[misc]  # Keras is not typed
         return inputs
 
 
+class Noisy(layers.Layer):  # type: ignore[misc]  # Keras is not typed
+    """Draws without a seed generator of its own."""
+
+    def call(self, inputs: Any) -> Any:
+        """Add noise."""
+        return inputs + keras.random.normal(keras.ops.shape(inputs))
+
+
 class Doubles(layers.Layer):  # type: ignore[misc]  # Keras is not typed
     """A user's layer that computes, and no more."""
 
@@ -66,6 +74,8 @@ def frozen(layer: keras.Layer) -> keras.Layer:
     [
         (layers.BatchNormalization(), "BatchNormalization trains"),
         (layers.Dropout(0.5), "draws random numbers"),
+        (Noisy(name="noisy"), "noisy draws random numbers"),
+        (layers.Lambda(lambda x: keras.random.dropout(x, 0.5), name="noisy"), "noisy draws random numbers"),
         (Averages(name="averages"), "averages has weights that do not train"),
         (frozen(Averages(name="averages")), "averages has weights that do not train"),
         (keras.Sequential([Averages(name="averages")]), "averages has weights that do not train"),
@@ -87,6 +97,7 @@ def test_a_layer_that_does_something_for_each_slice_is_named(layer: keras.Layer,
         layers.Normalization(mean=0.0, variance=1.0),
         layers.Dense(4, kernel_regularizer="l2", bias_regularizer="l1"),
         Doubles(),
+        layers.Lambda(lambda x: 2 * x),
     ],
 )
 def test_a_layer_that_only_computes_is_not(layer: keras.Layer) -> None:

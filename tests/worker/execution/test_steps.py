@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -112,6 +114,66 @@ def test_a_layer_that_sets_its_own_weights_is_refused(segments: int) -> None:
     model = build_from_function(normalized_by_spectrum, SIZE, CLASSES, seed=0).model
     step = TrainStep(WholeNetwork(model, segments), make_objective(model, SOURCE, compiled=False), IMAGES)
     with pytest.raises(UserError, match=r"sets its weight .*spectral.*kernel whenever it is called.*: remove that"):
+        step.accumulate(*samples(4), 4)
+
+
+SHARED = keras.random.SeedGenerator(1)
+
+
+@keras.saving.register_keras_serializable("test_steps")
+class Noisy(keras.layers.Layer):  # type: ignore[misc]  # Keras is not typed
+    """Adds numbers that it draws without a seed generator of its own."""
+
+    def call(self, inputs: Any, training: Any = None) -> Any:
+        """Add them in training."""
+        return inputs + keras.random.normal(keras.ops.shape(inputs)) if training else inputs
+
+
+@keras.saving.register_keras_serializable("test_steps")
+class DrawingOutside(Noisy):
+    """Draws from a generator that no layer has."""
+
+    def call(self, inputs: Any, training: Any = None) -> Any:
+        """Add numbers in training."""
+        return inputs + keras.random.normal(keras.ops.shape(inputs), seed=SHARED) if training else inputs
+
+
+def with_noise(noise: type[keras.layers.Layer]) -> Callable[..., keras.Model]:
+    """A network with noise between its layers."""
+
+    def network(shape: tuple[int, int, int], classes: int) -> keras.Model:
+        middle = [layer for _ in range(3) for layer in (keras.layers.Conv2D(4, 3, padding="same"), noise())]
+        ends = [keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(classes, "softmax")]
+        return keras.Sequential([keras.Input(shape), keras.layers.Rescaling(1 / 255), *middle, *ends])
+
+    return network
+
+
+@pytest.mark.parametrize("segments", [0, 3])
+def test_numbers_drawn_without_a_seed_generator_differ_from_step_to_step(segments: int) -> None:
+    """Each image would get the same noise in each epoch, and learn it by heart: `model.fit` draws anew."""
+    model = build_from_function(with_noise(Noisy), SIZE, CLASSES, seed=0).model
+    objective = replace(make_objective(model, SOURCE, compiled=False), optimizer=keras.optimizers.SGD(0.0))
+    objective.optimizer.build(model.trainable_variables)
+    step = TrainStep(WholeNetwork(model, segments), objective, IMAGES)
+    losses, states = [], []
+    for _ in range(2):
+        of_parts, computed = (step.accumulate(*samples(8), micro) for micro in (2, 8))
+        losses.append(float(computed[0]))
+        states += [[int(value) for value in each[2][-1]] for each in (of_parts, computed)]
+        step.commit(computed, 8)
+    assert losses[0] != losses[1]
+    assert len({tuple(state) for state in states}) == 4  # a micro-batch draws numbers of its own
+
+
+@pytest.mark.parametrize("segments", [0, 3])
+def test_a_layer_that_draws_from_a_generator_outside_of_it_is_refused(segments: int) -> None:
+    """It would draw the same numbers in each step, and nobody would know."""
+    model = build_from_function(with_noise(DrawingOutside), SIZE, CLASSES, seed=0).model
+    step = TrainStep(WholeNetwork(model, segments), make_objective(model, SOURCE, compiled=False), IMAGES)
+    with pytest.raises(
+        UserError, match=r"seed_generator\S*, a SeedGenerator that belongs to none .* make it an attribute"
+    ):
         step.accumulate(*samples(4), 4)
 
 

@@ -10,7 +10,7 @@ import pytest
 from autofit.errors import StorageError, UserError
 from autofit.worker.training.audit_log import AuditLog, read_micro_batch_sizes
 from autofit.worker.training.replay import Replay
-from autofit.worker.training.train_state import TrainingProgress
+from autofit.worker.training.training_progress import TrainingProgress
 from tests.support.records import make_plan
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from autofit.protocol.messages import StageRecord
 from autofit.worker.training.best_model import as_built, with_best_before
-from autofit.worker.training.train_state import TrainingProgress
+from autofit.worker.training.training_progress import TrainingProgress
 
 pytestmark = pytest.mark.slow  # loads Keras
 

@@ -12,7 +12,7 @@ from scipy.special import softmax
 
 from autofit.protocol.messages import Calibration, StageName, StageRecord
 from autofit.worker.training.calibration import LEAST_IMAGES, Calibrator, calibrated, calibration, divide_logits
-from autofit.worker.training.train_state import TrainingProgress
+from autofit.worker.training.training_progress import TrainingProgress
 from tests.support.records import make_plan
 
 pytestmark = pytest.mark.slow  # imports TensorFlow

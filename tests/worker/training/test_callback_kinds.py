@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from autofit.worker.execution.steps import Tally
 from autofit.worker.training.evaluation import Evaluation
-from autofit.worker.training.train_state import TrainingProgress
+from autofit.worker.training.training_progress import TrainingProgress
 from tests.worker.training.test_callbacks import Told, callbacks_of, epochs, restarted, saved
 
 pytestmark = pytest.mark.slow  # loads Keras

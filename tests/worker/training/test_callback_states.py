@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 
 from autofit.worker.training import callback_states
-from autofit.worker.training.train_state import TrainingProgress
+from autofit.worker.training.training_progress import TrainingProgress
 from tests.worker.training.test_callbacks import Told, callbacks_of, epochs, restarted, saved
 
 pytestmark = pytest.mark.slow  # loads Keras

@@ -18,7 +18,8 @@ from autofit.protocol.messages import StageName, StageRecord
 from autofit.protocol.payload import Payload
 from autofit.worker.model.objective import Objective
 from autofit.worker.training.callbacks import Callbacks
-from autofit.worker.training.train_state import TrainingProgress, TrainState
+from autofit.worker.training.train_state import TrainState
+from autofit.worker.training.training_progress import TrainingProgress
 
 pytestmark = pytest.mark.slow  # loads Keras
 

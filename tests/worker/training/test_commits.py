@@ -13,7 +13,7 @@ from autofit.protocol.job import TrainingPlan
 from autofit.protocol.messages import StageName, StageRecord
 from autofit.storage.checkpoints import Checkpoint
 from autofit.worker.training.commits import Commits
-from autofit.worker.training.train_state import TrainingProgress
+from autofit.worker.training.training_progress import TrainingProgress
 
 pytestmark = pytest.mark.slow  # loads Keras
 

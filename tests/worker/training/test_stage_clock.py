@@ -9,7 +9,7 @@ import pytest
 from autofit.protocol.job import StageTime
 from autofit.protocol.messages import StageRecord
 from autofit.worker.training.stage_clock import StageClock, epochs_done
-from autofit.worker.training.train_state import TrainingProgress
+from autofit.worker.training.training_progress import TrainingProgress
 
 
 @dataclass

@@ -16,7 +16,8 @@ from autofit.worker.execution.loss_scale import LossScale
 from autofit.worker.model.network_hash import network_sha256
 from autofit.worker.training.divergence import divergence
 from autofit.worker.training.export import write_history
-from autofit.worker.training.train_state import TrainingProgress, TrainState
+from autofit.worker.training.train_state import TrainState
+from autofit.worker.training.training_progress import TrainingProgress
 
 pytestmark = pytest.mark.slow
 
@@ -64,6 +65,37 @@ def test_skipped_updates_are_counted_an_epoch() -> None:
     assert after.history["skipped_updates"] == [3.0]
     assert after.skipped_logs() == {"skipped_updates": 0.0}
     assert TrainingProgress().skipped_logs() == {}
+
+
+def test_a_stage_has_a_scale_of_its_own() -> None:
+    """One that is killed before its first update would go on with the scale of the stage before, to other weights."""
+    assert TrainingProgress(loss_scale=LossScale(value=1.0)).in_stage("refit").loss_scale is None
+
+
+def session_of(model: keras.Model) -> Any:
+    """A session with nothing but a model."""
+    empty = SimpleNamespace(variables=[])
+    return SimpleNamespace(
+        built=SimpleNamespace(model=model, frozen=False, features=None, head_layers=()),
+        objective=SimpleNamespace(optimizer=empty, loss=empty, metric_variables=[]),
+        train_step=SimpleNamespace(restore_loss_scale=lambda _: None),
+    )
+
+
+def test_numbers_that_are_drawn_without_a_seed_generator_go_on_from_a_checkpoint() -> None:
+    """A resumed run would draw the first numbers again, and end with other weights than one that was not killed."""
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2)])
+    keras.utils.set_random_seed(0)
+    state = TrainState(session_of(model))
+    assert "seeds" not in state.groups()
+    keras.random.normal((2,))
+    groups, following = state.groups(), keras.random.normal((2,))
+
+    keras.utils.set_random_seed(0)
+    again = TrainState(session_of(model))
+    again.restore(SimpleNamespace(groups=groups), TrainingProgress())  # type: ignore[arg-type]
+
+    np.testing.assert_array_equal(keras.random.normal((2,)), following)
 
 
 def test_skipped_updates_of_a_later_stage_have_a_row_for_each_epoch_before(tmp_path: Path) -> None:
@@ -135,7 +167,7 @@ def test_fine_tuning_begins_with_a_head_that_has_not_seen_the_validation(
 ) -> None:
     """Its epochs would be judged by images that its head was fitted to, and a worse one be taken for the best."""
     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3), keras.layers.Dense(2)])
-    session: Any = SimpleNamespace(built=SimpleNamespace(model=model, frozen=False, features=None, head_layers=()))
+    session = session_of(model)
     trained, handed_over = (
         {"0": np.full((3, 2), value, np.float32), "1": np.full(2, value, np.float32)} for value in (1, 2)
     )
