@@ -16,7 +16,7 @@ from autofit.runs.collect_result import collect_result
 from autofit.storage.checkpoints import CheckpointStore
 from autofit.storage.run_directory import RunDirectory
 from tests.support.run_files import assert_each_epoch_once, updates_of
-from tests.support.stub_parents import Parent, parent_of, position_committed, wait_until_stopped
+from tests.support.stub_parents import Parent, parent_of, position_committed, said_by_parent_of, wait_until_stopped
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.slow
@@ -152,8 +152,7 @@ def test_a_worker_that_a_daemon_ends_before_it_can_save_is_out_of_memory(
 ) -> None:
     """A probe would end with the words that this is not about memory, and a run be tried again as large as it was."""
     count(promise=7)
-    with parent_of("evicted@3,complete", files) as parent:
-        assert parent.said_last() == ["NoneType", "None"]
+    assert said_by_parent_of("evicted@3,complete", files) == ["NoneType", "None"]
     assert attempts_of(files) == [("host_oom", BY_DAEMON, 4), ("completed", "", 2)]
     assert_each_epoch_once(files.path, 2, range(IMAGES))
 

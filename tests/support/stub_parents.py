@@ -29,8 +29,7 @@ class Parent:
     def said_last(self) -> list[str]:
         """The kind and the words of the error that the supervisor returned."""
         assert self.process.stdout
-        kind, words = json.loads(self.process.stdout.read().splitlines()[-1])
-        return [kind, words]
+        return _error_in(self.process.stdout.read())
 
 
 @contextlib.contextmanager
@@ -38,8 +37,7 @@ def parent_of(
     ends: str, files: RunDirectory, *, checkpoint_steps: int = 2, before: Sequence[str] = ()
 ) -> Iterator[Parent]:
     """A parent whose worker has made its first steps, in a job of its own; `before` stands before its command."""
-    plan = json.dumps({"checkpoint_steps": checkpoint_steps})
-    command = [*before, sys.executable, str(STUB_PARENT), str(files.path), ends, "/", plan]
+    command = [*before, *_command(ends, files, checkpoint_steps)]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, text=True, env=child_environment(), process_group=0
     ) as process:
@@ -54,6 +52,24 @@ def parent_of(
                     worker.kill()
         finally:
             process.kill()
+
+
+def said_by_parent_of(ends: str, files: RunDirectory) -> list[str]:
+    """What a parent says last whose workers end by themselves, as `Parent.said_last` returns it."""
+    run = subprocess.run(
+        _command(ends, files, 2), stdout=subprocess.PIPE, text=True, env=child_environment(), check=False
+    )
+    return _error_in(run.stdout)
+
+
+def _command(ends: str, files: RunDirectory, checkpoint_steps: int) -> list[str]:
+    plan = json.dumps({"checkpoint_steps": checkpoint_steps})
+    return [sys.executable, str(STUB_PARENT), str(files.path), ends, "/", plan]
+
+
+def _error_in(printed: str) -> list[str]:
+    kind, words = json.loads(printed.splitlines()[-1])
+    return [kind, words]
 
 
 def wait_until_stopped(worker: psutil.Process) -> None:
