@@ -19,7 +19,7 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -83,37 +83,34 @@ def answers(network: str, gigabytes: float, recomputes: Sequence[str], precision
 
 def measure(
     network: str, gigabytes: float, recomputes: Sequence[str], precision: str, *, only_bounds: bool
-) -> list[Row]:
+) -> Iterator[Row]:
     """The rows of one network, limit and precision: the probe's answers, and the true maximum on the rung of each."""
 
     @functools.cache
     def maximum(case: Case, answer: int) -> tuple[int, int]:
         return true_maximum(case, near=answer or 1, only_bounds=only_bounds and answer > 0)
 
-    limit_bytes, rows = round((gigabytes + PROCESS_GIGABYTES) * 10**9), list[Row]()
+    limit_bytes = round((gigabytes + PROCESS_GIGABYTES) * 10**9)
     for recompute, given in answers(network, gigabytes, recomputes, precision).items():
         found, segments, answer = given.found, given.found.rung.segments, given.found.largest_feasible_batch
         of_maximum = segments if answer else max(record.rung.segments for record in given.tried)
         case = Case(network, IMAGE_SIZE, "all", limit_bytes, found.non_allocator_bytes, of_maximum, precision)
         least, most = maximum(case, answer)
-        rows.append(
-            {
-                "network": network,
-                "gigabytes": gigabytes,
-                "recompute": recompute,
-                "precision": precision,
-                "segments": segments,
-                "answer": answer,
-                "recommended": found.recommended_batch,
-                "images_per_second": found.images_per_second,
-                "bytes_per_image": found.bytes_per_image,
-                "true_maximum": most,
-                "true_maximum_at_least": least,
-                "seconds": sum(record.wall_seconds for record in given.tried),
-                "rungs": [(record.rung.segments, record.largest_feasible_batch) for record in given.tried],
-            }
-        )
-    return rows
+        yield {
+            "network": network,
+            "gigabytes": gigabytes,
+            "recompute": recompute,
+            "precision": precision,
+            "segments": segments,
+            "answer": answer,
+            "recommended": found.recommended_batch,
+            "images_per_second": found.images_per_second,
+            "bytes_per_image": found.bytes_per_image,
+            "true_maximum": most,
+            "true_maximum_at_least": least,
+            "seconds": sum(record.wall_seconds for record in given.tried),
+            "rungs": [(record.rung.segments, record.largest_feasible_batch) for record in given.tried],
+        }
 
 
 def table(rows: Iterable[Row]) -> str:
@@ -162,8 +159,9 @@ def main() -> None:
         wanted = [r for r in asked.recompute or ("off", "auto") if (network, gigabytes, r, precision) not in done]
         if wanted:
             print(network, gigabytes, *wanted, precision, flush=True)
-            rows += measure(network, gigabytes, wanted, precision, only_bounds=asked.bounds)
-            asked.json.write_text(json.dumps(rows, indent=1), encoding="utf-8")
+            for row in measure(network, gigabytes, wanted, precision, only_bounds=asked.bounds):
+                rows.append(row)
+                asked.json.write_text(json.dumps(rows, indent=1), encoding="utf-8")
     print(f"\n{machine()}; {versions(sys.executable, ['tensorflow', 'keras'])}; {today()}\n\n{table(rows)}")
 
 

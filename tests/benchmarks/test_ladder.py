@@ -38,7 +38,7 @@ def _rows(monkeypatch: pytest.MonkeyPatch, recomputes: list[str], report: ProbeR
 
     monkeypatch.setattr(ladder, "probe", probe)
     monkeypatch.setattr(ladder, "true_maximum", true_maximum)
-    return ladder.measure("ResNet50", 1.0, recomputes, "float32", only_bounds=True), probed, maxima
+    return list(ladder.measure("ResNet50", 1.0, recomputes, "float32", only_bounds=True)), probed, maxima
 
 
 def test_the_row_with_activations_kept_is_the_first_rung_of_the_ladder(monkeypatch: pytest.MonkeyPatch) -> None:
