@@ -117,7 +117,7 @@ def other_autofit(facts: Facts) -> list[Finding]:
             severity=Severity.PROBLEM,
             topic="software",
             text=f"the package autofit {facts.versions['autofit']} is PyAutoFit, another project of this module name",
-            advice="keep one of them in an environment; for this one, remove both and install this one again as you did",
+            advice="keep one of them in an environment; for this one, remove both, and install this one again",
             command="pip uninstall -y autofit autofit-keras",
         )
     ]
