@@ -37,10 +37,10 @@ def require_lists(paths: object, labels: object) -> None:
         if not isinstance(given, Iterable) or getattr(given, "ndim", 1) == 0:
             raise UserError(f"the {name} are {printable(repr(given)[:40])}: give a list with one label for each path")
     one, other = _index(paths), _index(labels)
-    if one != other and len(one) == len(other) and set(one) == set(other):
+    if one != other and len(one) == len(other) == len(set(one)) and set(one) == set(other):
         raise UserError(
-            "the paths and labels have the same index in another order: give labels.loc[paths.index], or both with "
-            "to_numpy() if they are in order"
+            "the paths and labels have the same index in another order: give labels.to_numpy() if they are in order by "
+            "position, labels.loc[paths.index] only if rows of the same index belong together"
         )
 
 

@@ -160,6 +160,7 @@ def from_lists(paths: Iterable[object], labels: Iterable[object], asked: Asked =
     Raises:
         UserError: the lengths differ; or, while they are read, an item is not a path, or not a label.
     """
+    require_lists(paths, labels)  # while labels still have the index of pandas
     if asked.multi_label and isinstance(labels, Frame):
         names = tuple(str(name) for name in labels.columns)
         table = {str(name): labels[name] for name in labels.columns}  # type: ignore[index]  # a name may be a number
@@ -257,7 +258,6 @@ def _from_lists(
     root: str,
     groups: Iterable[str] | None = None,
 ) -> Listing:
-    require_lists(paths, labels)
     paths, labels = plain_list(paths), plain_list(labels)
     if len(paths) != len(labels):
         raise UserError(f"there are {len(paths)} paths and {len(labels)} labels: give one label for each path")

@@ -351,17 +351,25 @@ def test_a_set_of_paths_has_no_order_to_label_it_by(pets: Path) -> None:
     assert scan(dict.fromkeys(paths).keys(), ["cat"] * 3 + ["dog"] * 3, validation=0).train_count == 6
 
 
-def test_columns_of_pandas_whose_rows_are_in_another_order_are_refused(pets: Path) -> None:
+ANOTHER_ORDER = "the same index in another order: give labels.to_numpy.* in order by position, labels.loc.* only if"
+
+
+@pytest.mark.parametrize("form", ["column", "one-hot", "several labels"])
+def test_columns_of_pandas_whose_rows_are_in_another_order_are_refused(pets: Path, form: str) -> None:
     """Each photo would get the label of another row, though pandas knows which is its own."""
     paths = pd.Series([str(pets / name / file) for name in ("cat", "dog") for file in images(3)])
-    labels = pd.Series([path.split("/")[-2] for path in paths])
+    labels: Any = pd.Series([path.split("/")[-2] for path in paths])
+    labels = labels if form == "column" else pd.get_dummies(labels).astype(int)
+    asked = Asked(multi_label=form == "several labels")
     shuffled = paths.sample(frac=1, random_state=1)
-    with pytest.raises(UserError, match=r"the same index in another order: give labels.loc\[paths.index\], or both"):
-        scan(shuffled, labels)
-    index = scan(shuffled, labels.loc[shuffled.index], validation=0)
+    with pytest.raises(UserError, match=ANOTHER_ORDER):
+        scan(shuffled, labels, asked=asked)
+    index = scan(shuffled, labels.loc[shuffled.index], validation=0, asked=asked)
     assert all(index.class_names[label] in path for path, label in zip(index.paths, index.labels, strict=True))
-    for given in (labels.tolist(), labels.to_numpy(), labels.set_axis(range(7, 13))):
-        assert scan(paths, given, validation=0).train_count == 6
+    for given in (labels.to_numpy(), labels.set_axis(range(7, 13)), labels.set_axis([0, 0, 1, 1, 2, 2])):
+        assert scan(paths, given, validation=0, asked=asked).train_count == 6
+    repeated = paths.set_axis([2, 1, 0, 0, 1, 2])
+    assert scan(repeated, labels.set_axis([0, 0, 1, 1, 2, 2]), validation=0, asked=asked).train_count == 6
 
 
 def test_what_is_said_of_a_table_is_said_of_one_for_validation_with_splits_too(tmp_path: Path) -> None:
