@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 
 from autofit.dataset.label_sets import MARKS, NO_MARK, mark_of
 from autofit.dataset.mark_columns import holds_marks
-from autofit.dataset.split_words import FLAGS, Role, bare_name, split_name, split_role
+from autofit.dataset.split_words import FLAGS, Role, bare_name, is_bare_split, split_name, split_role
 from autofit.errors import UserError
 
 PLAIN_FLAGS = frozenset({"train", "training", "val", "valid", "validation", "test", "testing", "holdout"})
@@ -89,11 +90,17 @@ def holds_mostly_splits(values: Sequence[object]) -> bool:
 
 
 def says_split(column: str, values: Sequence[object]) -> bool:
-    """Whether a column asks for one split, such as `in_test_set`, and its values answer yes or no."""
+    """Whether a column asks for one split, such as `in_test_set`, and its values answer yes or no.
+
+    `Dev` and `Test 1` do not ask: they may be labels.
+    """
     said = split_name(column)
     if said is None or not _SMALL_WORDS.issuperset(said.others):
         return False
-    return {text for value in values if (text := str(value).strip().lower()) not in NO_MARK} <= _YES_OR_NO
+    if is_bare_split(column) or re.search("[0-9]", column):
+        return False
+    answers = {text for value in values if (text := str(value).strip().lower()) not in NO_MARK}
+    return bool(answers) and answers <= _YES_OR_NO
 
 
 def _plain_roles(values: Sequence[object]) -> Counter[Role | None]:

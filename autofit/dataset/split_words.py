@@ -58,6 +58,11 @@ def split_role(name: str) -> Role | None:
     return meant.role if meant else None
 
 
+def is_bare_split(name: str) -> bool:
+    """Whether a name is the word for a split and nothing else."""
+    return bare_name(name) in _ROLES
+
+
 def split_groups(names: Iterable[str]) -> dict[tuple[str, ...], dict[str, Role]]:
     """The names that stand for splits, by their other words: two splits or more of one data set have the same ones.
 

@@ -14,7 +14,7 @@ import pytest
 
 from autofit.dataset import ImageIndex, asked_of, scan
 from autofit.dataset.columns import choose_columns
-from autofit.dataset.split_columns import LOOKED_AT_ROWS
+from autofit.dataset.split_columns import LOOKED_AT_ROWS, says_split
 from autofit.errors import UserError
 from tests.support.datasets import csv_file, images, labelled, photos, touch
 
@@ -124,6 +124,10 @@ def test_a_column_of_0_and_1_for_one_split_is_named(pets: Path) -> None:
         ("in_test_set", "no yes", "yes"),
         ("is_test_image", "0 1", "1"),
         ("ForTraining", "False True", "True"),
+        ("testset", "0 1", "1"),
+        ("Dev", "0 1", ""),
+        ("Test 1", "0 1", ""),
+        ("in_test_2", "no yes", ""),
         ("vehicle", "train car", ""),
         ("blood_test", "no yes", ""),
         ("test", "a b", ""),
@@ -138,6 +142,20 @@ def test_a_column_that_tells_images_held_out_in_other_words_is_named(
     notes = scan(csv_file(pets, written(f"path,label,{column}", rows=rows))).notes
     line = f"{column!r} is not followed: {said!r} is no name of a split (train, validation, test)"
     assert notes == (line,) * bool(said)
+
+
+@pytest.mark.parametrize("names", ["Test 1,Test 2,Test 3", "Dev,Cat,Dog"])
+def test_labels_that_have_the_word_of_a_split_are_labels(pets: Path, names: str) -> None:
+    """The first label of a table would be lost, and the network never learn it."""
+    marks = [(path, *("01"[number >> bit & 1] for bit in range(3))) for number, (path, _) in enumerate(ROWS)]
+    index = scan(csv_file(pets, written(f"path,{names}", rows=marks)), asked=MULTI_LABEL)
+    assert index.class_names == tuple(names.split(","))
+
+
+def test_a_column_without_values_says_nothing_of_splits() -> None:
+    """A column that nobody filled in would be said not to be followed, or its name not be free for labels."""
+    assert not says_split("in_test_set", ["", " ", "nan"])
+    assert says_split("in_test_set", ["", "yes"])
 
 
 @pytest.mark.parametrize("options", [None, MULTI_LABEL])
