@@ -104,7 +104,7 @@ def _in_memory(
     data: Any, labels: Iterable[object] | None, class_names: Sequence[str], in_memory: InMemory
 ) -> LabelledImages:
     folder, say, on_progress = in_memory
-    _require_columns(labels, class_names)
+    _require_columns(labels, class_names, say)
     paths, found = write_images(data, labels, folder, say, on_progress)
     names = class_names_of(data, labels)  # Keras sorts 10 before 2, and so numbers its classes
     if not are_numbers_of(names, class_names):
@@ -120,16 +120,22 @@ def are_numbers_of(names: Sequence[str], class_names: Sequence[str]) -> bool:
     return are_numbers and {*names}.isdisjoint(class_names) and not other_notations(names, class_names)
 
 
-def _require_columns(labels: Any, class_names: Sequence[str]) -> None:
+def _require_columns(labels: Any, class_names: Sequence[str], say: Callable[[str], None]) -> None:
     """Check that one-hot rows whose columns have no names have one for each class; those of numbers are called so.
 
+    Keras' `to_categorical` makes none for the last classes if no image has them: it is said which columns are meant.
+
     Raises:
-        UserError: they have more or fewer.
+        UserError: they have more.
     """
     shape: tuple[int, ...] = getattr(labels, "shape", ())
-    has_names = hasattr(labels, "columns") or all(map(str.isdecimal, class_names))
-    if len(shape) == 2 and shape[1] not in {1, len(class_names)} and not has_names:  # noqa: PLR2004 - rows, columns
-        raise UserError(f"labels have {shape[1]} columns, and the model {len(class_names)} classes: give one each")
+    if len(shape) != 2 or hasattr(labels, "columns") or all(map(str.isdecimal, class_names)):  # noqa: PLR2004 - rows, columns
+        return
+    count = shape[1]
+    if count > len(class_names):
+        raise UserError(f"labels have {count} columns, and the model {len(class_names)} classes: give one each")
+    if 1 < count < len(class_names):
+        say(f"the {count} columns of labels are taken as the model's first classes, {_shown(class_names[:count])}")
 
 
 def are_numbers(class_names: Sequence[str]) -> bool:
@@ -153,7 +159,7 @@ def _found(
         if isinstance(data, str | os.PathLike):
             data, labels = [data], [labels] if isinstance(labels, str | int) else labels
         require_lists(data, labels)
-        _require_columns(labels, class_names)
+        _require_columns(labels, class_names, say)
         return _of_lists(list(data), labels, class_names)
     if isinstance(data, str | os.PathLike):
         path = user_path(data).absolute()

@@ -278,11 +278,17 @@ def test_one_hot_columns_of_images_in_memory_go_by_name(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("data", [PIXELS, ["a.jpg", "b.jpg", "c.jpg"]], ids=["images", "paths"])
 def test_one_hot_rows_have_a_column_for_each_class(tmp_path: Path, data: Any) -> None:
-    """The third of four columns would count as the third of three classes, which may be called otherwise."""
+    """The third of four columns would count as the third of three classes; test images without a zebu be refused."""
     rows = np.eye(4, dtype=int)[[0, 2, 1]]
     with pytest.raises(UserError, match="labels have 4 columns, and the model 3 classes: give one each"):
         labelled(data, rows, ("cat", "dog", "owl"), folder=tmp_path)
-    assert labelled(data, rows[:, :3], ("cat", "dog", "owl"), folder=tmp_path).numbers == [0, 2, 1]
+    said = list[str]()
+    in_memory = (tmp_path, said.append, lambda _: None)
+    found = labelled_images(data, rows[:, :3], ("cat", "dog", "owl"), PLAIN, in_memory)
+    assert (found.numbers, said) == ([0, 2, 1], [])
+    names = ("cat", "dog", "owl", "yak", "zebu")  # the last ones have no image
+    assert labelled_images(data, rows[:, :3], names, PLAIN, in_memory).numbers == [0, 2, 1]
+    assert said == ["the 3 columns of labels are taken as the model's first classes, cat, dog, owl"]
     assert labelled(data, rows, ("0", "1", "2"), folder=tmp_path).numbers == [0, 2, 1]
 
 
