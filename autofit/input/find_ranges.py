@@ -35,12 +35,12 @@ class FoundNumbers:
     Attributes:
         ranges: the values of black and white, by kind of image (`numeric_images.kind_of`).
         most_of_colours: the largest value in images of several channels of 16 bits, rounded up; None without such.
-        pages: the number of pages in a TIFF that has several, all of one size; 0 without such.
+        has_pages: whether a TIFF has several pages, of which the second is as large as the first.
     """
 
     ranges: dict[str, tuple[float, float]]
     most_of_colours: int | None = None
-    pages: int = 0
+    has_pages: bool = False
 
 
 def find_ranges(
@@ -64,22 +64,22 @@ def find_ranges(
 def _found(count: int, path_of: Callable[[int], str], seed: int, note: Callable[[int], None]) -> FoundNumbers:
     """What `find_ranges` finds; `note` is called before each image."""
     extremes: dict[str, list[tuple[float, float]]] = {}
-    pages = 0
+    has_pages = False
     chosen = np.random.default_rng(seed).permutation(count)[:LOOKED_AT].tolist()
     for place, number in enumerate(chosen):
         measured = sum(map(len, extremes.values()))
         if measured >= MEASURED or (place >= FIRST_LOOK and not measured):
             break
         note(place)
-        kind, found, of_image = _looked_at(path_of(number))
-        pages = max(pages, of_image)
+        kind, found, several = _looked_at(path_of(number))
+        has_pages = has_pages or several
         if found:
             extremes.setdefault(kind, []).append(found)
     colours = extremes.pop(DEEP_COLOURS, [])
     return FoundNumbers(
         {kind: value_range(_joined(found), kind) for kind, found in extremes.items()},
         int(_joined(colours)[1]) if colours else None,
-        pages,
+        has_pages,
     )
 
 
@@ -95,9 +95,7 @@ def sample_text(found: FoundNumbers) -> str:
 
 
 def _pages_text(found: FoundNumbers) -> str:
-    if not found.pages:
-        return ""
-    return f"images of several pages, in a sample up to {found.pages:,}: the first page alone is used"
+    return "images of several pages: the first page alone is used" if found.has_pages else ""
 
 
 def faint_text(found: FoundNumbers) -> str:
@@ -114,11 +112,11 @@ def faint_text(found: FoundNumbers) -> str:
 
 
 class _Looked(NamedTuple):
-    """Kind and extremes of an image, none if it has 8 bits or cannot be read; and its pages if it has several."""
+    """Kind and extremes of an image, none if it has 8 bits or cannot be read; and whether it has several pages."""
 
     kind: str = ""
     extremes: tuple[float, float] | None = None
-    pages: int = 0
+    has_pages: bool = False
 
 
 def _looked_at(path: str) -> _Looked:
@@ -129,18 +127,20 @@ def _looked_at(path: str) -> _Looked:
                 looked = _Looked(kind, extremes_of(image))
             elif (most := most_of_deep_colours(image)) is not None:
                 looked = _Looked(DEEP_COLOURS, (0.0, most))
-            looked = looked._replace(pages=_pages(image))
+            looked = looked._replace(has_pages=_has_pages(image))
     return looked
 
 
-def _pages(image: Image.Image) -> int:
-    """The number of pages of a TIFF, if the second is as large as the first; a smaller one is a preview."""
-    pages = getattr(image, "n_frames", 1) if image.format == "TIFF" else 1
-    if pages < 2:  # noqa: PLR2004 - the first and another
-        return 0
+def _has_pages(image: Image.Image) -> bool:
+    """Whether a TIFF has several pages, and the second is as large as the first; a smaller one is a preview.
+
+    They are not counted: each page of a large stack would be sought in the file.
+    """
+    if image.format != "TIFF" or not getattr(image, "is_animated", False):
+        return False
     size = image.size
     image.seek(1)
-    return pages if image.size == size else 0
+    return image.size == size
 
 
 def _joined(extremes: list[tuple[float, float]]) -> tuple[float, float]:

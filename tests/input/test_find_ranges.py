@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from PIL.TiffImagePlugin import TiffImageFile
 
 from autofit.input import find_ranges as find_ranges_module
 from autofit.input import patient_call
@@ -95,7 +96,7 @@ def test_colours_of_12_bits_in_16_are_told(tmp_path: Path, channels: int, bright
 @pytest.mark.parametrize(
     ("sides", "suffix", "said"),
     [
-        ([8, 8, 8], "tif", "images of several pages, in a sample up to 3: the first page alone is used"),
+        ([8, 8, 8], "tif", "images of several pages: the first page alone is used"),
         ([8, 4], "tif", ""),
         ([8], "tif", ""),
         ([8, 8], "gif", ""),
@@ -112,6 +113,21 @@ def test_pages_that_are_not_used_are_told(tmp_path: Path, kind: type, sides: lis
     found_here = find_ranges(1, lambda _: str(path), 0)
     assert sample_text(found_here) == said
     assert found_here.ranges == ({"I;16": (0, 255)} if kind is np.uint16 else {})
+
+
+def test_pages_are_not_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each start would walk through all pages of large stacks, on a slow drive for minutes."""
+    first, *others = [Image.fromarray(grey(value, np.uint16)) for value in range(40)]
+    first.save(tmp_path / "stack.tif", save_all=True, append_images=others)
+    sought, seek = set[int](), TiffImageFile._seek
+
+    def seeking(image: TiffImageFile, frame: int) -> None:
+        sought.add(frame)
+        seek(image, frame)
+
+    monkeypatch.setattr(TiffImageFile, "_seek", seeking)
+    assert "several pages" in sample_text(find_ranges(1, lambda _: str(tmp_path / "stack.tif"), 0))
+    assert sought == {0, 1}
 
 
 def test_a_drive_that_hangs_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
