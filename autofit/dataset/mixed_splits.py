@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import get_args
 
@@ -45,19 +45,58 @@ def held_out_folders(found: Found) -> str | None:
     """
     of_classes = {name: Counter(path.rpartition("/")[0] for path in paths) for name, paths in found.classes.items()}
     names = {name for folders in of_classes.values() for folder in folders for name in folder.split("/")}
-    for name in sorted(filter(_is_held_out, names)):
-        if any(other.lower().endswith(name.lower()) for other in names - {name}):  # valid and invalid
-            continue
-        held = {label: [each for each in folders if name in each.split("/")] for label, folders in of_classes.items()}
-        images = sum(of_classes[label][each] for label, folders in held.items() for each in folders)
-        if sum(map(bool, held.values())) > 1 and images < sum(map(len, found.classes.values())):
-            example = printable(min(each for folders in held.values() for each in folders))
-            return (
-                f"warning: {images:,} images lie in folders called {printable(repr(name))}, such as {example}, and are "
-                "mixed with the others: if they are held out, move them elsewhere, or give a table with the columns "
-                "path,label,split"
-            )
-    return None
+    held_out = _held_out(names)
+    if not 0 < len(held_out) <= FEW_FOLDERS:
+        return None
+    near = _near_the_images(of_classes, held_out)
+    images, classes, examples = Counter[str](), defaultdict[str, set[str]](set), dict[str, str]()
+    for label, folders in of_classes.items():
+        for folder in folders.keys() & near.keys():
+            for name in near[folder]:
+                images[name] += folders[folder]
+                classes[name].add(label)
+                examples[name] = min(examples.get(name, folder), folder)
+    count = sum(map(len, found.classes.values()))
+    name = next((name for name in sorted(images) if len(classes[name]) > 1 and images[name] < count), None)
+    return name and (
+        f"warning: {images[name]:,} images lie in folders called {printable(repr(name))}, such as "
+        f"{printable(examples[name])}, and are mixed with the others: if they are held out, move them elsewhere, or "
+        "give a table with the columns path,label,split"
+    )
+
+
+def _held_out(names: set[str]) -> set[str]:
+    """The names of images held out; not those that another one ends with, as valid and invalid do."""
+    said = {name for name in names if _is_held_out(name)}
+    if len(said) > FEW_FOLDERS:  # one for each image or patient
+        return said
+    lower = [(name, name.lower()) for name in names]
+    return {each for each in said if not any(low.endswith(each.lower()) and name != each for name, low in lower)}
+
+
+def _near_the_images(of_classes: Mapping[str, Counter[str]], names: set[str]) -> dict[str, set[str]]:
+    """For each folder with one of the names in its path, those of them that are not above the data.
+
+    The data is in the lowest folder with images of several classes: what is above it may be called anything.
+    """
+    several, only = set[str](), dict[str, str]()
+    for label, folders in of_classes.items():
+        for folder in folders:
+            if not names.isdisjoint(folder.split("/")):
+                several.update(upper for upper in _upwards(folder) if only.setdefault(upper, label) != label)
+    near = dict[str, set[str]]()
+    for folder in {folder for folders in of_classes.values() for folder in folders}:
+        if not names.isdisjoint(folder.split("/")):
+            uppers = _upwards(folder)
+            lowest = next((place for place, upper in enumerate(uppers) if upper in several), len(uppers))
+            near[folder] = names & {upper.rpartition("/")[2] for upper in uppers[: lowest + 1]}
+    return near
+
+
+def _upwards(folder: str) -> list[str]:
+    """A folder and those that hold it, from the lowest."""
+    names = folder.split("/")
+    return ["/".join(names[:depth]) for depth in range(len(names), 0, -1)]
 
 
 def _is_held_out(name: str) -> bool:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
 
 from autofit.dataset.asked import Asked
+from autofit.dataset.found import Found
+from autofit.dataset.mixed_splits import held_out_folders
 from autofit.dataset.scan import scan
 from tests.support.datasets import csv_file, touch
 
@@ -140,3 +143,14 @@ def test_folders_that_hold_all_images_say_nothing(tmp_path: Path) -> None:
     assert not scan(tmp_path).notes[1:]
     rows = [f"dev/{label}/{number}.jpg,{label}" for label in LABELS for number in range(6)]
     assert not scan(csv_file(tmp_path, "\n".join(["path,label", *rows, ""]))).notes
+
+
+def test_very_many_folders_are_looked_at_once() -> None:
+    """A data set with a folder for each test of a patient would take hours to be scanned."""
+    numbers = range(20_000)
+    classes = {
+        label: [f"{label}/test{number}/{place}.jpg" for number in numbers for place in (1, 2)] for label in LABELS
+    }
+    began = time.process_time()
+    assert held_out_folders(Found(classes)) is None
+    assert time.process_time() - began < 10
