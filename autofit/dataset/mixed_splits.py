@@ -10,7 +10,7 @@ from typing import get_args
 
 from autofit.dataset.found import Found
 from autofit.dataset.inside import shown
-from autofit.dataset.split_words import Role, roles_of, split_name, split_role
+from autofit.dataset.split_words import Role, roles_of, split_name, split_role, words_of
 from autofit.printable import printable
 
 FEW_FOLDERS = 64
@@ -46,7 +46,7 @@ def held_out_folders(found: Found) -> str | None:
     of_classes = {name: Counter(path.rpartition("/")[0] for path in paths) for name, paths in found.classes.items()}
     names = {name for folders in of_classes.values() for folder in folders for name in folder.split("/")}
     held_out = _held_out(names)
-    if not 0 < len(held_out) <= FEW_FOLDERS:
+    if not held_out:
         return None
     near = _near_the_images(of_classes, held_out)
     images, classes, examples = Counter[str](), defaultdict[str, set[str]](set), dict[str, str]()
@@ -66,12 +66,21 @@ def held_out_folders(found: Found) -> str | None:
 
 
 def _held_out(names: set[str]) -> set[str]:
-    """The names of images held out; not those that another one ends with, as valid and invalid do."""
+    """The names of images held out; not those that another one ends with, as valid and invalid do.
+
+    Nor those of several that are numbered, as the sessions `test1` and `test2`.
+    """
     said = {name for name in names if _is_held_out(name)}
-    if len(said) > FEW_FOLDERS:  # one for each image or patient
-        return said
+    alike = Counter(map(_unnumbered, said))
+    said = {name for name in said if name.lower() == _unnumbered(name) or alike[_unnumbered(name)] == 1}
+    if len(said) > FEW_FOLDERS:
+        return set()
     lower = [(name, name.lower()) for name in names]
     return {each for each in said if not any(low.endswith(each.lower()) and name != each for name, low in lower)}
+
+
+def _unnumbered(name: str) -> str:
+    return re.sub("[0-9]+", "", name.lower())
 
 
 def _near_the_images(of_classes: Mapping[str, Counter[str]], names: set[str]) -> dict[str, set[str]]:
@@ -84,13 +93,27 @@ def _near_the_images(of_classes: Mapping[str, Counter[str]], names: set[str]) ->
         for folder in folders:
             if not names.isdisjoint(folder.split("/")):
                 several.update(upper for upper in _upwards(folder) if only.setdefault(upper, label) != label)
+    beside = _with_splits(of_classes) if any("dev" in words_of(name) for name in names) else set[str]()
     near = dict[str, set[str]]()
     for folder in {folder for folders in of_classes.values() for folder in folders}:
         if not names.isdisjoint(folder.split("/")):
             uppers = _upwards(folder)
             lowest = next((place for place, upper in enumerate(uppers) if upper in several), len(uppers))
-            near[folder] = names & {upper.rpartition("/")[2] for upper in uppers[: lowest + 1]}
+            parts = (upper.rpartition("/") for upper in uppers[: lowest + 1])
+            near[folder] = {
+                name for above, _, name in parts if name in names and ("dev" not in words_of(name) or above in beside)
+            }
     return near
+
+
+def _with_splits(of_classes: Mapping[str, Counter[str]]) -> set[str]:
+    """The folders that hold one called train or test: a dev beside it is no device, and no developer's."""
+    parts = {upper.rpartition("/") for folders in of_classes.values() for each in folders for upper in _upwards(each)}
+    return {
+        above
+        for above, _, name in parts
+        if (said := split_name(name)) and said.role != "validation" and not said.others
+    }
 
 
 def _upwards(folder: str) -> list[str]:

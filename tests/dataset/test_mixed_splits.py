@@ -121,6 +121,13 @@ def test_splits_that_the_data_names_are_not_mixed(tmp_path: Path) -> None:
         ("cat/test", ""),
         ("cat/test_tube dog/test_tube", ""),
         ("cat/valid cat/invalid dog/valid dog/invalid", ""),
+        ("cat/test1 cat/test2 cat/test3 dog/test1 dog/test4", ""),
+        ("cat/test_1 dog/test_1 dog/test_2 dog/test", ""),
+        ("cat/test2014 dog/test2014", "12 images lie in folders called 'test2014'"),
+        ("cat/dev0 dog/dev0", ""),
+        ("cat/dev dog/dev", ""),
+        ("cat/dev dog/dev owl/train", ""),
+        ("cat/dev dog/dev dog/train", ""),
     ],
 )
 @pytest.mark.parametrize("form", ["folder", "table"])
@@ -153,4 +160,25 @@ def test_very_many_folders_are_looked_at_once() -> None:
     }
     began = time.process_time()
     assert held_out_folders(Found(classes)) is None
+    held = {label: [*paths, *(f"{label}/test/{place}.jpg" for place in range(9))] for label, paths in classes.items()}
+    assert (held_out_folders(Found(held)) or "").startswith("warning: 18 images lie in folders called 'test', such as")
     assert time.process_time() - began < 10
+
+
+@pytest.mark.parametrize(
+    ("above", "is_said"),
+    [("home/me/dev", False), ("srv/test/shared", False), ("srv/val/shared/7", False), ("test", True)],
+)
+def test_folders_far_above_a_list_may_be_called_anything(tmp_path: Path, above: str, *, is_said: bool) -> None:
+    """Photos of several drives would be said to be held out for the name of a home."""
+    paths = [f"{place}/{label}/{number}.jpg" for place in (above, "usb") for label in LABELS for number in range(6)]
+    touch(tmp_path, *paths)
+    notes = scan([str(tmp_path / path) for path in paths], [path.split("/")[-2] for path in paths]).notes
+    assert any("images lie in folders called" in note for note in notes) is is_said
+
+
+def test_a_dev_beside_a_train_is_held_out() -> None:
+    """The usual name of validation images in some fields would go unnoticed."""
+    classes = {label: [f"{label}/{split}/1.jpg" for split in ("dev", "train")] for label in LABELS}
+    said = held_out_folders(Found(classes)) or ""
+    assert said.startswith("warning: 2 images lie in folders called 'dev', such as cat/dev, and are mixed")
