@@ -208,7 +208,8 @@ def _found_in_folder(folder: str, leave_out: list[str], progress: Progress, *, i
     if layout.test:
         found.test = find_images(layout.test, folder, progress)
         found.notes += found.test.notes
-    if not (is_split or have_split(Path(folder, PATHS))):
+    followed = layout.train != folder and split_role(Path(layout.train).name)  # as Kaggle's train/, beside its test.csv
+    if not (is_split or followed or have_split(Path(folder, PATHS))):
         _add_unfollowed(found, folder, layout.train)
     return found
 

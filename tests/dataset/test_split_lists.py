@@ -68,3 +68,12 @@ def test_data_that_is_split_otherwise_needs_no_list(tmp_path: Path) -> None:
     touch(tmp_path / "train", "train.txt", "test.txt")
     assert said(scan(tmp_path / "train").notes)
     assert not said(scan(tmp_path / "train", test=tmp_path / "test").notes)
+
+
+def test_tables_beside_a_folder_of_a_split_are_no_lists_that_are_not_followed(tmp_path: Path) -> None:
+    """Kaggle's usual layout, whose test images have no labels, would be said not to be followed, though it is."""
+    photos(tmp_path / "train", cat=5, dog=5)
+    touch(tmp_path, "test/1.jpg", "test/2.jpg", "train.csv", "test.csv")
+    index = scan(tmp_path)
+    assert index.class_names == ("cat", "dog")
+    assert not said(index.notes)
