@@ -11,10 +11,21 @@ from itertools import islice
 from autofit.dataset.flat_images import TEXT_NAMES
 from autofit.dataset.inside import shown
 from autofit.dataset.side_folders import IMAGE_NAMES
-from autofit.dataset.split_words import lists_splits, roles_of
+from autofit.dataset.split_words import lists_splits, split_groups, words_of
 
 _SUFFIXES = (".csv", ".tsv", ".txt", ".lst", ".json", ".jsonl", ".ndjson", ".mat")
 _FOLDERS = TEXT_NAMES | {"split", "splits", "list", "lists", "partition", "partitions", "anno", "eval", "devkit"}
+_LIST_WORDS = frozenset(
+    {
+        *("list", "lists", "label", "labels", "annotation", "annotations", "anno", "instances", "info", "metadata"),
+        *("file", "files", "filename", "filenames", "path", "paths", "name", "names", "id", "ids", "index"),
+    }
+)
+"""Words that lists of the images of a split have in their name; others, such as loss or config, may mean anything."""
+
+_BESIDE_LISTS = IMAGE_NAMES - {"photos", "pictures"}
+"""Names of folders of images beside which lists may lie; a person's photos and pictures lie in a home."""
+
 MOST_NAMES = 10_000
 """So many names of a folder are looked at: one of very many images takes long to be listed."""
 
@@ -28,7 +39,7 @@ def unfollowed_lists(*folders: str, own: str = "") -> str | None:
         own: the name of the table that was given, which is none of them.
     """
     found: list[str] = []
-    above = [os.path.dirname(folder) for folder in folders if os.path.basename(folder).lower() in IMAGE_NAMES]
+    above = [os.path.dirname(folder) for folder in folders if os.path.basename(folder).lower() in _BESIDE_LISTS]
     for folder in dict.fromkeys((*folders, *above)):
         names = _names(folder)
         inner = {name: _names(os.path.join(folder, name)) for name in names if name.lower() in _FOLDERS}
@@ -45,9 +56,14 @@ def unfollowed_lists(*folders: str, own: str = "") -> str | None:
 def _of_splits(names: Sequence[str]) -> list[str]:
     """The lists of the splits of one data set, or of the split of each image."""
     stem_of = {name: os.path.splitext(name)[0] for name in names if name.lower().endswith(_SUFFIXES)}  # noqa: PTH122
-    roles = roles_of(stem_of.values())
-    named = roles if "train" in roles.values() else {}
-    return [name for name, stem in stem_of.items() if stem in named or lists_splits(stem)]
+    groups = split_groups(stem_of.values()).items()
+    of_data = (roles for others, roles in groups if _LIST_WORDS.issuperset(others) and "train" in roles.values())
+    named = next(of_data, {})
+    return [name for name, stem in stem_of.items() if stem in named or _says_split_of_each(stem)]
+
+
+def _says_split_of_each(stem: str) -> bool:
+    return lists_splits(stem) and not {"split", "partition"}.isdisjoint(words_of(stem))
 
 
 def _names(folder: str) -> list[str]:

@@ -31,6 +31,14 @@ def said(notes: tuple[str, ...]) -> str:
         (".", "val.csv test.csv", ""),
         (".", "readme.txt train_notes.txt test_report.txt", ""),
         (".", "cat/train.txt cat/test.txt", ""),
+        (".", "train_labels.csv test_labels.csv", "test_labels.csv and train_labels.csv"),
+        (".", "annotations_train.json annotations_val.json", "annotations_train.json and annotations_val.json"),
+        (".", "train_loss.csv val_loss.csv train_list.txt test_list.txt", "test_list.txt and train_list.txt"),
+        (".", "train_loss.csv val_loss.csv", ""),
+        (".", "config_train.json config_test.json", ""),
+        (".", "train_features.csv test_features.csv", ""),
+        (".", "splitwise_export.csv", ""),
+        (".", "data_splits.json", ""),
     ],
 )
 def test_lists_beside_class_folders_are_named(tmp_path: Path, above: str, lists: str, expected: str) -> None:
@@ -43,10 +51,12 @@ def test_lists_beside_class_folders_are_named(tmp_path: Path, above: str, lists:
 def test_lists_beside_a_folder_of_images_are_named(tmp_path: Path) -> None:
     """Who gives `food-101/images` would not be told of `food-101/meta/test.txt`."""
     photos(tmp_path / "images", cat=5, dog=5)
-    photos(tmp_path / "pets", cat=5, dog=5)
+    for name in ("pets", "Pictures"):
+        photos(tmp_path / name, cat=5, dog=5)
     touch(tmp_path, "meta/train.txt", "meta/test.txt")
     assert said(scan(tmp_path / "images").notes) == "meta/test.txt and meta/train.txt"
     assert not said(scan(tmp_path / "pets").notes)
+    assert not said(scan(tmp_path / "Pictures").notes)  # a home is no data set
 
 
 def test_lists_beside_a_table_are_named(tmp_path: Path) -> None:
