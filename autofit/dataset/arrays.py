@@ -98,7 +98,7 @@ def write_images(
         numbers.append(label)
         if (number + 1) % PROGRESS_EVERY_IMAGES == 0:
             on_progress(number + 1)
-    for words in filter(None, (scale.words, scale.warning)):
+    for words in filter(None, (scale.words, scale.warning if has_labels else "")):  # a single image may be dark
         say(words)
     return paths, numbers
 

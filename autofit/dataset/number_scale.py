@@ -31,8 +31,8 @@ class NumberScale:
             self._decide(max(float(whole[start : start + _CHUNK].max()) for start in chunks))
 
     def note_whole_numbers(self, values: np.ndarray) -> None:
-        """Take note of an image of whole numbers, which go to 255, or to what 16 bits hold."""
-        self._most = max(self._most, float(values.max(initial=0)))
+        """Take note of an image of whole numbers, which go to 255, or to what 16 bits hold, which may all be dark."""
+        self._most = max(self._most, float(values.max(initial=0)) if values.itemsize == 1 else LEAST_OF_255)
 
     @property
     def warning(self) -> str:
@@ -54,7 +54,7 @@ class NumberScale:
         if self._factor is None and high > 0:
             self._decide(high)
         factor = self._factor or 1.0
-        self._most = max(self._most, high * factor)
+        self._most = max(self._most, high if factor == 1 else LEAST_OF_255)  # floats from 0 to 1 are as they should be
         if low < 0 or high * factor > 255.5:  # noqa: PLR2004 - rounded to 255
             raise UserError(
                 f"image {number} has numbers from {low:g} to {high:g}: give all images as 0 to 1 or 0 to 255"

@@ -378,8 +378,14 @@ def test_tensors_on_a_device_are_refused_in_a_line(tmp_path: Path, data: Any, la
         (BYTES > 127, False),
         (BYTES // 8 + 1, False),
         (BYTES, False),
+        ((BYTES > 127) * 0.0997, False),
+        ([(BYTES[0] > 127) * 0.0997, *(BYTES[1:] > 127).astype(np.uint8)], False),
+        ((BYTES[..., 0] > 127).astype(np.uint16), False),
     ],
-    ids=["uint8", "int64", "over 1", "list over 1", "list", "to 16", "black", "bool", "to 32", "to 255"],
+    ids=[
+        *("uint8", "int64", "over 1", "list over 1", "list", "to 16", "black", "bool", "to 32", "to 255"),
+        *("to a tenth", "of two kinds", "16 bits"),
+    ],
 )
 def test_numbers_that_are_all_but_black_are_named(tmp_path: Path, data: Any, *, said: bool) -> None:
     """Drawings of 0 and 1 would be learnt as black on black, without a word."""
@@ -387,6 +393,9 @@ def test_numbers_that_are_all_but_black_are_named(tmp_path: Path, data: Any, *, 
     assert said == any(
         re.match(r"warning: the images' numbers go to (1|1\.02|16) of 255, all but", line) for line in lines
     )
+    without: list[str] = []
+    write_images(data, None, tmp_path / "one", without.append, lambda _: None, has_labels=False)
+    assert not any("warning" in line for line in without)  # a camera's frame may be dark
     clipped = [np.clip(image.astype(float), 0, 1) for image in data]
     assert not any("warning" in line for line in written(tmp_path / "floats", clipped)[2])
 
