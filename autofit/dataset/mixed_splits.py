@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
-from typing import get_args
+from typing import NamedTuple, get_args
 
 from autofit.dataset.found import Found
 from autofit.dataset.inside import shown
-from autofit.dataset.split_words import Role, roles_of, split_name, split_role, words_of
+from autofit.dataset.split_words import Role, SplitName, roles_of, split_name, split_role, words_of
 from autofit.printable import printable
 
 FEW_FOLDERS = 64
@@ -18,6 +18,10 @@ FEW_FOLDERS = 64
 SAMPLED_FILES = 1000
 LEAST_SAMPLED_SHARE = 0.25
 LEAST_SHARE = 0.5
+FEW_FILES = 3
+"""The least files of each split: fewer may be called so by chance."""
+
+_DIGITS = re.compile("[a-f]+")
 
 
 def mixed_folders(found: Found) -> str | None:
@@ -131,20 +135,42 @@ def mixed_files(found: Found) -> str | None:
     """One line of warning on files of one class that are named by splits, as `train_1.jpg` and `test_1.jpg`; or None.
 
     Files that are named by their class, as `train_1.jpg` among vehicles, have the name of one split in each class.
+    Those of splits have the same other words: `train_station_1.jpg` and `test_lab_1.jpg` are of none.
     """
-    of_classes: list[list[str]] = list(found.classes.values())
+    of_classes = list(found.classes.items())
     if found.label_names:  # very many sets of labels may have an image each
-        of_classes = [[path for paths in of_classes for path in paths]]
-    images = sum(map(len, of_classes))
-    sampled = [path for paths in of_classes for path in paths[:: 1 + images // SAMPLED_FILES]]
-    if sum(_role_of(path) is not None for path in sampled) < LEAST_SAMPLED_SHARE * len(sampled):
+        of_classes = [("", [path for paths in found.classes.values() for path in paths])]
+    images = sum(len(paths) for _, paths in of_classes)
+    sampled = [path for _, paths in of_classes for path in paths[:: 1 + images // SAMPLED_FILES]]
+    if sum(_said_by(path) is not None for path in sampled) < LEAST_SAMPLED_SHARE * len(sampled):
         return None
-    by_role = list(map(_by_role, of_classes))
-    mixed = next((roles for roles in by_role if len(roles) > 1), None)
-    counts = {role: sum(len(roles.get(role, ())) for roles in by_role) for role in get_args(Role)}
-    if mixed is None or sum(counts.values()) <= LEAST_SHARE * images:
+    named = defaultdict[tuple[str, ...], list[_Named]](list)
+    for label, paths in of_classes:
+        for others, roles in _by_words(paths).items():
+            named[others].append(_Named(label, roles))
+    alike = [held for _, held in sorted(named.items()) if any(each.is_mixed for each in held)]
+    return _mixed_line([each for held in alike for each in held], images)
+
+
+class _Named(NamedTuple):
+    """The files of a class that are named by a split, by split, with the same other words."""
+
+    label: str
+    files: dict[Role, list[str]]
+
+    @property
+    def is_mixed(self) -> bool:
+        """Whether they are of several splits; a class may be called train itself."""
+        return len(self.files) > 1 and split_role(self.label) is None
+
+
+def _mixed_line(held: Sequence[_Named], images: int) -> str | None:
+    mixed = [each.files for each in held if each.is_mixed]
+    several = [role for role in get_args(Role) if sum(len(files.get(role, ())) for files in mixed) >= FEW_FILES]
+    counts = {role: sum(len(each.files.get(role, ())) for each in held) for role in get_args(Role)}
+    if len(several) < 2 or sum(counts.values()) <= LEAST_SHARE * images:  # noqa: PLR2004 - two splits are mixed
         return None
-    first, second, *_ = (printable(paths[0]) for paths in mixed.values())
+    first, second, *_ = (printable(files[0]) for files in mixed[0].values())
     named = ", ".join(f"{count:,} {role}" for role, count in counts.items() if count)
     return (
         f"warning: names of files say for which split they are ({named}, such as {first} and {second}), and these are "
@@ -152,21 +178,25 @@ def mixed_files(found: Found) -> str | None:
     )
 
 
-def _by_role(paths: Iterable[str]) -> dict[Role, list[str]]:
-    """The files that are named by a split, by split."""
-    found = defaultdict[Role, list[str]](list)
+def _by_words(paths: Iterable[str]) -> dict[tuple[str, ...], dict[Role, list[str]]]:
+    """The files that are named by a split, by their other words and by split."""
+    found = defaultdict[tuple[str, ...], dict[Role, list[str]]](dict)
     for path in paths:
-        if role := _role_of(path):
-            found[role].append(path)
+        if said := _said_by(path):
+            found[said.others].setdefault(said.role, []).append(path)
     return found
 
 
-def _role_of(path: str) -> Role | None:
-    """The split that a file's name has a word for, and no other."""
-    return _role_of_words(re.sub("[0-9]+", "0", path.rpartition("/")[2].rpartition(".")[0]))
+def _said_by(path: str) -> SplitName | None:
+    """The split that a file's name has a word for, and no other, with its other words."""
+    return _said_by_stem(re.sub("[0-9]+", "0", path.rpartition("/")[2].rpartition(".")[0]))
 
 
 @lru_cache(4096)
-def _role_of_words(stem: str) -> Role | None:
-    """The same of a name whose numbers are all one, as those of very many files are."""
-    return split_role(stem)
+def _said_by_stem(stem: str) -> SplitName | None:
+    """The same of a name whose numbers are all one, as those of very many files are.
+
+    Letters that may be digits of hexadecimal numbers are no words.
+    """
+    said = split_name(stem)
+    return said and said._replace(others=tuple(word for word in said.others if not _DIGITS.fullmatch(word)))

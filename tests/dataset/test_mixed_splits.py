@@ -93,9 +93,34 @@ def test_files_that_are_named_by_splits_are_said_to_be_mixed(
 
 def test_one_class_with_images_of_two_splits_is_enough(tmp_path: Path) -> None:
     """Test images of a single class would go unnoticed among the others."""
-    names = [f"{label}/train_{number}.jpg" for label in "abcdef" for number in range(9)] + ["a/test_1.jpg"]
+    names = [f"{label}/train_{number}.jpg" for label in "abcdef" for number in range(9)] + [
+        f"a/test_{number}.jpg" for number in range(3)
+    ]
     touch(tmp_path, *names)
-    assert any(note.startswith(f"{SAID} (54 train, 1 test, such as a/t") for note in scan(tmp_path).notes)
+    assert any(note.startswith(f"{SAID} (54 train, 3 test, such as a/t") for note in scan(tmp_path).notes)
+
+
+@pytest.mark.parametrize(
+    ("classes", "is_said"),
+    [
+        ({"indoor": ["train_station_{}", "test_lab_{}"], "outdoor": ["park_{}"]}, False),
+        ({"indoor": ["train_lab_{}", "test_lab_{}"], "outdoor": ["park_{}"]}, True),
+        ({"indoor": ["train-3fa{}bc", "test-be{}ad"], "outdoor": ["park_{}"]}, True),
+        ({name: [f"{name}_train_{{}}", f"{name}_test_{{}}"] for name in LABELS}, True),
+        ({"train": ["train_{}", "training_{}", "test_{}"], "car": ["car_{}"]}, False),
+        ({"vehicle": ["train_{}", "tram_{}"], "car": ["train_{}"], "bus": ["test_0"]}, False),
+        ({"vehicle": ["train_{}", "train-{}", "test"], "car": ["car_{}"]}, False),
+    ],
+)
+def test_names_of_what_is_shown_are_not_those_of_splits(
+    tmp_path: Path, classes: dict[str, list[str]], *, is_said: bool
+) -> None:
+    """Photos of stations and laboratories would be said to be of splits that nobody made."""
+    names = {
+        f"{label}/{form.format(place)}.jpg" for label, forms in classes.items() for form in forms for place in range(9)
+    }
+    touch(tmp_path, *sorted(names))
+    assert any(note.startswith(SAID) for note in scan(tmp_path).notes) is is_said
 
 
 def test_splits_that_the_data_names_are_not_mixed(tmp_path: Path) -> None:
