@@ -61,10 +61,10 @@ def held_out_folders(found: Found) -> str | None:
                 classes[name].add(label)
                 examples[name] = min(examples.get(name, folder), folder)
     count = sum(map(len, found.classes.values()))
-    name = next((name for name in sorted(images) if len(classes[name]) > 1 and images[name] < count), None)
-    return name and (
-        f"warning: {images[name]:,} images lie in folders called {printable(repr(name))}, such as "
-        f"{printable(examples[name])}, and are mixed with the others: if they are held out, move them elsewhere, or "
+    called = next((name for name in sorted(images) if len(classes[name]) > 1 and images[name] < count), None)
+    return called and (
+        f"warning: {images[called]:,} images lie in folders called {printable(repr(called))}, such as "
+        f"{printable(examples[called])}, and are mixed with the others: if they are held out, move them elsewhere, or "
         "give a table with the columns path,label,split"
     )
 
