@@ -67,6 +67,20 @@ def one_number(labels: Any, outputs: Any) -> Any:
     return keras.ops.mean(keras.losses.sparse_categorical_crossentropy(labels, outputs))
 
 
+@keras.saving.register_keras_serializable("replicated")  # type: ignore[untyped-decorator]  # Keras is not typed
+class Noise(keras.layers.Layer):  # type: ignore[misc]  # as above
+    """Adds noise from the seed generator that layers without one of their own share."""
+
+    def call(self, inputs: Any) -> Any:
+        """The inputs with noise."""
+        return inputs + keras.random.normal(keras.ops.shape(inputs))
+
+
+def noisy() -> list[Any]:
+    """The same, and noise."""
+    return [*plain(), Noise()]
+
+
 def overflowing() -> list[Any]:
     """The same, with a gradient inside that is too large for a large scale in float16."""
     return [*plain(), keras.layers.Rescaling(1e-3), keras.layers.ReLU(), keras.layers.Rescaling(1e3)]
@@ -83,6 +97,7 @@ CASES = {
     "padded": Case(plain, pads=True),
     "bfloat16": Case(plain, precision="mixed_bfloat16"),
     "float16": Case(overflowing, precision="mixed_float16", scale=LossScale(value=2.0**16), rounds=3),
+    "noise": Case(noisy),
     "dropout": Case(plain, head=lambda: [keras.layers.Dropout(0.5)]),  # its mask is drawn for the whole batch
 }
 

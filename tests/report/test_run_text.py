@@ -358,11 +358,16 @@ def test_a_fine_tuned_model_without_validation_is_not_said_to_be_better(make_res
     assert stage_lines(result) == [said]
 
 
-def test_the_loss_of_a_calibrated_model_is_given_beside_the_one_in_the_history(make_result: MakeResult) -> None:
-    """The model that was saved would have another loss than any that is shown."""
-    head, tuned = solved("head"), StageRecord(name="fine-tune", method="epochs", epochs=2)
+@pytest.mark.parametrize(
+    ("chosen_by", "words"), [("", "their loss is"), ("accuracy with class weights", "their loss with class weights is")]
+)
+def test_the_loss_of_a_calibrated_model_is_given_beside_the_one_in_the_history(
+    make_result: MakeResult, chosen_by: str, words: str
+) -> None:
+    """The model that was saved would have another loss than any that is shown, or a weighted one be compared."""
+    head, tuned = solved("head"), StageRecord(name="fine-tune", method="epochs", epochs=2, chosen_by=chosen_by)
     result = make_result(stages=[head, tuned], best_epoch=2, calibration=Calibration(temperature=1.844, loss=0.5171))
-    said = "Its confidence was calibrated on the validation images, by a temperature of 1.84, with which their loss is"
+    said = f"Its confidence was calibrated on the validation images, by a temperature of 1.84, with which {words}"
     assert stage_lines(result)[-1] == f"{said} 0.517."
 
 

@@ -28,7 +28,12 @@ from autofit.worker.execution.sliced_model import Network
 from autofit.worker.execution.step_options import AS_USUAL, StepOptions
 from autofit.worker.execution.steps import TrainStep, current_values, scaled_back, tensors_of
 from autofit.worker.model.builder import BuiltModel
-from autofit.worker.model.keras_internals import leave_gradients_as_given, seed_states, shared_seed_states
+from autofit.worker.model.keras_internals import (
+    leave_gradients_as_given,
+    seed_states,
+    share_generator,
+    shared_seed_states,
+)
 from autofit.worker.model.objective import Objective
 from autofit.worker.model.optimizer import each_of
 
@@ -196,6 +201,7 @@ class ReplicatedTrainStep(TrainStep):
         mapping = [*zip(network.trainable, trainable, strict=True), *zip(self._seeds, seeds, strict=True)]
         others = [variable for variable in network.state if not any(variable is seed for seed in self._seeds)]
         mapping += list(zip(others, tensors_of(others), strict=True))
+        share_generator(self._generator)
         with WatchedScope(state_mapping=mapping, collect_losses=True) as scope:
             given = current_values(scope, network.trainable)
             before = [scope.get_current_value(variable) for variable in others]

@@ -5,8 +5,10 @@ The head's dropout mask is drawn once for the whole batch and cut into slices, s
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from typing import Protocol
+from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
+from types import CellType, FunctionType, ModuleType
+from typing import Any, Protocol
 
 import keras
 import tensorflow as tf
@@ -170,7 +172,7 @@ def _may_change_by_call(layer: keras.Layer) -> bool:
     return is_own or isinstance(layer, keras.layers.SpectralNormalization)
 
 
-def _calls(layer: keras.Layer, names: Collection[str]) -> bool:
+def _calls(layer: keras.Layer, names: AbstractSet[str]) -> bool:
     """Whether the user's code of a layer names one of these; what a call does is known only after it."""
     if type(layer) is keras.layers.Lambda:
         call = layer.function
@@ -178,4 +180,26 @@ def _calls(layer: keras.Layer, names: Collection[str]) -> bool:
         call = type(layer).call
     else:
         return False
-    return any(name in names for name in getattr(getattr(call, "__code__", None), "co_names", ()))
+    return not names.isdisjoint(_names_in(call, type(layer), set()))
+
+
+def _names_in(call: Any, owner: type, seen: set[int]) -> set[str]:
+    """The names in the code of a function, in what it calls of its class and of its module, and those of their modules.
+
+    `from keras.random import normal` brings "random" by the module of the function, not by its name.
+    """
+    code = getattr(call, "__code__", None)
+    if code is None or id(code) in seen:
+        return set()
+    seen.add(id(code))
+    cells = zip(code.co_freevars, getattr(call, "__closure__", None) or (), strict=False)
+    known = {**call.__globals__, **{name: cell.cell_contents for name, cell in cells if cell != CellType()}}
+    found = set(code.co_names)
+    for name in {*code.co_names, *code.co_freevars}:
+        value = known.get(name, getattr(owner, name, None))
+        where = value.__name__ if isinstance(value, ModuleType) else getattr(value, "__module__", None)
+        parts = where.split(".") if isinstance(where, str) else []
+        found.update(parts)
+        if isinstance(value, FunctionType) and parts[:1] not in [["keras"], ["tensorflow"], ["numpy"]]:
+            found |= _names_in(value, owner, seen)
+    return found

@@ -24,6 +24,7 @@ from autofit.worker.execution.sliced_model import Network
 from autofit.worker.execution.step_options import AS_USUAL, StepOptions
 from autofit.worker.execution.update_order import one_after_another
 from autofit.worker.execution.update_reserve import numbers_to_reserve
+from autofit.worker.model.keras_internals import share_generator, shared_generator
 from autofit.worker.model.objective import Objective
 from autofit.worker.runtime.exceptions import OutOfDeviceMemoryError, TornUpdateError
 
@@ -57,6 +58,7 @@ class TrainStep:
     ) -> None:
         self.loss_scale, self.is_skipped = options.loss_scale, False
         self._network, self._one_by_one = network, options.one_by_one
+        self._generator = shared_generator()  # whose state the network has, whatever replaces it
         self.pads = options.pads
         self._objective = objective
         self._begun = tf.Variable(0, dtype=tf.int64, trainable=False)
@@ -172,6 +174,7 @@ class TrainStep:
             self._objective.metric_variables,
         )
         mapping = list(zip([*trainable, *state, *metric_variables], [x for part in values for x in part], strict=True))
+        share_generator(self._generator)
         with WatchedScope(state_mapping=mapping, collect_losses=True) as scope:
             before = current_values(scope, trainable)
             loss, probabilities = self._loss_of(samples, share)

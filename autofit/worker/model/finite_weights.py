@@ -1,4 +1,7 @@
-"""Finds weights that are no numbers, as a damaged file gives them. Without TensorFlow."""
+"""Finds weights that are no numbers, as a damaged file gives them. Without TensorFlow.
+
+Infinity counts in weights that train only: others may be constants, such as the -inf of an attention mask.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from autofit.printable import printable
 
 def first_not_finite(variables: Iterable[Any]) -> str:
     """The path of the first variable that has a value which is no number; empty if none has."""
-    return next((printable(str(one.path)) for one in variables if not _is_finite(np.asarray(one))), "")
+    return next((printable(str(one.path)) for one in variables if not _is_sound(one)), "")
 
 
 def of_weights(weight: str, follows: str) -> str:
@@ -23,5 +26,8 @@ def of_weights(weight: str, follows: str) -> str:
     )
 
 
-def _is_finite(values: np.ndarray) -> bool:
-    return values.dtype.kind not in "fc" or bool(np.isfinite(values).all())
+def _is_sound(variable: Any) -> bool:
+    values = np.asarray(variable)
+    if values.dtype.kind not in "fc":
+        return True
+    return bool(np.isfinite(values).all() if getattr(variable, "trainable", True) else not np.isnan(values).any())

@@ -59,17 +59,36 @@ def seed_states(model: keras.Model) -> list[keras.Variable]:
     return [generator.state for layer in all_layers(model) for generator in _seed_generators(layer)]
 
 
-def shared_seed_states() -> list[keras.Variable]:
-    """The state of the seed generator from which `keras.random` draws if it is given none; it is made if need be.
+def shared_generator() -> Any | None:
+    """The seed generator from which `keras.random` draws if it is given none; it is made if need be.
 
-    `global_seed_generator` exists in Keras 3.13 to 3.15; without it there is no state, and a layer that draws from it
-    is refused when it does.
+    `global_seed_generator` exists in Keras 3.13 to 3.15; without it there is none, and a layer that draws from it is
+    refused when it does.
     """
     try:
         from keras.src.random.seed_generator import global_seed_generator  # noqa: PLC0415 - may be missing
     except ImportError:
-        return []
-    return [global_seed_generator().state]
+        return None
+    return global_seed_generator()
+
+
+def shared_seed_states() -> list[keras.Variable]:
+    """The state of `shared_generator`."""
+    generator = shared_generator()
+    return [] if generator is None else [generator.state]
+
+
+def share_generator(generator: Any | None) -> None:
+    """Let `keras.random` draw in this thread from the generator of another thread.
+
+    Keras keeps one for each thread (`global_state` in keras/src/backend/common), and a strategy traces the
+    work of each device in a thread of its own.
+    """
+    if generator is not None:
+        from keras.src.backend.common import global_state  # noqa: PLC0415 - not part of Keras's interface
+        from keras.src.random.seed_generator import GLOBAL_SEED_GENERATOR  # noqa: PLC0415
+
+        global_state.set_global_attribute(GLOBAL_SEED_GENERATOR, generator)
 
 
 def direction_of(metric: keras.metrics.Metric) -> str | None:

@@ -31,23 +31,25 @@ def network_sha256(model: keras.Model) -> str:
     return hashlib.sha256(json.dumps(_described(model), sort_keys=True).encode()).hexdigest()
 
 
-def graph_sha256(model: keras.Layer) -> str:
+def graph_sha256(model: keras.Layer, *, with_modules: bool = True) -> str:
     """SHA-256 (hex) as `network_sha256`, and over the operations between the layers and how these are connected.
 
     In place of its name, which Keras numbers, a layer or operation counts by its place. A model of the user's own class
-    may not tell how its layers are connected.
+    may not tell how its layers are connected. `with_modules` says whether the modules of the layers' classes count: a
+    file of one's own may be renamed, or be the script that is started.
     """
-    return hashlib.sha256(json.dumps(_connected(model), sort_keys=True).encode()).hexdigest()
+    left_out = OF_NO_LAYER if with_modules else OF_NO_LAYER | {"module"}
+    return hashlib.sha256(json.dumps(_connected(model, left_out), sort_keys=True).encode()).hexdigest()
 
 
-def _connected(layer: keras.Layer) -> list[Any]:
+def _connected(layer: keras.Layer, left_out: frozenset[str]) -> list[Any]:
     parts = getattr(layer, "layers", None)
     try:
         config = {key: item for key, item in layer.get_config().items() if key != "name"}
-        found = _placed(config, {})
+        found = _placed(config, {}, left_out)
     except Exception:  # noqa: BLE001 - a layer of the user's own may raise anything
         found = None
-    inner = [_connected(part) for part in parts] if isinstance(parts, list) else []
+    inner = [_connected(part, left_out) for part in parts] if isinstance(parts, list) else []
     return [type(layer).__name__, found, [list(weight.shape) for weight in layer.weights], inner]
 
 
@@ -58,22 +60,23 @@ def _places(config: dict[str, Any]) -> dict[str, str]:
     return {str(part["name"]): f"#{place}" for place, part in enumerate(parts) if "name" in part}
 
 
-def _placed(value: Any, places: Mapping[str, str]) -> Any:
+def _placed(value: Any, places: Mapping[str, str], left_out: frozenset[str]) -> Any:
     """A configuration as JSON, with places for the names of layers, and without other names.
 
     Args:
         value: the configuration, or a part of it.
         places: those of the layers in the innermost network that the part belongs to.
+        left_out: the keys that do not count.
     """
     if isinstance(value, list | tuple):
-        return [_placed(item, places) for item in value]
+        return [_placed(item, places, left_out) for item in value]
     if not isinstance(value, dict):
         return value if isinstance(value, str | int | float | bool | None) else type(value).__name__
     if value.keys() == {"name"}:  # of an operation, or the whole configuration of a dtype
         return {"name": places.get(value["name"], value["name"])}
     if isinstance(value.get("layers"), list):
         places = _places(value)
-    found = {str(key): _placed(item, places) for key, item in value.items() if key not in OF_NO_LAYER}
+    found = {str(key): _placed(item, places, left_out) for key, item in value.items() if key not in left_out}
     return found | {key: _references(value[key], places) for key in REFERENCES if key in value}
 
 

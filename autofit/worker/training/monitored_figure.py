@@ -70,6 +70,13 @@ def is_better(one: Figures, other: Figures | None, monitor: str, *, by_accuracy:
     return one.value < other.value
 
 
+def are_alike(one: Figures, other: Figures, monitor: str) -> bool:
+    """Whether, with `auto`, two models are as accurate, so that only their loss tells them apart."""
+    if monitor != "auto" or one.accuracy is None or math.isnan(one.value) or math.isnan(other.value):
+        return False
+    return as_accurate(one.accuracy, other.accuracy)
+
+
 def as_accurate(one: float, other: float | None) -> bool:
     """Whether two accuracies are those of as many images, or one is not known: a solved head's is no float32."""
     return other is None or math.isclose(one, other, rel_tol=1e-6)

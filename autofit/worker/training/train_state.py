@@ -50,7 +50,7 @@ class TrainState:
         self._model = [variable for variable in session.built.model.variables if id(variable) not in left_out]
         self.frozen_sha256 = frozen_hash(frozen) if frozen else None
         model, of_layers = session.built.model, network_sha256(session.built.model)
-        self.network_sha256 = of_layers if session.built.head_layers else graph_sha256(model)
+        self.network_sha256 = of_layers if session.built.head_layers else graph_sha256(model, with_modules=False)
         self._known_sha256 = {"", of_layers, self.network_sha256}  # those of earlier versions were of the layers
         self._seeds, self._undrawn = (seeds := shared_seed_states()), _read(seeds)
         self.best: Arrays = {}

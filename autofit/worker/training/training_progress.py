@@ -12,7 +12,7 @@ from autofit.protocol.messages import Calibration, StageName, StageRecord
 from autofit.storage.records import Record
 from autofit.worker.execution.loss_scale import LossScale
 from autofit.worker.execution.steps import TrainStep
-from autofit.worker.training.monitored_figure import Figures, is_better, monitored
+from autofit.worker.training.monitored_figure import Figures, are_alike, is_better, monitored
 
 SKIPPED_UPDATES = "skipped_updates"
 
@@ -156,7 +156,8 @@ class TrainingProgress(Record):
             value = math.nan  # a network of NaN always gives the first class, which may be more accurate
         now, best = Figures(value, accuracy), Figures.known(self.best_value, self.best_accuracy)
         before, by_accuracy = Figures.known(self.value_before, self.accuracy_before), self.stage == "fine-tune"
-        ends_worse = before is not None and is_better(before, now, monitor, by_accuracy=by_accuracy)
+        is_tie = before is not None and by_accuracy and calibrated_loss is None and are_alike(before, now, monitor)
+        ends_worse = before is not None and not is_tie and is_better(before, now, monitor, by_accuracy=by_accuracy)
         progress = progress.moved(ends_worse=ends_worse)
         if is_better(now, best, monitor, by_accuracy=by_accuracy) or self._is_first_unseen(logs):
             return progress.moved(best_epoch=epoch, best_value=value, best_accuracy=accuracy, waited_epochs=0)

@@ -56,6 +56,13 @@ def test_several_devices_make_the_updates_of_one(count: int) -> None:
         assert_equal_updates(found[name], TOLERANCE)
 
 
+def test_a_layer_that_draws_by_keras_random_trains_on_several_devices() -> None:
+    """A probe on one device would fit, and the training be refused for a seed generator that the user never made."""
+    found = found_on(2, ["noise"])["noise"]
+    assert found["copies"] == 0
+    assert found["weights"] > 0, "each device draws its own numbers"
+
+
 @pytest.mark.parametrize("count", [2, 3, 4])
 def test_steps_in_16_bits_and_updates_that_are_skipped(count: int) -> None:
     """One device would skip an update that the others make, or the scale be another."""

@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import pytest
 from keras import layers
+from keras.random import normal
 
 from autofit.worker.execution.sliced_model import WholeNetwork, slices_decide
 
@@ -44,6 +45,18 @@ class Noisy(layers.Layer):  # type: ignore[misc]  # Keras is not typed
         return inputs + keras.random.normal(keras.ops.shape(inputs))
 
 
+class NoisyByName(layers.Layer):  # type: ignore[misc]  # Keras is not typed
+    """Draws by a function that is imported by its name, in a method of its own."""
+
+    def call(self, inputs: Any) -> Any:
+        """Add noise."""
+        return self.shaken(inputs)
+
+    def shaken(self, inputs: Any) -> Any:
+        """The inputs and noise."""
+        return inputs + normal(keras.ops.shape(inputs))
+
+
 class Doubles(layers.Layer):  # type: ignore[misc]  # Keras is not typed
     """A user's layer that computes, and no more."""
 
@@ -75,6 +88,7 @@ def frozen(layer: keras.Layer) -> keras.Layer:
         (layers.BatchNormalization(), "BatchNormalization trains"),
         (layers.Dropout(0.5), "draws random numbers"),
         (Noisy(name="noisy"), "noisy draws random numbers"),
+        (NoisyByName(name="noisy"), "noisy draws random numbers"),
         (layers.Lambda(lambda x: keras.random.dropout(x, 0.5), name="noisy"), "noisy draws random numbers"),
         (Averages(name="averages"), "averages has weights that do not train"),
         (frozen(Averages(name="averages")), "averages has weights that do not train"),

@@ -77,6 +77,18 @@ def test_layers_that_are_connected_otherwise_are_another_network(other: dict[str
 def test_a_graph_with_another_setting_is_another(changed: dict[str, Any]) -> None:
     """The hash that knows the connections would know less of the layers than the one before it."""
     assert graph_sha256(network(**changed)) != graph_sha256(network())
+    assert graph_sha256(network(**changed), with_modules=False) != graph_sha256(network(), with_modules=False)
+
+
+def test_a_file_that_is_renamed_leaves_a_checkpoint_its_network() -> None:
+    """A run begun by a script, whose classes are in `__main__`, could not be resumed by the module of that name."""
+
+    def owned(module: str) -> keras.Model:
+        own = type("Own", (keras.layers.Layer,), {"__module__": module, "call": lambda _, inputs: inputs})
+        return keras.Sequential([keras.Input((4,)), own(), keras.layers.Dense(2)])
+
+    assert graph_sha256(owned("train")) != graph_sha256(owned("moved"))
+    assert graph_sha256(owned("train"), with_modules=False) == graph_sha256(owned("moved"), with_modules=False)
 
 
 def test_names_and_values_do_not_count_in_a_graph() -> None:

@@ -240,6 +240,18 @@ def test_a_fine_tuning_whose_last_epoch_is_worse_than_the_head_says_so(
     assert Calibrator(make_plan(monitor=monitor), built, np.zeros(0, np.int64)).begun(fresh, None) == fresh  # as it was
 
 
+def test_a_fine_tuning_as_accurate_as_the_head_is_done_again_though_its_loss_has_risen() -> None:
+    """Of few validation images it is calibrated on none: its loss rises with its confidence, and ties are usual."""
+    head = {"loss": 0.1, "val_loss": 0.9, "val_accuracy": 0.6}
+    progress = TrainingProgress(stage="head").after_epoch(0, head, "auto").after_stage(HEAD).in_stage("fine-tune")
+    built: Any = SimpleNamespace(head_layers=("",))
+    calibrator = Calibrator(make_plan(compares="quality"), built, np.zeros(0, np.int64))
+    progress = calibrator.begun(progress, None)
+    for epoch, accuracy in enumerate((0.7, 0.6), 1):
+        progress = calibrator.after_epoch(progress, epoch, head | {"val_loss": 1.5, "val_accuracy": accuracy}, None)
+    assert not progress.after_stage().stages[-1].ends_worse
+
+
 def test_the_head_is_not() -> None:
     """The solved head, whose penalty was chosen by its loss, would become too cautious by the noise of few images."""
     assert noted(HEAD, stage="fine-tune", best=0).calibration is None
