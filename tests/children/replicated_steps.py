@@ -68,7 +68,7 @@ def one_number(labels: Any, outputs: Any) -> Any:
 
 
 @keras.saving.register_keras_serializable("replicated")  # type: ignore[untyped-decorator]  # Keras is not typed
-class Noise(keras.layers.Layer):  # type: ignore[misc]  # as above
+class Noise(keras.layers.Layer):
     """Adds noise from the seed generator that layers without one of their own share."""
 
     def call(self, inputs: Any) -> Any:
