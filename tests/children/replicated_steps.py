@@ -67,8 +67,8 @@ def one_number(labels: Any, outputs: Any) -> Any:
     return keras.ops.mean(keras.losses.sparse_categorical_crossentropy(labels, outputs))
 
 
-@keras.saving.register_keras_serializable("replicated")  # type: ignore[untyped-decorator]  # Keras is not typed
-class Noise(keras.layers.Layer):
+@keras.saving.register_keras_serializable("replicated")
+class Noise(keras.layers.Layer):  # type: ignore[misc]  # Keras is not typed
     """Adds noise from the seed generator that layers without one of their own share."""
 
     def call(self, inputs: Any) -> Any:
