@@ -95,7 +95,7 @@ class FineTunePlan(Record):
         calibrates: whether the confidence of its best model is calibrated on the validation images.
         compares: by what its models are compared with each other and the one before. `quality` is the accuracy with the
             class weights of the loss, and with several labels the mean average precision; a refit then takes place only
-            if the last epoch is no worse than the model before. Plans of earlier versions have `accuracy`.
+            if the last epoch is not clearly worse than the model before. Plans of earlier versions have `accuracy`.
         caches: whether the activations at a cut are cached; None in plans of earlier versions, which cached them where
             the stage of the head cached something.
     """

@@ -169,7 +169,7 @@ class StageRecord(Record):
         cross_validated_accuracy: the accuracy on training images that were left out; None if none were.
         cut_short: how much was done if a budget, divergence or a callback ended it, as "6 of 9 epochs"; else empty.
         diverged: how a stage of fine-tuning has diverged, for which it was ended; empty if it has not.
-        ends_worse: whether the last epoch of a fine-tuning was worse, on the validation images, than the model before.
+        ends_worse: whether the last epoch of a fine-tuning was clearly worse, in validation, than the model before.
     """
 
     name: StageName

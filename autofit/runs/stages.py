@@ -17,7 +17,8 @@ from autofit.runs.model_source import on_rung
 from autofit.runs.run_record import DataRecord
 
 NO_REFIT = (
-    "Fine-tuning was not done once more on all images: its last epoch was worse in validation than the model before. "
+    "Fine-tuning was not done once more on all images: its last epoch was clearly worse in validation than the model "
+    "before. "
     "Its best epoch was kept, which has not seen the validation images."
 )
 

@@ -89,7 +89,8 @@ class Calibrator:
         """
         found = self._of(progress, probabilities)
         counts = found.loss if found and self._monitor == "auto" else None
-        ended = progress.after_epoch(epoch, logs, self._monitor, counts, self._quality(progress, logs, probabilities))
+        quality = self._quality(progress, logs, probabilities)
+        ended = progress.after_epoch(epoch, logs, self._monitor, counts, quality, len(self._labels))
         return ended.moved(calibration=_if_needed(found)) if ended.best_epoch == epoch else ended
 
     def noted(self, progress: TrainingProgress, probabilities: Probabilities | None) -> TrainingProgress:

@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
 from autofit.config.monitoring import higher_is_better
+from autofit.config.standard_error import standard_error
 from autofit.errors import UserError
 
 
@@ -70,11 +71,17 @@ def is_better(one: Figures, other: Figures | None, monitor: str, *, by_accuracy:
     return one.value < other.value
 
 
-def are_alike(one: Figures, other: Figures, monitor: str) -> bool:
-    """Whether, with `auto`, two models are as accurate, so that only their loss tells them apart."""
-    if monitor != "auto" or one.accuracy is None or math.isnan(one.value) or math.isnan(other.value):
-        return False
-    return as_accurate(one.accuracy, other.accuracy)
+def is_clearly_worse(one: Figures, other: Figures, monitor: str, images: int, *, by_accuracy: bool) -> bool:
+    """Whether a model is worse than another by more than the standard error of an accuracy on so many images.
+
+    A smaller difference is chance, and so is the loss of two that are alike, which rises with the confidence. What the
+    user monitors, and a loss alone, is compared as it is.
+    """
+    by_accuracy = by_accuracy and monitor == "auto"
+    if not by_accuracy or one.accuracy is None or other.accuracy is None or math.isnan(one.value):
+        return is_better(other, one, monitor, by_accuracy=by_accuracy)
+    least = other.accuracy - (standard_error(other.accuracy, images) if images else 0.0)
+    return one.accuracy < least and not as_accurate(one.accuracy, least)
 
 
 def as_accurate(one: float, other: float | None) -> bool:

@@ -12,7 +12,7 @@ from autofit.protocol.messages import Calibration, StageName, StageRecord
 from autofit.storage.records import Record
 from autofit.worker.execution.loss_scale import LossScale
 from autofit.worker.execution.steps import TrainStep
-from autofit.worker.training.monitored_figure import Figures, are_alike, is_better, monitored
+from autofit.worker.training.monitored_figure import Figures, is_better, is_clearly_worse, monitored
 
 SKIPPED_UPDATES = "skipped_updates"
 
@@ -137,6 +137,7 @@ class TrainingProgress(Record):
         monitor: str = "auto",
         calibrated_loss: float | None = None,
         quality: float | None = None,
+        images: int = 0,
     ) -> TrainingProgress:
         """The progress after an epoch with these metrics: at the beginning of the next one, with the best noted.
 
@@ -144,7 +145,7 @@ class TrainingProgress(Record):
         rises with its confidence, is then better if it is more accurate, or by the `quality` that stands for that;
         if it is as accurate, by the `calibrated_loss` where that is known. Without a validation its epochs are compared
         only with each other: the head's figures are of images that it was fitted to. Those of a refit, which has none,
-        leave the history and the best as they are.
+        leave the history and the best as they are. `images` is the number of images for validation.
         """
         ended = self.moved(epoch=epoch + 1, position=0, step=0, skipped_updates=0)
         if self.stage == "refit":
@@ -156,9 +157,9 @@ class TrainingProgress(Record):
             value = math.nan  # a network of NaN always gives the first class, which may be more accurate
         now, best = Figures(value, accuracy), Figures.known(self.best_value, self.best_accuracy)
         before, by_accuracy = Figures.known(self.value_before, self.accuracy_before), self.stage == "fine-tune"
-        is_tie = before is not None and by_accuracy and calibrated_loss is None and are_alike(before, now, monitor)
-        ends_worse = before is not None and not is_tie and is_better(before, now, monitor, by_accuracy=by_accuracy)
-        progress = progress.moved(ends_worse=ends_worse)
+        if before is not None:
+            is_worse = is_clearly_worse(now, before, monitor, images, by_accuracy=by_accuracy)
+            progress = progress.moved(ends_worse=is_worse)
         if is_better(now, best, monitor, by_accuracy=by_accuracy) or self._is_first_unseen(logs):
             return progress.moved(best_epoch=epoch, best_value=value, best_accuracy=accuracy, waited_epochs=0)
         return progress.moved(waited_epochs=self.waited_epochs + 1)
