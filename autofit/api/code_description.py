@@ -1,8 +1,8 @@
 """Describes a user's functions, classes and objects as JSON: by their code, and by the values that the code uses.
 
-What is imported from installed packages is described by its name alone, since these may be updated; what a function
-imports of the user's own modules when it is called, by their files. The inspected code is neither called nor imported;
-only `get_config` of Keras's objects is called.
+What is imported from installed packages is described by its name alone, since these may be updated. What a function
+imports when it is called is no part of its description, but is listed (`Describe.imports`). The inspected code is
+neither called nor imported; only `get_config` of Keras's objects is called.
 
 A run keeps two hashes of each description. The first is made by the rules of the first versions and stays as it is, so
 that runs which have no other one can be resumed; the second is made by all rules (`Describe.in_full`).
@@ -17,16 +17,15 @@ import json
 import re
 import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
-from pathlib import Path, PurePath
+from pathlib import PurePath
 from typing import Any
 
-from autofit.api.code_modules import imports_in, own_sources
+from autofit.api.code_modules import imports_in
 from autofit.api.code_text import code_text, global_reads, set_to_parameters
 from autofit.config.given_objects import without_number
 from autofit.config.keras_objects import is_a
-from autofit.process.launch import import_paths_for
 from autofit.protocol.callback_state import LEFT_BY_FIT
 from autofit.protocol.object_state import INSTALLED, is_installed, is_of_keras
 from autofit.worker.model.sent_model import SentModel
@@ -44,11 +43,13 @@ class Describe:
 
     Attributes:
         in_full: whether by all rules, or by those of the first versions.
+        imports: gathers the names of the modules that the described functions import when they are called.
         within: the `id` of each object that this one is held by.
         depth: how many these are.
     """
 
     in_full: bool
+    imports: set[str] = field(default_factory=set)
     within: frozenset[int] = frozenset()
     depth: int = 0
 
@@ -58,7 +59,7 @@ class Describe:
             return repr(value)
         if self.depth > MOST_DEPTH or id(value) in self.within:
             return "..."
-        describe = Describe(self.in_full, self.within | {id(value)}, self.depth + 1)
+        describe = Describe(self.in_full, self.imports, self.within | {id(value)}, self.depth + 1)
         for kind, by in DESCRIBERS.items():
             if isinstance(value, kind):
                 return [kind.__name__, by(value, describe)]
@@ -73,23 +74,14 @@ def _function(function: types.FunctionType, describe: Describe) -> Any:
     if is_installed(function.__module__ or ""):
         return [function.__module__, function.__qualname__]
     cells = function.__closure__ or ()
-    imported = _imported_in(function) if describe.in_full else {}
+    describe.imports.update(imports_in(function.__code__, str(function.__globals__.get("__package__") or "")))
     return [
         code_text(function, unwraps=not describe.in_full),
         describe(function.__defaults__),
         describe(function.__kwdefaults__),
         [describe(cell.cell_contents) for cell in cells if _is_filled(cell)],
         {name: describe(value) for name, value in sorted(_used_by(function, describe).items())},
-        *([imported] if imported else []),
     ]
-
-
-def _imported_in(function: types.FunctionType) -> dict[str, str]:
-    """The sources of the user's own modules that a function imports when it is called, and of what these import."""
-    names = list(imports_in(function.__code__, str(function.__globals__.get("__package__") or "")))
-    if not names:
-        return {}
-    return own_sources(names, import_paths_for(function_given=True, working_folder=Path.cwd()))
 
 
 def _is_filled(cell: types.CellType) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from autofit.api.code_identity import differing
+from autofit.api.code_identity import differing, what_of
 from autofit.api.existing_run import find_same_run, is_only_read
 from autofit.api.result import shown_path
 from autofit.config.options import Options
@@ -93,7 +93,8 @@ def _is_request(files: RunDirectory, record: RunRecord, call: Call) -> bool:
     """Whether a run has the same options and code, and these photos, or others from the same folder."""
     return (
         difference(record.options, call.options, is_finished=is_finished(files)) is None
-        and record.code.keys() <= call.code.keys()  # runs of earlier versions have no hash of their weights file
+        and set(map(what_of, record.code))
+        <= set(map(what_of, call.code))  # runs of earlier versions have no hash of their weights file
         and not differing(record.code, call.code)
         and record.has_callbacks == ("callbacks" in call.code)
         and (record.data.root == call.index.root or record.data.fingerprint == call.index.fingerprint())

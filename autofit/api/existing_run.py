@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from autofit.api.changed_photos import photo_changes
-from autofit.api.code_identity import IN_FULL, differing
+from autofit.api.code_identity import differing, what_of
 from autofit.api.new_run import fresh_plan
 from autofit.api.result import shown_path
 from autofit.api.signature import is_signed_here
@@ -241,7 +241,7 @@ def require_same_code(
         UserError: the code differs.
     """
     if not (is_request or record.has_callbacks):  # the request has none, so that each resume may have others
-        code = {what: sha256 for what, sha256 in code.items() if what.removesuffix(IN_FULL) != "callbacks"}
+        code = {key: sha256 for key, sha256 in code.items() if what_of(key) != "callbacks"}
     what = _difference_in_code(record, code, is_request=is_request)
     is_begun = is_finished(files) or CheckpointStore(files.checkpoints).latest_state() is not None
     if what and is_begun:

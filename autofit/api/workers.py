@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from autofit.api.callbacks import listed_callbacks
-from autofit.api.code_identity import code_of, hashes_of, user_code
+from autofit.api.code_identity import code_of, hashes_of, imports_of, user_code
 from autofit.api.extractions import known_extraction
 from autofit.api.measure import Measurer
 from autofit.api.own_objects import objects_in, objects_of, objects_to_send
@@ -87,7 +87,8 @@ def code_of_run(options: Options, payload: Payload | None) -> dict[str, str]:
     named = [known[name] for name in sorted(objects_of(options)) if name in known]
     objects = hashes_of("loss, metrics or optimizer", named) if named else {}
     if payload and isinstance(payload.model, SentModel) and (own := objects_in(payload.model)):
-        objects["model's own layers or loss"] = code_of(own)
+        what = "model's own layers or loss"
+        objects |= {what: code_of(own), **imports_of(what, own)}
     return code | objects | _weights_file(options)
 
 

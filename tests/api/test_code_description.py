@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from autofit.api.code_identity import code_of
+from autofit.api.code_identity import IMPORTS, IN_FULL, code_of, differing, hashes_of
 from tests.api.test_code_identity import callback_of, function_of
 
 RENAMED = """
@@ -97,16 +97,29 @@ def test_what_a_function_imports_when_it_is_called_counts(folder: Path, statemen
     package = folder / "own_nets"
     package.mkdir()
 
-    def identity(blocks: str, deeper: str = "WIDTH = 8") -> str:
+    def identity(blocks: str, deeper: str = "WIDTH = 8") -> dict[str, str]:
         (package / "blocks.py").write_text(f"raise SystemExit(3)  # never imported\nimport own_nets.deeper\n{blocks}")
         (package / "deeper.py").write_text(deeper)
-        return code_of([function])
+        return hashes_of("model", [function])
 
-    first, earlier = identity(DECORATED), code_of([function], in_full=False)
-    assert identity("# a comment\n" + DECORATED) == first
-    assert identity(DECORATED.replace("8", "9")) != first
-    assert identity(DECORATED, "WIDTH = 9") != first
-    assert code_of([function], in_full=False) == earlier
+    first = identity(DECORATED)
+    assert differing(first, identity("# a comment\n" + DECORATED)) == []
+    assert differing(first, identity(DECORATED.replace("8", "9"))) == ["model"]
+    assert differing(first, identity(DECORATED, "WIDTH = 9")) == ["model"]
+
+
+@pytest.mark.parametrize("held", ["build", "type('Held', (), {'build': build})()", "functools.partial(build)"])
+def test_a_run_that_was_begun_before_imports_counted_goes_on(folder: Path, held: str) -> None:
+    """With the next version of autofit, each unchanged function with an import inside would be another request."""
+    source = f"import functools\ndef build(*_):\n    import own_nets.blocks\nheld = {held}"
+    value = function_of(source, "held")
+    without = hashes_of("callbacks", [value])
+    imported(folder, "WIDTH = 8")
+    now = hashes_of("callbacks", [value])
+    assert now.keys() == {"callbacks", f"callbacks{IN_FULL}", f"callbacks{IMPORTS}"}
+    earlier = {key: sha256 for key, sha256 in without.items() if not key.endswith(IMPORTS)}
+    assert differing(earlier, now) == []
+    assert differing(without, now) == ["callbacks"]
 
 
 @pytest.mark.parametrize(

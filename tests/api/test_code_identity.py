@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from autofit.api.code_identity import IN_FULL, code_of, code_of_module, differing, user_code
+from autofit.api.code_identity import IMPORTS, IN_FULL, code_of, code_of_module, differing, user_code
 from autofit.protocol.payload import Payload
 
 NETWORK = """
@@ -141,7 +141,7 @@ def test_a_module_is_read_and_never_imported(tmp_path: Path) -> None:
     (package / "net.py").write_text("raise SystemExit(4)\n" + NETWORK)
     found = user_code("pack.net:build", None, ["/nowhere", str(tmp_path)])
     assert found["model"] == code_of_module("pack.net", [str(tmp_path)])
-    assert found.keys() == {"model", f"model{IN_FULL}"}
+    assert found.keys() == {"model", f"model{IMPORTS}"}
     assert user_code("missing:build", None, [str(tmp_path)]) == {}
     (package / "net.py").write_text("no python")
     assert user_code("pack.net:build", None, [str(tmp_path)]) == {}

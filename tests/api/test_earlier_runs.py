@@ -15,6 +15,7 @@ import pytest
 
 from autofit import api
 from autofit.api import earlier_runs
+from autofit.api.code_identity import IN_FULL
 from autofit.dataset import ImageIndex
 from autofit.errors import InterruptedRunError, StorageError, UserError
 from autofit.runs.run_record import RunRecord, listed_images
@@ -93,6 +94,18 @@ def test_a_run_of_an_earlier_version_is_found_by_its_weights_file(
     record.model_copy(update={"code": {}}).save(files.run)
     assert api.run(photos, weights=weights, view=view).run_dir == first.run_dir
     assert len(stages.runs) == 1
+
+
+@pytest.mark.usefixtures("stages")
+def test_a_run_whose_code_has_hashes_of_other_kinds_is_found(photos: Path, view: RecordingView, tmp_path: Path) -> None:
+    """For a while a network given by name had a hash "in full": the same call would train the same model once more."""
+    (tmp_path / "net.py").write_text("def build(shape, classes):\n    return None")
+    first = api.run(photos, model="net:build", image_size=32, view=view)
+    files = RunDirectory(first.run_dir)
+    record = RunRecord.load(files.run)
+    earlier = {"model": record.code["model"], f"model{IN_FULL}": "0" * 64}
+    record.model_copy(update={"code": earlier}).save(files.run)
+    assert api.run(photos, model="net:build", image_size=32, view=view).run_dir == first.run_dir
 
 
 def test_another_request_is_another_run(stages: Stages, photos: Path, view: RecordingView) -> None:

@@ -9,13 +9,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from autofit import api
-from autofit.api.workers import cache_for, machine_for, measurer_for, profile_store
+from autofit.api import workers
+from autofit.api.code_identity import differing
+from autofit.api.workers import cache_for, code_of_run, machine_for, measurer_for, profile_store
 from autofit.config.options import make_options
 from autofit.errors import UserError
 from autofit.profiles.store import NoProfiles
 from autofit.protocol.messages import StageRecord
 from autofit.protocol.payload import Payload
 from autofit.runs.stages import plan_of_stage, stages_of
+from autofit.worker.model.sent_model import SentModel
 
 if TYPE_CHECKING:
     from tests.api.conftest import Network, Stages, Train
@@ -40,6 +43,24 @@ def test_without_a_function_no_folder_of_the_users_is_imported_from(stages: Stag
     train(photos, "b", model="json:loads", image_size=32)
     assert stages.runs[0]["import_paths"] == []
     assert stages.runs[1]["import_paths"][0] == str(Path.cwd())
+
+
+def test_what_a_models_own_layer_imports_is_a_hash_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that was begun before imports counted would be refused, or an edited helper return the old model."""
+    monkeypatch.chdir(tmp_path)
+    space: dict[str, Any] = {"__name__": "__main__"}
+    exec("def swish(x):\n    import own_helper\n    return own_helper.scaled(x)", space)  # noqa: S102 - as a notebook does
+    monkeypatch.setattr(workers, "objects_in", lambda _: [space["swish"]])
+    payload = Payload(SentModel(b"", "1"))
+
+    def code(helper: str) -> dict[str, str]:
+        (tmp_path / "own_helper.py").write_text(helper)
+        return code_of_run(make_options(), payload)
+
+    first, other = code("SCALE = 1"), code("SCALE = 2")
+    what = "model's own layers or loss"
+    assert differing(first, other) == [what]
+    assert first[what] == other[what]
 
 
 def test_a_limit_that_inline_cannot_keep_is_refused(
