@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import dis
+import functools
 import importlib.util
 import sys
 import types
@@ -40,17 +41,26 @@ def own_sources(names: Iterable[str], folders: Sequence[str]) -> dict[str, str]:
         name = waiting.pop(0)
         path = None if name in seen else _own_file(name, folders)
         seen.add(name)
+        parent = name.rpartition(".")[0]
         if path is None:
             continue
         try:
-            tree = ast.parse(read_bounded(path, MOST_BYTES, follow_links=True))
-            found[name] = ast.unparse(tree)
+            content = read_bounded(path, MOST_BYTES, follow_links=True)
+            found[name], imported = _code_and_imports(content, name if path.name == "__init__.py" else parent)
         except (OSError, SyntaxError, ValueError, RecursionError):
             continue
-        parent = name.rpartition(".")[0]
-        waiting += [parent] if parent else []
-        waiting += _imported_by(tree, name if path.name == "__init__.py" else parent)
+        waiting += [parent, *imported] if parent else imported
     return found
+
+
+@functools.lru_cache(maxsize=2 * MOST_MODULES)
+def _code_and_imports(content: bytes, package: str) -> tuple[str, tuple[str, ...]]:
+    """The code in a file, without comments and layout, and the names of what it imports.
+
+    Kept by the content, not by the time of the file: an edit may keep that.
+    """
+    tree = ast.parse(content)
+    return ast.unparse(tree), tuple(_imported_by(tree, package))
 
 
 def imports_in(code: types.CodeType, package: str) -> Iterator[str]:
