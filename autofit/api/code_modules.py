@@ -14,6 +14,7 @@ import types
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from autofit.api.code_text import syntax_sha256, syntax_tree
 from autofit.protocol.object_state import INSTALLED
 from autofit.storage.safe_files import read_bounded
 
@@ -27,7 +28,7 @@ _CONSTANTS = {"LOAD_CONST", "LOAD_SMALL_INT"}
 
 
 def own_sources(names: Iterable[str], folders: Sequence[str]) -> dict[str, str]:
-    """The sources of modules and of what they import, by name, without comments and layout.
+    """The hashes of the sources of modules and of what they import, by name; comments and layout do not count.
 
     Modules of Python and of installed packages are left out, as are those without a source that can be read.
 
@@ -55,12 +56,12 @@ def own_sources(names: Iterable[str], folders: Sequence[str]) -> dict[str, str]:
 
 @functools.lru_cache(maxsize=2 * MOST_MODULES)
 def _code_and_imports(content: bytes, package: str) -> tuple[str, tuple[str, ...]]:
-    """The code in a file, without comments and layout, and the names of what it imports.
+    """The hash of the code in a file, and the names of what it imports.
 
     Kept by the content, not by the time of the file: an edit may keep that.
     """
-    tree = ast.parse(content)
-    return ast.unparse(tree), tuple(_imported_by(tree, package))
+    tree = syntax_tree(content)
+    return syntax_sha256(tree), tuple(_imported_by(tree, package))
 
 
 def imports_in(code: types.CodeType, package: str) -> Iterator[str]:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import ast
 import dis
+import hashlib
 import inspect
 import json
 import textwrap
 import types
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -22,9 +24,45 @@ def normal(source: str) -> str:
         ValueError: the text is not Python source.
     """
     try:
-        return ast.unparse(ast.parse(textwrap.dedent(source)))
+        return ast.unparse(syntax_tree(textwrap.dedent(source)))
     except (SyntaxError, RecursionError) as error:
         raise ValueError(str(error)) from None
+
+
+def syntax_tree(source: str | bytes) -> ast.Module:
+    """The syntax tree of source code, without Python's warnings about it: they were shown when the user's code ran.
+
+    Raises:
+        SyntaxError: the text is not Python source.
+        ValueError: likewise.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return ast.parse(source)
+
+
+def syntax_sha256(tree: ast.AST) -> str:
+    """The SHA-256 of a syntax tree, which is the same in each version of Python; that of `ast.unparse` is not.
+
+    Raises:
+        RecursionError: the tree is too deep.
+    """
+    return hashlib.sha256(json.dumps(_plain(tree)).encode()).hexdigest()
+
+
+def _plain(node: object) -> Any:
+    """A part of a syntax tree as JSON, without what only some versions of Python have.
+
+    That is empty fields, and empty texts in f-strings.
+    """
+    if isinstance(node, list):
+        return [_plain(item) for item in node]
+    if not isinstance(node, ast.AST):
+        return ascii(node)  # which characters `repr` escapes depends on the version, too
+    fields = {name: item for name, item in ast.iter_fields(node) if item is not None and item != [] and name != "kind"}
+    if isinstance(node, ast.JoinedStr):
+        fields["values"] = [item for item in node.values if not (isinstance(item, ast.Constant) and item.value == "")]
+    return [type(node).__name__, {name: _plain(item) for name, item in fields.items()}]
 
 
 def code_text(function: types.FunctionType, *, unwraps: bool) -> str:

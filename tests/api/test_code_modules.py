@@ -75,6 +75,12 @@ def test_comments_do_not_count_and_code_does(tmp_path: Path) -> None:
     assert own_sources(["net"], write(tmp_path, blocks="WIDTH = 9")) != first
 
 
+def test_an_old_escape_in_a_helper_is_not_warned_of(tmp_path: Path) -> None:
+    """Python 3.12 would print a warning about the user's module at each call; one that is an error left it out."""
+    folders = write(tmp_path, net="import blocks", blocks="DIGITS = '\\d'")
+    assert own_sources(["net"], folders).keys() == {"net", "blocks"}
+
+
 def test_a_file_is_parsed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each function with an import inside would take a second more to compare, in a project of a hundred modules."""
     folders = write(tmp_path, net="import blocks", blocks="ONCE = 8")
