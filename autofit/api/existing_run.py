@@ -30,7 +30,14 @@ from autofit.report.run_text import best_line, resume_command
 from autofit.report.stage_words import reached_words
 from autofit.runs.collect_result import committed
 from autofit.runs.history import finished_epochs
-from autofit.runs.rerun import AnotherTrainingError, Rerun, has_other_epochs, with_conditions, with_epochs
+from autofit.runs.rerun import (
+    AnotherTrainingError,
+    Rerun,
+    has_other_epochs,
+    with_conditions,
+    with_epochs,
+    with_fine_tuning_as_planned,
+)
 from autofit.runs.result_record import ResultRecord, is_finished, require_known_result
 from autofit.runs.run_record import WEIGHTS_FILE, RunRecord, listed_images, read_run
 from autofit.storage.checkpoints import CheckpointStore
@@ -112,7 +119,7 @@ def find_same_run(
     record = require_same_code(files, record, code, is_request=True)
     places = {"root": index.root, "store": index.store}
     here = record.model_copy(update={"data": record.data.model_copy(update=places)})
-    return as_called_now(files, here, options, machine)
+    return as_called_now(files, here, with_fine_tuning_as_planned(record.options, options), machine)
 
 
 def is_only_read(files: RunDirectory, rerun: Rerun) -> bool:

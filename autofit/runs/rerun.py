@@ -9,7 +9,13 @@ from typing import Any
 from autofit.config.batch_schedule import steps_per_epoch
 from autofit.config.learning_rates import RateFall, falls_of_other_length
 from autofit.config.option_table import OPTIONS
-from autofit.config.options import Options, head_options
+from autofit.config.options import (
+    Options,
+    asks_to_fine_tune,
+    head_options,
+    may_fine_tune_unasked,
+    needing_epochs,
+)
 from autofit.protocol.job import TrainingPlan
 from autofit.runs import plan
 from autofit.runs.collect_result import Committed
@@ -57,6 +63,17 @@ def with_conditions(record: RunRecord, options: Options) -> RunRecord:
     is_same_budget = now.time_budget_seconds == record.options.time_budget_seconds
     update = {"options": now, "plan": record.plan.model_copy(update=planned)}
     return record.model_copy(update={**update, "budget_is_over": record.budget_is_over and is_same_budget})
+
+
+def with_fine_tuning_as_planned(there: Options, here: Options) -> Options:
+    """The request of a call, without the fine-tuning that only its time budget may do if the run was begun without it.
+
+    An earlier version did none after a head that is trained by epochs: the same call recorded 0, and now asks for it.
+    """
+    may_be_unasked = here.fine_tune_epochs == "auto" and not asks_to_fine_tune(here) and may_fine_tune_unasked(here)
+    if may_be_unasked and there.fine_tune_epochs == 0 and needing_epochs(here):
+        return here.model_copy(update={"fine_tune_epochs": 0})
+    return here
 
 
 def has_other_epochs(there: Options, here: Options) -> bool:

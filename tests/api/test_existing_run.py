@@ -189,6 +189,19 @@ def test_a_run_from_before_the_share_was_kept_goes_on(
     assert stages.runs[1]["record"] == stages.runs[0]["record"]
 
 
+@pytest.mark.parametrize("run_dir", ["a", None], ids=["named", "found"])
+def test_a_budgeted_run_from_before_fine_tuning_followed_a_head_by_epochs_is_the_same_request(
+    stages: Stages, photos: Path, train: Train, view: RecordingView, run_dir: str | None
+) -> None:
+    """After an update of autofit the same call would be refused, or train anew what is finished."""
+    first = train(photos, run_dir, time_budget="1m", fine_tune_epochs=0)
+    assert train(photos, run_dir, time_budget="1m").run_dir == first.run_dir
+    assert len(stages.runs) == 1
+    assert RunRecord.load(first.run_dir / "run.json").options.fine_tune_epochs == 0
+    with pytest.raises(UserError, match="has fine_tune_epochs 0, not 'auto', and cannot go on so"):  # it is named
+        api.resume(first.run_dir, fine_tune_epochs="auto", view=view)
+
+
 def test_a_share_of_bad_images_that_is_none_ends_no_run(
     stages: Stages, photos: Path, interrupted: Interrupted, view: RecordingView
 ) -> None:
