@@ -18,3 +18,9 @@ def stages_of_epochs(epochs: int, finished: Sequence[StageRecord], current: Stag
     """
     names: list[StageName] = [stage.name for stage in finished for _ in range(stage.epochs)]
     return [*names, *repeat(current, epochs)][:epochs]
+
+
+def is_cut_by_budget(finished: Sequence[StageRecord], stage: StageName) -> bool:
+    """Whether a time budget ended a first stage that was trained by epochs before its last one."""
+    first = next((record for record in finished if record.name == stage and stage in {"training", "head"}), None)
+    return first is not None and first.method == "epochs" and bool(first.cut_short)

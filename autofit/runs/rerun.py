@@ -16,6 +16,7 @@ from autofit.config.options import (
     may_fine_tune_unasked,
     needing_epochs,
 )
+from autofit.protocol.epoch_stages import is_cut_by_budget
 from autofit.protocol.job import TrainingPlan
 from autofit.runs import plan
 from autofit.runs.collect_result import Committed
@@ -108,7 +109,8 @@ def with_epochs(
     if is_finished and now != record.plan:
         is_last = len(stages_of(now)) == 1
         has_more = now.epochs > done.epoch if is_last else next_stage(now, done.stages, done.best_epoch) is not None
-        trains_on = has_more and not (is_last and done.stopped)
+        has_stopped = done.stopped and not is_cut_by_budget(done.stages, done.stage)
+        trains_on = has_more and not (is_last and has_stopped)
         if has_more and not trains_on:
             words = f"the training was stopped after {done.epoch} epochs, so asking for {now.epochs} changes nothing"
     if trains_on or not is_finished:

@@ -184,6 +184,15 @@ def test_epochs_named_for_a_finished_run_are_trained_without_its_old_budget(
     assert not unfinished.record.budget_is_over
 
 
+def test_a_training_that_its_budget_ended_is_trained_on() -> None:
+    """Who sees that more epochs are needed would have to train the first ones anew."""
+    cut = StageRecord(name="training", method="epochs", epochs=7, cut_short="7 of 10 epochs")
+    state = Committed(epoch=7, stages=[cut], best_epoch=0, stopped=True)
+    before = {"time_budget": "12s", "epochs": 10}
+    rerun = again(before, before | {"epochs": 20}, state, is_finished=True)
+    assert (rerun.trains_on, rerun.words) == (True, WITHOUT_BUDGET)
+
+
 def test_other_epochs_while_the_rate_falls_are_said_to_give_another_model() -> None:
     """The rate rises again, or falls faster: nobody would know why the model is not that of as many epochs at once."""
     before = {"weights": "none", "epochs": 10}  # 50 updates; the rate falls in the last 15

@@ -57,7 +57,13 @@ class Commits:
         self._steps = 0
 
     def begin(
-        self, stage: StageName, micro_batch_size: int, on_damaged: OnDamaged, after: StageName | None = None
+        self,
+        stage: StageName,
+        micro_batch_size: int,
+        on_damaged: OnDamaged,
+        after: StageName | None = None,
+        *,
+        is_timed: bool = False,
     ) -> TrainingProgress:
         """Set the model to the newest checkpoint; returns its progress, with the micro-batch that the attempt may use.
 
@@ -66,6 +72,7 @@ class Commits:
             micro_batch_size: samples on the device at once.
             on_damaged: called with the name of each checkpoint that could not be used, and whether another one is.
             after: the stage before; None if any will do.
+            is_timed: whether a time budget ends the stage, or that of a run that is replayed.
 
         Raises:
             TrainingFailedError: the stage needs a checkpoint from the end of the stage before, and that is damaged.
@@ -95,7 +102,7 @@ class Commits:
         self.restore()
         validation_size = min(progress.validation_micro_batch_size, size)
         sizes = {"micro_batch_size": size, "validation_micro_batch_size": validation_size}
-        now = progress.planned_anew(self._plan.epochs).moved(**sizes)
+        now = progress.planned_anew(self._plan.epochs, is_timed=is_timed).moved(**sizes)
         if len(now.stages) > len(progress.stages):
             self.save(now)  # no epoch follows, at whose end the stage would be recorded as finished
         return now

@@ -70,7 +70,7 @@ class Trainer:
         self._state = TrainState(session)
         self._commits = Commits(CheckpointStore(self._files.checkpoints), self._state, work.plan, stop_conditions)
         begins = work.stage, work.micro_batch_size, self._events.damaged_checkpoint, work.after
-        self._progress = self._commits.begin(*begins)
+        self._progress = self._commits.begin(*begins, is_timed=work.time is not None or work.plan.ends_with_ledger)
         self._events.stage_begins_at(self._progress.first_epoch)
         self._clock, self._replay = stage_clock(job, work, self._progress.epoch), Replay(work.plan, work.stage)
         audited = self._files.audit if work.plan.audit else None
@@ -303,9 +303,9 @@ class Trainer:
         evaluation = self._evaluation if self._index.validation_count else None
         progress = with_best_kept(progress, self._state, self._session, evaluation, solved, is_refitted=is_refitted)
         self._callbacks.epoch_ended(epoch, logs)
-        asked_to_stop = self._progress.stopped or self._callbacks.have_stopped_training
-        waited, out_of_time = progress.has_waited(self._plan.early_stopping), not self._clock.epoch_ended()
-        self._progress = progress.moved(stopped=waited or asked_to_stop or out_of_time)
+        ends_itself = progress.has_waited(self._plan.early_stopping) or self._callbacks.have_stopped_training
+        out_of_time = not self._clock.epoch_ended() and (is_torn or not ends_itself)
+        self._progress = progress.stopped_if(self._plan.epochs, ends_itself=ends_itself, out_of_time=out_of_time)
         if not self._has_epochs_left():
             is_short = out_of_time or (is_refit and not is_refitted)
             cut_short = epochs_done(self._progress, self._plan.epochs, is_torn=is_torn) if is_short else ""

@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import Field
 
+from autofit.protocol.epoch_stages import is_cut_by_budget
 from autofit.protocol.messages import Calibration, StageName, StageRecord
 from autofit.storage.records import Record
 from autofit.worker.execution.loss_scale import LossScale
@@ -89,15 +90,25 @@ class TrainingProgress(Record):
         )
         return self.moved(stages=[*self.stages, record or by_epochs])
 
-    def planned_anew(self, planned: int) -> TrainingProgress:
+    def stopped_if(self, planned: int, *, ends_itself: bool, out_of_time: bool) -> TrainingProgress:
+        """The progress after an epoch, stopped if the stage ends by itself or has no time for the epochs that are left.
+
+        If none are left it was not stopped: more may be asked for later.
+        """
+        lacks_time = out_of_time and self.epoch < planned
+        return self.moved(stopped=self.stopped or ends_itself or lacks_time)
+
+    def planned_anew(self, planned: int, *, is_timed: bool = False) -> TrainingProgress:
         """The progress if the stage is to end after epoch `planned`, which may be later or earlier than before.
 
-        A finished stage may become unfinished by this, and an unfinished one finished.
+        A finished stage may become unfinished by this, and an unfinished one finished. One that a time budget has ended
+        early is finished as long as the attempt `is_timed`.
         """
         others = [stage for stage in self.stages if stage.name != self.stage]
         is_finished = len(others) < len(self.stages)
-        if is_finished and not self.stopped and self.epoch < planned:
-            return self.moved(stages=others)
+        may_go_on = not self.stopped or (not is_timed and is_cut_by_budget(self.stages, self.stage))
+        if is_finished and may_go_on and self.epoch < planned:
+            return self.moved(stages=others, stopped=False)
         if not is_finished and not self.position and self.epoch >= planned and not self.is_at_stage_start:
             return self.after_stage()
         return self
