@@ -126,7 +126,7 @@ def _new_plan(record: RunRecord, options: Options, fresh: TrainingPlan, *, is_fi
     """The plan of the run with the changes that the new epochs make; the budget of a finished run decides no more."""
     was = record.plan
     tuned = was.fine_tune
-    if fresh.fine_tune is None:
+    if fresh.fine_tune is None or _stays_left_out(record, options):
         tuned = None
     elif tuned is None:
         later = {"refit": fresh.fine_tune.refit and was.refit_head}
@@ -170,6 +170,12 @@ def _words_of_falls(
     return ""
 
 
+def _stays_left_out(record: RunRecord, options: Options) -> bool:
+    """Whether fine-tuning, which a time budget has left out after the head, is not what is asked for now."""
+    is_named = record.options.fine_tune_epochs != options.fine_tune_epochs or options.trainable == "all"
+    return record.plan.fine_tune is None and not is_named
+
+
 def _is_about_fine_tuning(was: Options, now: Options, planned: TrainingPlan) -> bool:
     """Whether the epochs that differ are those of fine-tuning; in a training of all layers, `epochs` are these."""
     is_of_all = planned.fine_tune is not None and was.trainable == "all"
@@ -184,9 +190,10 @@ def _require_same_beginning(was: TrainingPlan, now: TrainingPlan, done: Committe
     """
     if was.replay is not None:
         raise AnotherTrainingError("a replay has the epochs of the run that it repeats")
-    if was.head != now.head or stages_of(was)[0] != stages_of(now)[0]:
-        raise AnotherTrainingError("the head would be trained in another way")
     finished = {stage.name for stage in done.stages}
+    firsts = {stages_of(was)[0], *(stage.name for stage in done.stages[:1])}  # a head is one still if nothing follows
+    if was.head != now.head or stages_of(now)[0] not in firsts:
+        raise AnotherTrainingError("the head would be trained in another way")
     is_begun = "fine-tune" in finished or done.stage in {"fine-tune", "refit"}
     if is_begun and was.fine_tune != now.fine_tune:
         raise AnotherTrainingError("the learning rate of fine-tuning falls to zero over all its epochs")
@@ -198,6 +205,8 @@ def _require_same_beginning(was: TrainingPlan, now: TrainingPlan, done: Committe
         raise AnotherTrainingError("the number of views in the feature cache follows from the epochs")
     if stages_of(was)[0] in finished and len(stages_of(was)) > 1:
         raise AnotherTrainingError("the stage after these epochs has begun")
+    if "head" in finished and now.fine_tune is not None:
+        raise AnotherTrainingError("the head has ended: ask for its epochs alone, and for fine-tuning afterwards")
     trained = done.epoch + (done.position > 0)
     if now.epochs < trained:
         raise AnotherTrainingError(f"{trained} epochs are trained already")

@@ -243,7 +243,8 @@ class Supervisor:
         is_told = state.callbacks_ended or state.stage in self._completed or not has_callbacks
         if state.stage in finished and not is_told:
             return state.stage
-        return next_stage(self._record.plan, state.stages, state.best_epoch)
+        following = next_stage(self._record.plan, state.stages, state.best_epoch)
+        return state.stage if following == "training" else following  # a head is one still if nothing follows
 
     def _first_sizes(self) -> Sizes:
         """The sizes of the plan, or the smaller ones of an earlier attempt at the same work."""

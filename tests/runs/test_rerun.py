@@ -7,13 +7,14 @@ from typing import Any
 import pytest
 
 from autofit.config.learning_rates import RateFall
-from autofit.config.options import Options, make_options
+from autofit.config.options import Options, changed_options, make_options
 from autofit.protocol.job import TrainingPlan
 from autofit.protocol.messages import StageName, StageRecord
 from autofit.runs import plan
 from autofit.runs.collect_result import Committed
 from autofit.runs.rerun import WITHOUT_BUDGET, AnotherTrainingError, Rerun, with_conditions, with_epochs
 from autofit.runs.run_record import DataRecord, RunRecord
+from autofit.runs.stages import next_stage
 from tests.support.machines import make_hardware
 
 TRAIN = 80
@@ -191,6 +192,36 @@ def test_a_training_that_its_budget_ended_is_trained_on() -> None:
     before = {"time_budget": "12s", "epochs": 10}
     rerun = again(before, before | {"epochs": 20}, state, is_finished=True)
     assert (rerun.trains_on, rerun.words) == (True, WITHOUT_BUDGET)
+
+
+@pytest.mark.parametrize(
+    ("now", "fine_tunes", "epochs"),
+    [
+        ({"fine_tune_epochs": 8}, True, 10),
+        ({"epochs": 20}, False, 20),
+        ({"epochs": 20, "fine_tune_epochs": 8}, None, 0),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("is_resumed", [False, True])
+def test_a_head_by_epochs_whose_fine_tuning_was_left_out_goes_on(
+    now: dict[str, Any], *, fine_tunes: bool | None, epochs: int, is_resumed: bool
+) -> None:
+    """What README promises would be refused; or fine-tuning begin on a head of 10 epochs for which 20 were asked."""
+    before = {"time_budget": "1m", "batch_size": 8}
+    record = record_of(**before)
+    assert record.plan.fine_tune is not None
+    record = record.model_copy(update={"plan": record.plan.model_copy(update={"fine_tune": None})})
+    options = changed_options(record.options, now) if is_resumed else make_options(**before | now)
+    state = trained(10, "head", stage="head")
+    if fine_tunes is None:
+        with pytest.raises(AnotherTrainingError, match="ask for its epochs alone, and for fine-tuning afterwards"):
+            with_epochs(record, options, planned(options), state, is_finished=True)
+        return
+    rerun = with_epochs(record, options, planned(options), state, is_finished=True)
+    assert (rerun.trains_on, rerun.words) == (True, WITHOUT_BUDGET)
+    assert (rerun.record.plan.fine_tune is not None, rerun.record.plan.epochs) == (fine_tunes, epochs)
+    assert next_stage(rerun.record.plan, state.stages, 0) == ("fine-tune" if fine_tunes else None)
 
 
 def test_other_epochs_while_the_rate_falls_are_said_to_give_another_model() -> None:
