@@ -18,8 +18,9 @@ class Replay:
     """
 
     def __init__(self, plan: TrainingPlan, stage: StageName) -> None:
-        self._sizes = read_micro_batch_sizes(Path(plan.replay)) if plan.replay else {}
-        self._stage = stage if any(named for named, _, _ in self._sizes) else ""
+        sizes = read_micro_batch_sizes(Path(plan.replay)) if plan.replay else {}
+        self._sizes = {(_alone_or_not(named), epoch, step): size for (named, epoch, step), size in sizes.items()}
+        self._stage = _alone_or_not(stage) if any(named for named, _, _ in self._sizes) else ""
         self._ends_with_ledger = plan.ends_with_ledger
 
     def __bool__(self) -> bool:
@@ -35,3 +36,8 @@ class Replay:
 
     def _next_step(self, progress: TrainingProgress) -> tuple[str, int, int]:
         return self._stage, progress.epoch, progress.step
+
+
+def _alone_or_not(stage: str) -> str:
+    """One name for a first stage: a head whose fine-tuning was left out is `training` in the replay."""
+    return "training" if stage == "head" else stage

@@ -111,6 +111,17 @@ def test_a_stage_that_was_cut_short_is_not_followed_into_the_next(tmp_path: Path
     assert not Replay(followed, "fine-tune").is_over(tuning)
 
 
+def test_a_head_whose_fine_tuning_was_left_out_is_followed_by_a_training(tmp_path: Path) -> None:
+    """The replay, which is planned in one stage, would be over before its first step, and its model be untrained."""
+    audit_log = AuditLog(tmp_path / "audit.jsonl", 0, "head")
+    write(audit_log, micro=2)
+    audit_log.close()
+    replay = Replay(make_plan(replay=str(tmp_path), ends_with_ledger=True), "training")
+    assert not replay.is_over(TrainingProgress())
+    assert replay.size(TrainingProgress(), 8) == 2
+    assert replay.is_over(TrainingProgress(epoch=1))
+
+
 def test_a_log_without_stages_is_followed_as_before(tmp_path: Path) -> None:
     """The replay of a run of an earlier version would make no step at all."""
     audit_log = AuditLog(tmp_path / "audit.jsonl", 0)
