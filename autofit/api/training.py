@@ -129,8 +129,8 @@ def run(  # noqa: PLR0913 - the options are the interface
         dropout: The share of the head's inputs that is dropped in training.
         recipe: How the head of a frozen backbone trains: `auto` solves it to its optimum, `classic` trains it by
             epochs. `auto` trains it by epochs, too, if any of `epochs`, `batch_size`, `batch_schedule`, `hidden_units`,
-            `optimizer`, `learning_rate` (without `fine_tune_epochs`), `loss`, `metrics`, `early_stopping`, `replay` or
-            callbacks is given, or augmentation without cached views. The default of an option counts as not given.
+            `optimizer`, `learning_rate` (without `fine_tune_epochs`, or with a budget's `auto`), `loss`, `metrics`,
+            `early_stopping`, `replay` or callbacks is given, or augmentation without views. A default is as not given.
         epochs: The number of passes over the training images. `auto` is 10 where the head is not solved.
         fine_tune_epochs: The number of epochs of fine-tuning after the head: the upper layers of the backbone train as
             well. The saved model is that of the best epoch by validation, of the head's stage or of fine-tuning. `auto`

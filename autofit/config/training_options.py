@@ -106,8 +106,8 @@ TRAINING = (
         "auto",
         "How the head of a frozen backbone trains: `auto` solves it to its optimum, `classic` trains it by epochs.",
         "`auto` trains it by epochs, too, if any of `epochs`, `batch_size`, `batch_schedule`, `hidden_units`, "
-        "`optimizer`, `learning_rate` (without `fine_tune_epochs`), `loss`, `metrics`, `early_stopping`, `replay` or "
-        "callbacks is given, or augmentation without cached views. The default of an option counts as not given.",
+        "`optimizer`, `learning_rate` (without `fine_tune_epochs`, or with a budget's `auto`), `loss`, `metrics`, "
+        "`early_stopping`, `replay` or callbacks is given, or augmentation without views. A default is as not given.",
         check=one_of("auto", "classic"),
         metavar="auto|classic",
     ),

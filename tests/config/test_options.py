@@ -14,8 +14,8 @@ import pytest
 from autofit.config.backbones import ModelSpec
 from autofit.config.option import Option
 from autofit.config.option_checks import GIVEN_FUNCTION
-from autofit.config.option_table import OPTIONS
-from autofit.config.options import Options, changed_options, check_for_training, make_options
+from autofit.config.option_table import BY_NAME, OPTIONS
+from autofit.config.options import Options, changed_options, check_for_training, make_options, needing_epochs
 from autofit.config.request_difference import difference
 from autofit.config.run_options import MAX_SEED
 from autofit.errors import UserError
@@ -526,3 +526,11 @@ def test_every_option_has_a_usable_default() -> None:
 def test_an_option_that_does_not_exist_is_refused_with_the_nearest_one(name: str, hint: str) -> None:
     """A misspelled option would have no effect, and the user would believe in it."""
     assert refusal(**{name: 3}).startswith(f"option {name!r} is not known: {hint}")
+
+
+def test_the_help_says_when_a_rate_is_that_of_the_head() -> None:
+    """Who gives a rate and the `auto` of a budget would not expect a head that is trained by epochs."""
+    given: dict[str, Any] = {"learning_rate": 0.01, "fine_tune_epochs": "auto"}
+    assert needing_epochs(make_options(**given, time_budget="5m")) == ("learning_rate",)
+    assert needing_epochs(make_options(**given | {"fine_tune_epochs": 2}, time_budget="5m")) == ()
+    assert "(without `fine_tune_epochs`, or with a budget's `auto`)" in BY_NAME["recipe"].details
