@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from itertools import compress
 
-from autofit.config.learning_rates import DEFAULT_LEARNING_RATE, unusual_rate
+from autofit.config.learning_rates import unusual_rate
 from autofit.config.option_table import BY_NAME
 from autofit.config.options import (
     Options,
     has_optimizer_object,
     has_rate_of_fine_tuning,
+    has_rate_of_its_own,
     head_options,
     needing_epochs,
     trains_pretrained,
@@ -60,7 +61,7 @@ def option_notes(options: Options, planned: TrainingPlan, *, has_callbacks: bool
 def _rate_of_head(options: Options, fine_tune: FineTunePlan, *, has_callbacks: bool) -> Iterator[str]:
     """A line if the user has given an optimizer or its rate, and they are for a head that is trained by epochs."""
     is_object = has_optimizer_object(options)
-    has_rate = options.learning_rate != DEFAULT_LEARNING_RATE or options.optimizer_config is not None
+    has_rate = has_rate_of_its_own(options) or options.optimizer_config is not None
     is_own = "optimizer" in needing_epochs(options), has_rate and not is_object
     given = list(compress(OF_OPTIMIZER, is_own))
     if not given:

@@ -162,8 +162,8 @@ def run(  # noqa: PLR0913 - the options are the interface
         learning_rate: The optimizer's learning rate. In Python also an object of `keras.optimizers.schedules`. From
             random weights it falls to zero after seven tenths of the updates, unless `recipe` is `classic`, or
             callbacks, `loss`, `metrics`, an optimizer object or a `model` are given. In fine-tuning after a
-            solved head it is the peak of a rate that rises and falls. Default: 0.001; 0.0001 if pretrained layers of
-            the backbone train, with `adam` and its like.
+            solved head it is the peak of a rate that rises and falls. Default: 0.001, more with a `batch_size` over 32,
+            or 0.0001 if pretrained layers train; 0.01 with `sgd`.
         class_weight: The weights of the classes in the loss: `balanced` makes all classes count alike. In Python also
             weights by class, such as `{0: 1.0, 'cats': 2.0}`: by name, or by number in the order of the names; 1 for
             the others.

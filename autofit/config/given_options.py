@@ -7,7 +7,7 @@ from typing import Any, Final, NamedTuple
 
 from autofit.config import backbones
 from autofit.config.hub_presets import PRESET_WEIGHTS, is_preset
-from autofit.config.learning_rates import DEFAULT_LEARNING_RATE, default_learning_rate
+from autofit.config.learning_rates import DEFAULT_LEARNING_RATE
 from autofit.config.option_checks import GIVEN_FUNCTION, GIVEN_TABLE
 from autofit.config.option_table import REQUEST
 from autofit.config.options import (
@@ -15,7 +15,7 @@ from autofit.config.options import (
     Options,
     has_optimizer_object,
     may_fine_tune_unasked,
-    trains_pretrained,
+    usual_learning_rate,
 )
 
 NOT_REPEATED: Final = frozenset({"mirror_dir"})
@@ -69,7 +69,7 @@ def _dependent_defaults(options: Options) -> dict[str, Any]:
         "weights": PRESET_WEIGHTS if is_preset(options.backbone) else "imagenet",
         "trainable": "all" if options.weights == "none" else "head",
         "image_size": (side, side),
-        "learning_rate": default_learning_rate(options.optimizer, trains_pretrained=trains_pretrained(options)),
+        "learning_rate": usual_learning_rate(options),
     }
 
 

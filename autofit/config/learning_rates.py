@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Annotated, NamedTuple, Self
+import math
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Annotated, Final, NamedTuple, Self
 
 from pydantic import Field, model_validator
 
@@ -17,6 +19,14 @@ food (accuracy 0.18, against 0.65 at 1e-4)."""
 
 SCALE_FREE = frozenset({"adam", "adamw", "adamax", "nadam", "rmsprop", "lion"})
 """Optimizers whose updates are about as large as the learning rate, whatever the size of the gradients."""
+
+DEFAULT_RATES: Final[Mapping[str, float]] = MappingProxyType(
+    {"sgd": 1e-2, "adagrad": 1e-2, "ftrl": 1e-2, "adadelta": 1.0, "lion": 1e-4}
+)
+"""The defaults of optimizers that learn too little, or too fast, at 0.001 (docs/decisions/0074)."""
+
+BATCHES_OF_DEFAULT = (32, 256)
+"""The default rate grows from the first of these batch sizes to the second; further was not measured."""
 
 FALLING_SHARE = 0.3
 """The share of the updates, the last ones, in which the learning rate of a training from scratch falls to zero
@@ -40,9 +50,28 @@ GRADIENT_RATES = UsualRates(1e-4, 1e-1)
 """For SGD, whose updates are proportional to the gradients."""
 
 
-def default_learning_rate(optimizer: str, *, trains_pretrained: bool) -> float:
-    """The learning rate where the user gives none."""
-    return PRETRAINED_LEARNING_RATE if trains_pretrained and optimizer in SCALE_FREE else DEFAULT_LEARNING_RATE
+def default_learning_rate(
+    optimizer: str, *, trains_pretrained: bool, batch_size: int | None = None, is_classic: bool = False
+) -> float:
+    """The learning rate where the user gives none (docs/decisions/0074).
+
+    For optimizers with scale-free updates it grows with the square root of the batch size (Malladi et al. 2022,
+    arXiv:2205.10287), but not for layers of a pretrained network, where that was not measured.
+
+    Args:
+        optimizer: its name in Keras, in lower case.
+        trains_pretrained: whether all layers of a pretrained network train.
+        batch_size: the batch size that the user has given; None if it follows from the data.
+        is_classic: whether the recipe is `classic`, which has one rate for all optimizers and batch sizes.
+    """
+    if trains_pretrained:
+        return PRETRAINED_LEARNING_RATE if optimizer in SCALE_FREE else DEFAULT_LEARNING_RATE
+    if is_classic:
+        return DEFAULT_LEARNING_RATE
+    rate, (least, most) = DEFAULT_RATES.get(optimizer, DEFAULT_LEARNING_RATE), BATCHES_OF_DEFAULT
+    if batch_size is None or optimizer not in SCALE_FREE:
+        return rate
+    return float(f"{rate * math.sqrt(min(max(batch_size, least), most) / least):.3g}")
 
 
 def usual_rates(optimizer: str, *, trains_pretrained: bool) -> UsualRates | None:

@@ -114,9 +114,11 @@ def make_options(**given: Any) -> Options:
             f"batch_size {found['batch_size']} and batch_schedule {values['batch_schedule']!r} exclude each other: "
             "give one"
         )
-    options = Options(
-        **_fields(found | _dependent_values(found) | {"fine_tune_epochs": found["fine_tune_epochs"] or 0})
-    )
+    rate, fine_tune_epochs = found["learning_rate"] or DEFAULT_LEARNING_RATE, found["fine_tune_epochs"] or 0
+    found_too = {"learning_rate": rate, "fine_tune_epochs": fine_tune_epochs}
+    options = Options(**_fields(found | _dependent_values(found) | found_too))
+    if found["learning_rate"] is None:
+        options = options.model_copy(update={"learning_rate": usual_learning_rate(options)})
     if found["fine_tune_epochs"] is None and options.time_budget_seconds is not None and may_fine_tune_unasked(options):
         return options.model_copy(update={"fine_tune_epochs": "auto"})
     return options
@@ -141,30 +143,25 @@ def _refuse_unknown_names(given: Mapping[str, Any]) -> None:
 
 
 def _dependent_values(found: Mapping[str, Any]) -> dict[str, Any]:
-    """The values that depend on other options: the backbone, its weights, what trains, image size and learning rate."""
+    """The values that depend on other options: the backbone, its weights, what trains, and the image size."""
     if found["model"] is not None:
         size = found["image_size"] or (DEFAULT_IMAGE_SIZE, DEFAULT_IMAGE_SIZE)
-        rate = found["learning_rate"] or DEFAULT_LEARNING_RATE
         return {
             "backbone": None,
             "weights": "none",
             "trainable": "all",
             "image_size": size,
-            "learning_rate": rate,
         }
     backbone = backbones.find(found["backbone"] or backbones.DEFAULT_BACKBONE)
     weights = _preset_weights(backbone.name, found["weights"]) if is_preset(backbone.name) else found["weights"]
     size = found["image_size"] or (backbone.default_size, backbone.default_size)
     backbone.check_image_size(size)
     trainable = found["trainable"] or ("all" if weights == "none" else "head")
-    pretrained = trainable == "all" and weights != "none"
-    rate = found["learning_rate"] or default_learning_rate(found["optimizer"][0], trains_pretrained=pretrained)
     return {
         "backbone": backbone.name,
         "weights": weights,
         "trainable": trainable,
         "image_size": size,
-        "learning_rate": rate,
     }
 
 
@@ -225,6 +222,23 @@ def trains_pretrained(options: Options) -> bool:
     return options.trainable == "all" and options.weights != "none"
 
 
+def usual_learning_rate(options: Options) -> float:
+    """The learning rate that such a request has if the user gives none."""
+    if options.model is not None:
+        return DEFAULT_LEARNING_RATE
+    return default_learning_rate(
+        options.optimizer,
+        trains_pretrained=trains_pretrained(options),
+        batch_size=options.batch_size,
+        is_classic=options.recipe == "classic",
+    )
+
+
+def has_rate_of_its_own(options: Options) -> bool:
+    """Whether the learning rate is another than the default."""
+    return options.learning_rate != usual_learning_rate(options)
+
+
 def has_own_objective(options: Options) -> bool:
     """Whether the user has given a loss, metrics, or an optimizer as an object, which need a training by epochs."""
     return options.optimizer_config is not None or options.loss is not None or bool(options.metrics)
@@ -268,7 +282,7 @@ def head_options(options: Options) -> Options:
             "trainable": "head",
             "epochs": None,
             "batch_size": None,
-            "learning_rate": DEFAULT_LEARNING_RATE,
+            "learning_rate": usual_learning_rate(options.model_copy(update={"trainable": "head", "batch_size": None})),
             "early_stopping": None,
             "augment": "none",
         }
@@ -286,7 +300,7 @@ def needing_epochs(options: Options) -> tuple[str, ...]:
     A learning rate is none of them if it is that of the fine-tuning that the user has asked for.
     """
     is_object, has_config = has_optimizer_object(options), options.optimizer_config is not None
-    has_rate = options.learning_rate != DEFAULT_LEARNING_RATE and not asks_to_fine_tune(options)
+    has_rate = has_rate_of_its_own(options) and not asks_to_fine_tune(options)
     needing = {
         "recipe": options.recipe != "auto",
         "epochs": options.epochs is not None,
@@ -332,4 +346,4 @@ def may_fine_tune_unasked(options: Options) -> bool:
 
 def has_rate_of_fine_tuning(options: Options) -> bool:
     """Whether the learning rate that the user has given is that of fine-tuning, if the head is solved."""
-    return options.learning_rate != DEFAULT_LEARNING_RATE and allows_solved_head(options)
+    return has_rate_of_its_own(options) and allows_solved_head(options)

@@ -219,7 +219,7 @@ TRAINING = (
         "tenths of the updates, unless `recipe` is `classic`, or callbacks, `loss`, `metrics`, an optimizer object or "
         "a `model` are given. In fine-tuning after a solved head it is the peak of a rate that rises and falls.",
         check=or_none(rate_choice),
-        default_text="0.001; 0.0001 if pretrained layers of the backbone train, with `adam` and its like",
+        default_text="0.001, more with a `batch_size` over 32, or 0.0001 if pretrained layers train; 0.01 with `sgd`",
         cli_type=float,
         metavar="RATE",
     ),

@@ -47,7 +47,7 @@ def notes(*, has_callbacks: bool = False, images: int = 1_000, classes: int = 5,
             [f"learning_rate is that of the head, which is trained by epochs because of epochs; {FINE_TUNING}"],
         ),
         (
-            {"fine_tune_epochs": 4, "learning_rate": 0.01, "optimizer": "sgd", "batch_size": 8, "has_callbacks": True},
+            {"fine_tune_epochs": 4, "learning_rate": 0.02, "optimizer": "sgd", "batch_size": 8, "has_callbacks": True},
             [f"{BOTH} because of batch_size and callbacks; {FINE_TUNING}"],
         ),
         (

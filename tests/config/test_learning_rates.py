@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from autofit.config.given_options import given_options
 from autofit.config.learning_rates import RateFall, fall_at_the_end, falls_of_other_length, unusual_rate
-from autofit.config.options import make_options
+from autofit.config.options import head_options, make_options, needing_epochs
 
 
 @pytest.mark.parametrize(
@@ -22,12 +23,45 @@ from autofit.config.options import make_options
         ({"model": "json:loads"}, 1e-3),
         ({"trainable": "all", "learning_rate": 1e-3}, 1e-3),  # as the user wants it
         ({"learning_rate": 0.5}, 0.5),
+        ({"batch_size": 8}, 1e-3),
+        ({"batch_size": 128}, 2e-3),
+        ({"batch_size": 128, "learning_rate": 1e-3}, 1e-3),
+        ({"batch_size": 64, "weights": None, "optimizer": "AdamW"}, 1.41e-3),
+        ({"batch_size": 4096, "weights": None}, 2.83e-3),
+        ({"batch_size": 128, "trainable": "all"}, 1e-4),
+        ({"batch_size": 128, "model": "json:loads"}, 1e-3),
+        ({"batch_size": 128, "recipe": "classic"}, 1e-3),
+        ({"optimizer": "sgd"}, 1e-2),
+        ({"optimizer": "sgd", "batch_size": 128}, 1e-2),
+        ({"optimizer": "sgd", "recipe": "classic"}, 1e-3),
+        ({"optimizer": "adadelta"}, 1.0),
+        ({"optimizer": "lion", "batch_size": 128}, 2e-4),
     ],
     ids=str,
 )
-def test_pretrained_layers_train_at_a_lower_rate_unless_told(given: dict[str, Any], expected: float) -> None:
-    """Pretrained weights would be ruined by default, or a rate that was asked for would be ignored."""
-    assert make_options(**given).learning_rate == expected
+def test_the_default_rate_follows_from_what_trains_the_optimizer_and_the_batch(
+    given: dict[str, Any], expected: float
+) -> None:
+    """Pretrained weights would be ruined by default, large batches would learn less, or a given rate be ignored."""
+    options = make_options(**given)
+    assert options.learning_rate == expected
+    assert ("learning_rate" in given_options(options).values) == ("learning_rate" in given)
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"batch_size": 128}, ("batch_size",)),
+        ({"optimizer": "sgd"}, ("optimizer",)),
+        ({"trainable": "all", "optimizer": "sgd", "batch_size": 64}, ("optimizer",)),  # the batch is of all layers
+        ({"optimizer": "sgd", "learning_rate": 0.5}, ("optimizer", "learning_rate")),
+    ],
+    ids=str,
+)
+def test_a_default_rate_is_not_named_as_given(given: dict[str, Any], expected: tuple[str, ...]) -> None:
+    """The reason for a head trained by epochs would name an option that nobody gave."""
+    options = make_options(**given)
+    assert needing_epochs(head_options(options) if options.trainable == "all" else options) == expected
 
 
 @pytest.mark.parametrize(
