@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,12 +12,12 @@ from typing import Any
 from autofit.api.estimate_result import EstimateResult
 from autofit.api.workers import import_paths, machine_for, payload_of
 from autofit.config.option_table import checked
-from autofit.config.options import Options, freezes_backbone, options_of_call
+from autofit.config.options import Options, options_of_call
 from autofit.config.validators import is_pair, several
 from autofit.errors import TrainingFailedError, UserError
 from autofit.machine.cards import CARDS
 from autofit.machine.hardware import Hardware
-from autofit.probing.estimate import Estimate, EstimateReport, MeasuredLine, Target, estimated, sizes_that_ran
+from autofit.probing.estimate import EstimateReport, MeasuredLine, Target, estimated, sizes_that_ran
 from autofit.probing.evidence import POINTS_OF_A_LINE
 from autofit.probing.loop import Prober
 from autofit.probing.memory_model import UNBOUNDED_BATCH
@@ -42,10 +42,6 @@ SMALL_BYTES = 2 * 10**9
 than a worker on the other machine takes."""
 
 
-class DoesNotFitHereError(TrainingFailedError):
-    """Not even one image fits this machine, so that nothing can be estimated from it."""
-
-
 def estimate(  # noqa: PLR0913 - the options are the interface
     *,
     backbone: str | Callable[..., Any] | Sequence[str] | None = None,
@@ -56,7 +52,6 @@ def estimate(  # noqa: PLR0913 - the options are the interface
     hidden_units: int = 0,
     dropout: float = 0.2,
     optimizer: Any = "adam",
-    recompute: str = "auto",
     precision: str = "float32",
     num_classes: int = 10,
     memory: str | int | Sequence[str | int] | None = None,
@@ -87,9 +82,6 @@ def estimate(  # noqa: PLR0913 - the options are the interface
         dropout: The share of the head's inputs that is dropped in training.
         optimizer: A Keras optimizer, by name. In Python also an object of `keras.optimizers`. A compiled `model` has
             its own.
-        recompute: Whether activations are recomputed in the backward pass instead of kept (gradient checkpointing):
-            `on`, `off` or `auto`. A step then needs less memory and more time, and has the same gradients to float
-            tolerance. `auto` recomputes where the wanted micro-batch does not fit otherwise.
         precision: The numbers that the layers compute with: `float32`, `mixed_bfloat16`, `mixed_float16` or `auto`. In
             mixed precision, activations have 16 bits, which saves up to half of their memory; weights, head and loss
             stay float32, and so does the saved model. The trained weights differ from those of float32. It is fast on a
@@ -161,57 +153,26 @@ def _target(name: str, memory_bytes: int | None) -> Target:
 def _estimates(
     estimator: Estimator, requests: Sequence[Options], targets: Sequence[Target], num_classes: int
 ) -> EstimateReport:
-    """Measure each network, and estimate all devices from it; what fails does not stop the others."""
+    """Measure each network once, and estimate all devices from it; what fails does not stop the others."""
     began = time.monotonic()
-    found: list[Estimate] = []
     measured: list[MeasuredLine] = []
     failures: list[SweepFailure] = []
     for number, options in enumerate(requests, 1):
         wanted = workload(options, num_classes)
         estimator.view.message(f"{number} of {len(requests)}: {workload_words(wanted)}")
         try:
-            lines = list(_lines(estimator, options, num_classes, targets))
+            measured.append(estimator.line(options, num_classes))
         except (TrainingFailedError, UserError) as error:  # every option was checked before
             if len(requests) == 1:
                 raise
             failures.append(SweepFailure(workload=wanted, cause=str(error)))
             estimator.view.message(str(error))
-        else:
-            measured += lines
-            found += [_best(lines, target) for target in targets]
-    return EstimateReport(estimates=found, failures=failures, measured=measured, wall_seconds=time.monotonic() - began)
-
-
-def _lines(
-    estimator: Estimator, options: Options, num_classes: int, targets: Sequence[Target]
-) -> Iterator[MeasuredLine]:
-    """The line of a network; with `recompute="auto"` also that with activations recomputed, if a target needs it.
-
-    Raises:
-        TrainingFailedError: nothing could be measured.
-    """
-    may_recompute = options.recompute == "auto" and not freezes_backbone(options)
-    recomputed = options.model_copy(update={"recompute": "on"})
-    try:
-        line = estimator.line(options, num_classes)
-    except DoesNotFitHereError:
-        if not may_recompute:
-            raise
-        yield estimator.line(recomputed, num_classes)
-        return
-    yield line
-    if may_recompute and not all(estimated(line, target).largest_batch for target in targets):
-        estimator.view.message("not everywhere one image is sure to fit: measuring with activations recomputed too")
-        try:
-            yield estimator.line(recomputed, num_classes)
-        except (TrainingFailedError, UserError) as error:
-            estimator.view.message(str(error))
-
-
-def _best(lines: Sequence[MeasuredLine], target: Target) -> Estimate:
-    """The estimate for a machine with activations kept, or with them recomputed if only so an image is sure to fit."""
-    found = [estimated(line, target) for line in lines]
-    return next((one for one in found if one.largest_batch), found[0])
+    return EstimateReport(
+        estimates=[estimated(line, target) for line in measured for target in targets],
+        failures=failures,
+        measured=measured,
+        wall_seconds=time.monotonic() - began,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,8 +194,7 @@ class Estimator:
 
         Raises:
             UserError: the model cannot be built as asked.
-            DoesNotFitHereError: not even one image fits this machine.
-            TrainingFailedError: a size failed for another reason.
+            TrainingFailedError: not even one image fits this machine, or a size failed for another reason.
             InterruptedRunError: Ctrl-C.
         """
         machine, wanted = as_cpu(machine_for(options)), workload(options, num_classes)
@@ -247,7 +207,7 @@ class Estimator:
             measured = self._measured(options, num_classes, machine, math.inf)
         if not sizes_that_ran(measured.trials):
             what = "not even one image fits this machine, so there is nothing to estimate from"
-            raise DoesNotFitHereError(f"{what}: {advice_for(wanted, 'cpu')}")
+            raise TrainingFailedError(f"{what}: {advice_for(wanted, 'cpu')}")
         if self.store:
             self.store.save(measured, machine)
         return measured

@@ -195,7 +195,7 @@ TRAINING = (
         "A step then needs less memory and more time, and has the same gradients to float tolerance. `auto` recomputes "
         "where the wanted micro-batch does not fit otherwise.",
         check=one_of("auto", "off", "on"),
-        commands=(*EVERYWHERE, "estimate"),
+        commands=EVERYWHERE,
         metavar="auto|off|on",
     ),
     Option(

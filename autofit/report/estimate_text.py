@@ -10,7 +10,6 @@ from rich.text import Text
 
 from autofit.printable import printable
 from autofit.probing.estimate import Estimate, EstimateReport
-from autofit.probing.records import Workload
 from autofit.protocol.messages import Verdict
 from autofit.report.markup import element, escaped, fragment, table
 from autofit.report.probe_text import network_name
@@ -25,7 +24,6 @@ HEADERS = ("Network", "Size", "Trains", "Device", "Memory", "Largest", "At most"
 FIGURES, SPARE = (5, 6, 7), (7, 2)
 MOST_SHOWN = 10**6
 NOTHING_SURE = "none"
-RECOMPUTED = "all, recomputed"
 
 
 def estimate_text(report: EstimateReport) -> str:
@@ -81,13 +79,8 @@ def estimate_lines(report: EstimateReport) -> list[tuple[str, str]]:
     return [
         *(found if report.measured else []),
         *(("Failed", f"{probe_name(failed.workload)}: {printable(failed.cause)}") for failed in report.failures),
-        ("Time", f"{duration_words(report.wall_seconds)}, {count_of(_networks(report), 'network')}"),
+        ("Time", f"{duration_words(report.wall_seconds)}, {count_of(len(report.measured), 'network')}"),
     ]
-
-
-def _networks(report: EstimateReport) -> int:
-    """How many networks were measured, some of them with activations kept and recomputed."""
-    return len({line.workload.model_copy(update={"segments": 0}).model_dump_json() for line in report.measured})
 
 
 def _other_lines(report: EstimateReport) -> list[tuple[str, str]]:
@@ -112,16 +105,10 @@ def _weights_line(report: EstimateReport) -> list[tuple[str, str]]:
 
 
 def _activations_line(report: EstimateReport) -> list[tuple[str, str]]:
-    """Whether activations are kept or recomputed, where that makes a difference. Empty for heads."""
-    trained = {one.workload.segments for one in report.estimates if one.workload.trainable == "all"}
-    if not trained:
+    """That activations are kept, where a training could compute them again in less memory. Empty for heads."""
+    if all(one.workload.trainable == "head" for one in report.estimates):
         return []
-    segments = max(trained)
-    if not segments:
-        return [("Activations", "kept; with recompute='on' they are recomputed, in less memory")]
-    others = ", where the table says so; else kept" if 0 in trained else ""
-    words = f"recomputed in up to {segments} segments{others}"
-    return [("Activations", f"{words}; a step takes longer")]
+    return [("Activations", "kept; a training that does not fit so recomputes them, in less memory")]
 
 
 def _off_line(report: EstimateReport) -> list[tuple[str, str]]:
@@ -133,18 +120,13 @@ def _cells(one: Estimate) -> tuple[str, ...]:
     return (
         printable(network_name(one.workload.backbone)),
         size_words(one.workload),
-        _trains_words(one.workload),
+        TRAINS[one.workload.trainable],
         one.device,
         bytes_words(one.memory_bytes),
         _batch_words(one.largest_batch),
         _batch_words(one.largest_batch_at_most),
         bytes_words(one.bytes_per_image),
     )
-
-
-def _trains_words(workload: Workload) -> str:
-    is_recomputed = workload.segments and workload.trainable == "all"
-    return RECOMPUTED if is_recomputed else TRAINS[workload.trainable]
 
 
 def _batch_words(batch: int) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,7 +28,6 @@ class Measured:
 
     trials: list[Trial] = field(default_factory=lambda: measured_line().trials)
     failing: tuple[str, ...] = ()
-    trials_of: Callable[[ProbeRequest], list[Trial]] | None = None
     requests: list[ProbeRequest] = field(default_factory=list)
 
     def prober(self, request: ProbeRequest, launcher: Any, view: Any) -> Any:
@@ -51,7 +49,7 @@ class Measured:
             largest_feasible_batch=0,
             recommended_batch=0,
             memory_model=None,
-            trials=self.trials_of(request) if self.trials_of else self.trials,
+            trials=self.trials,
             wall_seconds=1.0,
         )
 
@@ -154,45 +152,6 @@ def test_a_network_too_large_for_this_machine_is_an_error_and_not_saved(measured
         with pytest.raises(TrainingFailedError, match="nothing to estimate from"):
             estimate(memory="8GB")
     assert len(measured.requests) == 4  # each time with a small worker, and then with all the memory
-
-
-def small_and_recomputed(request: ProbeRequest) -> list[Trial]:
-    """The sizes that ran: with activations recomputed they take a quarter of the tensors' memory."""
-    return measured_line(gaps=1.0 if request.workload.segments else 4.0).trials
-
-
-@pytest.mark.parametrize(
-    ("given", "segments", "measured_segments"),
-    [
-        ({"memory": "8GB"}, [0], [0]),
-        ({"memory": "1GB"}, [8], [0, 8]),
-        ({"memory": ["1GB", "8GB"]}, [8, 0], [0, 8]),
-        ({"memory": "8GB", "recompute": "on"}, [8], [8]),
-        ({"memory": "1GB", "recompute": "off"}, [0], [0]),
-        ({"memory": "1GB", "trainable": "head"}, [0], [0]),
-        ({"memory": "0.5GB"}, [0], [0, 8]),  # it fits on no rung
-    ],
-    ids=str,
-)
-def test_a_machine_that_holds_no_image_is_estimated_with_activations_recomputed(
-    measured: Measured, given: dict[str, Any], segments: list[int], measured_segments: list[int]
-) -> None:
-    """No image fits, it would say, where a training fits since it recomputes its activations."""
-    measured.trials_of = small_and_recomputed
-    found = estimate(device="cpu", **{"trainable": "all"} | given)
-    assert [one.workload.segments for one in found.estimates] == segments
-    assert [request.workload.segments for request in measured.requests] == measured_segments
-    assert ("all, recomputed" in found.summary()) == (8 in segments)
-    assert ", 1 network" in found.summary()
-
-
-def test_what_does_not_fit_this_machine_is_measured_with_activations_recomputed(measured: Measured) -> None:
-    """An error, although one image has room here in segments."""
-    measured.trials_of = lambda request: measured_line().trials if request.workload.segments else []
-    found = estimate(trainable="all", memory="8GB")
-    assert [one.workload.segments for one in found.estimates] == [8]
-    with pytest.raises(TrainingFailedError, match="nothing to estimate from"):
-        estimate(trainable="all", memory="8GB", recompute="off")
 
 
 def test_devices_and_memories() -> None:
