@@ -472,6 +472,16 @@ def test_what_may_change_in_another_call_is_decided_of_every_option(option: Opti
         )
 
 
+@pytest.mark.parametrize("given", [{"batch_size": 128}, {"optimizer": "sgd"}], ids=str)
+def test_a_run_with_the_default_rate_of_before_is_finished_by_the_same_call(given: dict[str, Any]) -> None:
+    """A killed run would be lost by an upgrade; or a finished one be taken for that of the rate of today."""
+    before, now = make_options(**given, learning_rate=0.001), make_options(**given)
+    assert difference(before, now, is_finished=False) is None
+    assert difference(before, now) == f"learning_rate 0.001 there, {now.learning_rate} here"
+    assert difference(before, make_options(**given, learning_rate=0.5), is_finished=False) is not None
+    assert difference(now, before, is_finished=False) is not None
+
+
 def test_a_time_budget_may_change_until_a_run_is_finished() -> None:
     """A stopped run could not be given more time; or the model of a short time be returned for a long one."""
     short, long = make_options(time_budget=60), make_options(time_budget=300)
