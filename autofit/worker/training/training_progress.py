@@ -161,7 +161,7 @@ class TrainingProgress(Record):
         ended = self.moved(epoch=epoch + 1, position=0, step=0, skipped_updates=0)
         if self.stage == "refit":
             return ended.moved(refit_losses=[*self.refit_losses, logs["loss"]])
-        progress = ended.moved(history={name: [*self._column(name), value] for name, value in logs.items()})
+        progress = ended.moved(history=self._history_with(logs))
         value = monitored(logs, monitor) if calibrated_loss is None else calibrated_loss
         accuracy = logs.get("val_accuracy", logs.get("accuracy")) if quality is None else quality
         if not math.isfinite(logs.get("val_loss", logs["loss"])):
@@ -179,6 +179,11 @@ class TrainingProgress(Record):
         """Whether a whole epoch has just ended that is the first of fine-tuning, in a run without validation."""
         is_first = self.stage == "fine-tune" and self.epoch == self.first_epoch
         return is_first and "val_loss" not in logs and not self.stopped
+
+    def _history_with(self, logs: Mapping[str, float]) -> dict[str, list[float]]:
+        """The history with these metrics of one more epoch; one that does not compute in float16 skips no update."""
+        skips_none = {SKIPPED_UPDATES: 0.0} if SKIPPED_UPDATES in self.history and SKIPPED_UPDATES not in logs else {}
+        return {name: [*self._column(name), value] for name, value in {**logs, **skips_none}.items()}
 
     def _column(self, name: str) -> list[float]:
         """The values of a metric so far. Before the first stage that computes in float16 no update was skipped."""
