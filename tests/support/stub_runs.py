@@ -102,7 +102,7 @@ def epochs_of(plan: dict[str, Any]) -> int:
 
 def stages_of(plan: dict[str, Any]) -> list[str]:
     """The stages that a run of this plan records."""
-    return ["head", "fine-tune"] if "fine_tune" in plan else []
+    return ["head", "fine-tune"] if "fine_tune" in plan else ["training"]
 
 
 def assert_permutations(files: RunDirectory, epochs: int) -> None:
