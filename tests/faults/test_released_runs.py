@@ -102,6 +102,11 @@ def test_a_run_of_an_earlier_release_goes_on(
     assert result.record.status == "completed"
     assert result.record.history["loss"][: len(before)] == before
     assert len(result.record.history["loss"]) == 40
+    if name.endswith("-rungs"):
+        state = CheckpointStore(files.checkpoints).latest_state()
+        assert state is not None
+        assert state["loss_scale"] == {"value": 2.0**15, "finite_steps": 40 * 3}
+        assert [attempt.segments for attempt in result.record.attempts] == [8, 8]
     versions = require_run(files).software
     assert recorded or len(versions) > 1
     assert not (result.record.is_bit_equal and len(versions) > 1)
