@@ -10,6 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -18,6 +19,7 @@ from autofit.errors import DoesNotFitError, TrainingFailedError
 from autofit.process.launch import ProcessLauncher, Worker
 from autofit.protocol.messages import Verdict
 from autofit.protocol.payload import Payload
+from autofit.runs.run_record import RunRecord
 from autofit.storage.run_directory import AttemptDirectory, RunDirectory
 from tests.support.processes import wait_until_gone
 from tests.support.stub_runs import Stub, draw_plan, result_of, stages_of
@@ -48,7 +50,7 @@ class KillingLauncher(ProcessLauncher):
 
     def __init__(self, command: list[str], chance: random.Random, kills: int) -> None:
         super().__init__(command)
-        self._chance, self.kills = chance, kills
+        self.chance, self.kills = chance, kills
         self._killers: list[threading.Thread] = []
 
     def launch(self, attempt: AttemptDirectory, payload: Payload | None, lock_fd: int | None) -> Worker:
@@ -56,7 +58,7 @@ class KillingLauncher(ProcessLauncher):
         worker = super().launch(attempt, payload, lock_fd)
         if self.kills:
             self.kills -= 1
-            early, seconds = self._chance.random() < 0.2, self._chance.uniform(0, LONGEST_UNTIL_KILLED_SECONDS)
+            early, seconds = self.chance.random() < 0.2, self.chance.uniform(0, LONGEST_UNTIL_KILLED_SECONDS)
             process = psutil.Process(worker.pid)  # type: ignore[attr-defined]
             killer = threading.Thread(target=self._kill, args=(process, attempt, seconds), kwargs={"early": early})
             killer.start()
@@ -96,18 +98,48 @@ def test_kills_of_the_worker_lose_nothing_and_change_nothing(
             count(promise)
         files, plan = RunDirectory(tmp_path / str(case)), draw_plan(chance, in_stages=in_stages)
         files.create()
-        launcher = KillingLauncher(stub.command(draw_ends(chance)), chance, kills=3)
-        for _ in range(MOST_RESUMES):
-            error = stub.supervise(files, plan | {"threads": chance.randrange(1, 5)}, launcher=launcher)
-            if error is None:
-                break
-            assert type(error) in {TrainingFailedError, DoesNotFitError}, error
-            assert "without progress" in str(error) or "one image at a time" in str(error), error
-        launcher.join()
-        stub.assert_lost_nothing(files, plan)
+        drive(stub, files, plan, KillingLauncher(stub.command(draw_ends(chance)), chance, kills=3))
         verdicts.update(attempt.verdict.value for attempt in result_of(files).attempts)
     stages = 2 if in_stages else 1
     assert verdicts["crashed"] >= (verdicts["completed"] / stages if whole else 1), "hardly a worker was hit"
+
+
+def drive(stub: Stub, files: RunDirectory, plan: dict[str, Any], launcher: KillingLauncher) -> None:
+    """Run to the end, each time with another number of threads; asserts that nothing was lost."""
+    for _ in range(MOST_RESUMES):
+        anew = {"threads": launcher.chance.randrange(1, 5)}
+        if files.run.exists():  # written when a rung is climbed
+            anew |= RunRecord.load(files.run).plan.model_dump(include={"rung"})
+        error = stub.supervise(files, plan | anew, launcher=launcher)
+        if error is None:
+            break
+        assert type(error) in {TrainingFailedError, DoesNotFitError}, error
+        assert "without progress" in str(error) or "one image at a time" in str(error), error
+    launcher.join()
+    stub.assert_lost_nothing(files, plan)
+
+
+@pytest.mark.usefixtures("paced")
+def test_kills_while_a_run_climbs_the_ladder_lose_nothing_and_keep_the_rung(
+    stub: Stub, tmp_path: Path, count: Count, *, whole: bool
+) -> None:
+    """A resumed run would begin on a rung on which it does not fit, or climb for a kill that is not about memory."""
+    chance = random.Random(2)
+    reached = Counter[int]()
+    for case in range(20 if whole else 1):
+        for promise in (2, 3, 4):
+            count(promise)
+        files, plan = RunDirectory(tmp_path / str(case)), draw_plan(chance) | {"micro_batch_size": 1}
+        files.create()
+        out_of_memory = chance.randrange(2, 4)
+        ends = [*["device_oom@0"] * out_of_memory, *["complete"] * 4]
+        drive(stub, files, plan, KillingLauncher(stub.command(",".join(ends)), chance, kills=out_of_memory + 3))
+        segments = [attempt.segments for attempt in result_of(files).attempts]
+        assert segments == sorted(segments)
+        ran_out = sum(attempt.verdict is Verdict.DEVICE_OOM for attempt in result_of(files).attempts)
+        assert segments[-1] == {0: 0, 1: 0, 2: 8, 3: 16}[ran_out]
+        reached[segments[-1]] += 1
+    assert reached[8] + reached[16] > 0, "no rung was reached"
 
 
 @contextlib.contextmanager
