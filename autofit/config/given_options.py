@@ -7,7 +7,6 @@ from typing import Any, Final, NamedTuple
 
 from autofit.config import backbones
 from autofit.config.hub_presets import PRESET_WEIGHTS, is_preset
-from autofit.config.learning_rates import DEFAULT_LEARNING_RATE
 from autofit.config.option_checks import GIVEN_FUNCTION, GIVEN_TABLE
 from autofit.config.option_table import REQUEST
 from autofit.config.options import (
@@ -59,17 +58,19 @@ def _plain(field: str) -> Callable[[Options], Any]:
 def _dependent_defaults(options: Options) -> dict[str, Any]:
     """The defaults that depend on other options, as `make_options` computes them, in the form that a request has."""
     follow_budget = options.time_budget_seconds is not None and may_fine_tune_unasked(options)
-    defaults: dict[str, Any] = {"fine_tune_epochs": "auto" if follow_budget else 0}
+    defaults: dict[str, Any] = {
+        "fine_tune_epochs": "auto" if follow_budget else 0,
+        "learning_rate": usual_learning_rate(options),
+    }
     if options.backbone is None:
-        size, rate = (DEFAULT_IMAGE_SIZE, DEFAULT_IMAGE_SIZE), DEFAULT_LEARNING_RATE
-        return defaults | {"weights": "none", "trainable": "all", "image_size": size, "learning_rate": rate}
+        size = (DEFAULT_IMAGE_SIZE, DEFAULT_IMAGE_SIZE)
+        return defaults | {"weights": "none", "trainable": "all", "image_size": size}
     side = backbones.find(options.backbone).default_size
     return defaults | {
         "backbone": backbones.DEFAULT_BACKBONE,
         "weights": PRESET_WEIGHTS if is_preset(options.backbone) else "imagenet",
         "trainable": "all" if options.weights == "none" else "head",
         "image_size": (side, side),
-        "learning_rate": usual_learning_rate(options),
     }
 
 
