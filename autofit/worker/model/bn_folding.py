@@ -17,7 +17,7 @@ from typing import Any, TypeAlias
 import keras
 import tensorflow as tf
 
-from autofit.worker.model.layer_graph import calls_in, calls_of
+from autofit.worker.model.layer_graph import calls_in, calls_of, has_graph
 
 RECIPE = 1
 """The version of the computation. It has to be raised with each change of a feature's last bits, so that old cache
@@ -55,9 +55,11 @@ def _pairs_within(model: keras.Model) -> dict[keras.Layer, keras.Layer]:
 
 def _pairs(model: keras.Model) -> dict[keras.Layer, keras.Layer]:
     """The pairs in a model without nested models, found by the connections in its configuration."""
-    if isinstance(model, keras.Sequential):
+    if isinstance(model, keras.Sequential) or not has_graph(model):
         return {}
     config = model.get_config()
+    if "layers" not in config:
+        return {}
     sources = {layer["name"]: [name for name, _ in calls_in(layer["inbound_nodes"])] for layer in config["layers"]}
     uses = Counter(name for names in sources.values() for name in names)
     uses.update(name for name, _ in calls_of(config["output_layers"]))

@@ -18,7 +18,7 @@ import keras
 
 from autofit.config.cuts import AUTO_CUT, AUTO_SHARE, WHOLE
 from autofit.errors import UserError
-from autofit.worker.model.keras_internals import all_layers
+from autofit.worker.model.keras_internals import all_layers, tensors_in
 from autofit.worker.model.layer_graph import Call, has_graph, layer_graph, operations
 
 INSIDE = "/"
@@ -104,7 +104,7 @@ def cut_points(network: keras.Model) -> list[CutPoint]:
     Raises:
         UserError: the network is neither functional nor sequential, or has several inputs or outputs.
     """
-    places = list(_places(network, ""))
+    places = list(places_of(network))
     total, below = sum(place.kernels for place in places), 0
     points = []
     for place in places:
@@ -115,8 +115,16 @@ def cut_points(network: keras.Model) -> list[CutPoint]:
     return points
 
 
-class _Place(NamedTuple):
-    """A layer or operation of a network; `kernels` is the number of layers with kernels that it is or contains."""
+class Place(NamedTuple):
+    """A layer or operation of a network.
+
+    Attributes:
+        name: its name; `outer/inner` in a nested network.
+        operation: the layer or operation itself.
+        kernels: the number of layers with kernels that it is or contains.
+        is_cut: whether everything passes through its output, which it gives once.
+        ends_block: as in `CutPoint`.
+    """
 
     name: str
     operation: Any
@@ -125,8 +133,16 @@ class _Place(NamedTuple):
     ends_block: bool
 
 
-def _places(network: keras.Model, prefix: str) -> Iterator[_Place]:
-    """The layers of a network, in order, with the layers of a nested network in its place."""
+def places_of(network: keras.Model, prefix: str = "") -> Iterator[Place]:
+    """The layers of a network, in order, with the layers of a nested network in its place.
+
+    Args:
+        network: the network.
+        prefix: what their names begin with.
+
+    Raises:
+        UserError: the network is neither functional nor sequential, or has several inputs or outputs.
+    """
     graph = layer_graph(network)
     found = operations(network)
     passed = {name for name, _ in articulation_points(graph.predecessors, graph.source, graph.target)}
@@ -138,10 +154,10 @@ def _places(network: keras.Model, prefix: str) -> Iterator[_Place]:
         operation = found[name]
         is_cut = name in passed and calls[name] == 1 and isinstance(operation.output, keras.KerasTensor)
         if is_cut and has_graph(operation):
-            yield from _places(operation, f"{prefix}{name}{INSIDE}")
+            yield from places_of(operation, f"{prefix}{name}{INSIDE}")
         else:
             ends_block = _ends_block(name, found, following)
-            yield _Place(prefix + name, operation, _kernels(operation), is_cut, ends_block)
+            yield Place(prefix + name, operation, _kernels(operation), is_cut, ends_block)
 
 
 def _following(predecessors: Mapping[Call, Sequence[Call]]) -> dict[str, list[str]]:
@@ -249,7 +265,7 @@ def split_at(network: keras.Model, name: str) -> tuple[keras.Model, keras.Model]
     outer, _, inner = name.partition(INSIDE)
     if inner:
         return _split_inside(network, outer, inner)
-    tensor = operations(network)[outer].output
+    tensor = tensors_in(network)[outer]  # a nested network's own output is another tensor
     return keras.Model(network.inputs[0], tensor, name="lower"), _from(tensor, network)
 
 

@@ -42,6 +42,8 @@ def layer_graph(network: keras.Model) -> LayerGraph:
         chain = [("", 0), *((layer.name, 0) for layer in network.layers)]
         return LayerGraph({call: chain[max(at - 1, 0) : at] for at, call in enumerate(chain)}, chain[0], chain[-1])
     config = network.get_config()
+    if "layers" not in config:  # of a derived class that is made from other arguments, as KerasHub's are
+        config = keras.Model(network.inputs, network.outputs).get_config()
     predecessors = {
         (layer["name"], number): calls_in(arguments)
         for layer in config["layers"]
