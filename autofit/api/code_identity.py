@@ -72,6 +72,11 @@ def what_of(key: str) -> str:
     return key.removesuffix(IN_FULL).removesuffix(IMPORTS)
 
 
+def code_of_model(recorded: Mapping[str, str]) -> str:
+    """One hash (hex) of all that was recorded of the code of a model."""
+    return _sha256({key: code for key, code in recorded.items() if what_of(key).startswith("model")})
+
+
 def differing(recorded: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
     """What has other code now than was recorded, in alphabetical order; what only one of the two has does not differ.
 

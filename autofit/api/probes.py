@@ -52,15 +52,16 @@ def probe(  # noqa: PLR0913 - the options are the interface
         backbone: A network of `keras.applications`, by name, or `hub:` and a preset of KerasHub: its name or its
             folder. In Python also the function, such as `keras.applications.ResNet50`. Default: `MobileNetV2`.
         model: Your own network instead of a backbone: a function `(input_shape, num_classes) -> keras.Model`, or its
-            name as `module:function`. In Python also a `keras.Model`, which stays as it is: its copy is trained. The
-            function may be defined in a notebook cell. The model's inputs are raw images of 0 to 255 in the shape `(n,
-            height, width, 3)`.
+            name as `module:function`. In Python also a `keras.Model`, of which a copy is trained. The function may be
+            defined in a notebook cell. Its inputs are raw images, 0 to 255, `(n, height, width, 3)`. It trains in
+            stages with `trainable` `head`.
         weights: The backbone's initial weights: `imagenet`, `none` (random), or a file. For a preset of KerasHub
             `imagenet` means its own.
         image_size: The size of the images in pixels: `160`, or `160x192` (height x width). In Python also `(160, 192)`.
             Default: the backbone's or the model's own, else 224.
-        trainable: The layers that train: only the `head`, with a frozen backbone, or `all`. Default: `head` with
-            weights, `all` without.
+        trainable: The layers that train: only the `head`, with a frozen backbone, or `all`. The head of a `model` is
+            its last `Dense`, with its softmax and dropout; all below has to be pretrained. Default: `head` with
+            weights, `all` without; of a `model` `head` with `fine_tune_epochs`, else `all`.
         hidden_units: The width of a hidden layer in the head; 0 for none.
         dropout: The share of the head's inputs that is dropped in training.
         optimizer: A Keras optimizer, by name. In Python also an object of `keras.optimizers`. A compiled `model` has
@@ -127,8 +128,9 @@ def sweep(  # noqa: PLR0913 - the options are the interface
             Without any, each backbone is probed at its own size. `[160, 192]` are two sizes, and `[(160, 192)]` is one.
         weights: The backbone's initial weights: `imagenet`, `none` (random), or a file. For a preset of KerasHub
             `imagenet` means its own.
-        trainable: The layers that train: only the `head`, with a frozen backbone, or `all`. Default: `head` with
-            weights, `all` without.
+        trainable: The layers that train: only the `head`, with a frozen backbone, or `all`. The head of a `model` is
+            its last `Dense`, with its softmax and dropout; all below has to be pretrained. Default: `head` with
+            weights, `all` without; of a `model` `head` with `fine_tune_epochs`, else `all`.
         hidden_units: The width of a hidden layer in the head; 0 for none.
         dropout: The share of the head's inputs that is dropped in training.
         optimizer: A Keras optimizer, by name. In Python also an object of `keras.optimizers`. A compiled `model` has

@@ -116,15 +116,16 @@ def run(  # noqa: PLR0913 - the options are the interface
         backbone: A network of `keras.applications`, by name, or `hub:` and a preset of KerasHub: its name or its
             folder. In Python also the function, such as `keras.applications.ResNet50`. Default: `MobileNetV2`.
         model: Your own network instead of a backbone: a function `(input_shape, num_classes) -> keras.Model`, or its
-            name as `module:function`. In Python also a `keras.Model`, which stays as it is: its copy is trained. The
-            function may be defined in a notebook cell. The model's inputs are raw images of 0 to 255 in the shape `(n,
-            height, width, 3)`.
+            name as `module:function`. In Python also a `keras.Model`, of which a copy is trained. The function may be
+            defined in a notebook cell. Its inputs are raw images, 0 to 255, `(n, height, width, 3)`. It trains in
+            stages with `trainable` `head`.
         weights: The backbone's initial weights: `imagenet`, `none` (random), or a file. For a preset of KerasHub
             `imagenet` means its own.
         image_size: The size of the images in pixels: `160`, or `160x192` (height x width). In Python also `(160, 192)`.
             Default: the backbone's or the model's own, else 224.
-        trainable: The layers that train: only the `head`, with a frozen backbone, or `all`. Default: `head` with
-            weights, `all` without.
+        trainable: The layers that train: only the `head`, with a frozen backbone, or `all`. The head of a `model` is
+            its last `Dense`, with its softmax and dropout; all below has to be pretrained. Default: `head` with
+            weights, `all` without; of a `model` `head` with `fine_tune_epochs`, else `all`.
         hidden_units: The width of a hidden layer in the head; 0 for none.
         dropout: The share of the head's inputs that is dropped in training.
         recipe: How the head of a frozen backbone trains: `auto` solves it to its optimum, `classic` trains it by
@@ -132,10 +133,11 @@ def run(  # noqa: PLR0913 - the options are the interface
             `optimizer`, `learning_rate` (without `fine_tune_epochs`, or with a budget's `auto`), `loss`, `metrics`,
             `early_stopping`, `replay` or callbacks is given, or augmentation without views. A default is as not given.
         epochs: The number of passes over the training images. `auto` is 10 where the head is not solved.
-        fine_tune_epochs: The number of epochs of fine-tuning after the head: the upper layers of the backbone train as
-            well. The saved model is that of the best epoch by validation, of the head's stage or of fine-tuning. `auto`
-            is as many epochs as `time_budget` has time for, but at most 8: more did not give a better model. Default:
-            0; `auto` with a `time_budget` and a frozen backbone, unless `epochs`, `replay` or `recipe` is given.
+        fine_tune_epochs: The number of epochs of fine-tuning after the head: upper layers train as well, also those a
+            `model` froze. The saved model is that of the best epoch by validation, of the head's stage or of
+            fine-tuning. `auto` is as many epochs as `time_budget` has time for, but at most 8: more did not give a
+            better model. Default: 0; `auto` with a `time_budget` and a frozen backbone, unless `epochs`, `replay` or
+            `recipe` is given.
         fine_tune_from: The layer above which fine-tuning trains: `auto`, `input` (everything), a layer's name, or the
             share of the backbone's layers that stays frozen.
         batch_size: The number of samples in an update. `auto` follows from the data, never from the machine: 32; 16

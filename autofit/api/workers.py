@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from autofit.api.callbacks import listed_callbacks
-from autofit.api.code_identity import code_of, hashes_of, imports_of, user_code
+from autofit.api.code_identity import code_of, code_of_model, hashes_of, imports_of, user_code
 from autofit.api.extractions import known_extraction
 from autofit.api.measure import Measurer
 from autofit.api.own_objects import objects_in, objects_of, objects_to_send
@@ -126,6 +126,7 @@ def cache_for(record: RunRecord, machine: Hardware, store: ProfileStore) -> Cach
         first_size=known.micro_batch_size if known else None,
         first_peak_bytes=known.peak_bytes if known else 0,
         early_images=_predecoded_images(cache, record, machine),
+        code=code_of_model(record.code) if record.options.model is not None else "",
     )
 
 
@@ -137,6 +138,8 @@ def _predecoded_images(cache: CacheStore, record: RunRecord, machine: Hardware) 
     wanted = plan.predecoded_images(record.plan, record.options, machine)
     if not wanted:
         return 0
+    if record.options.model is not None:  # which the cache knows by its weights alone
+        return wanted
     network = model_source(record.settled_options, len(record.data.class_names)).spec.about.items()
     known = [entry.about for entry in cache.listing().entries if entry.kind == "features"]
     return 0 if any(network <= about.items() for about in known) else wanted

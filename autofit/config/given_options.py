@@ -64,7 +64,9 @@ def _dependent_defaults(options: Options) -> dict[str, Any]:
     }
     if options.backbone is None:
         size = (DEFAULT_IMAGE_SIZE, DEFAULT_IMAGE_SIZE)
-        return defaults | {"weights": "none", "trainable": "all", "image_size": size}
+        is_implied = options.fine_tune_epochs and options.fine_tune_epochs != defaults["fine_tune_epochs"]
+        trains = "head" if is_implied else "all"
+        return defaults | {"weights": "none", "trainable": trains, "image_size": size}
     side = backbones.find(options.backbone).default_size
     return defaults | {
         "backbone": backbones.DEFAULT_BACKBONE,

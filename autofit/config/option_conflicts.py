@@ -75,10 +75,6 @@ def refuse_backbone_options_with_a_model(values: Mapping[str, Any]) -> None:
     weights = values["weights"]
     if weights is not None and str(weights).lower() not in {"none", "imagenet"}:
         raise UserError(f"weights {str(weights)!r} belong to a backbone: load them in the model function")
-    for name, without_effect in (
-        ("trainable", (None, "all")),
-        ("hidden_units", (BY_NAME["hidden_units"].default,)),
-        ("dropout", (BY_NAME["dropout"].default,)),
-    ):
-        if values[name] not in without_effect:
+    for name in ("hidden_units", "dropout"):
+        if values[name] != BY_NAME[name].default:
             raise UserError(f"{name}={values[name]!r} is about a backbone's head: set it in the model function")

@@ -149,7 +149,7 @@ def _dependent_values(found: Mapping[str, Any]) -> dict[str, Any]:
         return {
             "backbone": None,
             "weights": "none",
-            "trainable": "all",
+            "trainable": found["trainable"] or ("head" if found["fine_tune_epochs"] else "all"),
             "image_size": size,
         }
     backbone = backbones.find(found["backbone"] or backbones.DEFAULT_BACKBONE)
@@ -209,10 +209,8 @@ def check_for_training(options: Options) -> None:
             "give weights, or leave trainable out to train everything"
         )
     if options.fine_tune_epochs and not freezes_backbone(options):
-        raise UserError(
-            f"fine_tune_epochs {options.fine_tune_epochs} follow a frozen backbone: give a backbone with weights, and "
-            "leave trainable out"
-        )
+        needs = "leave trainable out" if options.model else "give a backbone with weights, and leave trainable out"
+        raise UserError(f"fine_tune_epochs {options.fine_tune_epochs} follow a frozen backbone: {needs}")
     if options.feature_cache == "on" and not freezes_backbone(options):
         raise UserError("feature_cache 'on' needs a frozen backbone: give trainable 'head', or leave it at 'auto'")
 
@@ -224,7 +222,7 @@ def trains_pretrained(options: Options) -> bool:
 
 def usual_learning_rate(options: Options) -> float:
     """The learning rate that such a request has if the user gives none."""
-    if options.model is not None:
+    if options.model is not None and not freezes_backbone(options):
         return DEFAULT_LEARNING_RATE
     return default_learning_rate(
         options.optimizer,
@@ -245,8 +243,8 @@ def has_own_objective(options: Options) -> bool:
 
 
 def freezes_backbone(options: Options) -> bool:
-    """Whether the backbone is frozen while the head trains."""
-    return options.model is None and options.trainable == "head"
+    """Whether the backbone, or what is below the head of a user's own network, is frozen while the head trains."""
+    return options.trainable == "head"
 
 
 def has_constant_features(options: Options) -> bool:

@@ -46,9 +46,8 @@ NETWORK = (
         None,
         "Your own network instead of a backbone: a function `(input_shape, num_classes) -> keras.Model`, or its name "
         "as `module:function`.",
-        "In Python also a `keras.Model`, which stays as it is: its copy is trained. The function may be defined in a "
-        "notebook cell. The model's inputs are raw images of 0 to 255 in the shape "
-        "`(n, height, width, 3)`.",
+        "In Python also a `keras.Model`, of which a copy is trained. The function may be defined in a notebook cell. "
+        "Its inputs are raw images, 0 to 255, `(n, height, width, 3)`. It trains in stages with `trainable` `head`.",
         check=model_name,
         commands=(*ONE_NETWORK, "estimate"),
         metavar="MODULE:FUNCTION",
@@ -77,9 +76,10 @@ NETWORK = (
         "trainable",
         None,
         "The layers that train: only the `head`, with a frozen backbone, or `all`.",
+        "The head of a `model` is its last `Dense`, with its softmax and dropout; all below has to be pretrained.",
         check=or_none(one_of("head", "all")),
         commands=(*EVERYWHERE, "estimate"),
-        default_text="`head` with weights, `all` without",
+        default_text="`head` with weights, `all` without; of a `model` `head` with `fine_tune_epochs`, else `all`",
         metavar="head|all",
     ),
     Option(
@@ -123,7 +123,7 @@ TRAINING = (
     Option(
         "fine_tune_epochs",
         None,
-        "The number of epochs of fine-tuning after the head: the upper layers of the backbone train as well.",
+        "The number of epochs of fine-tuning after the head: upper layers train as well, also those a `model` froze.",
         "The saved model is that of the best epoch by validation, of the head's stage or of fine-tuning. `auto` is as "
         "many epochs as `time_budget` has time for, but at most 8: more did not give a better model.",
         check=or_none(auto_or_count),

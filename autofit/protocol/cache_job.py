@@ -45,6 +45,7 @@ class CacheJob(Record):
             machine; None if there was none.
         first_peak_bytes: the allocator's peak with `first_size`; 0 if unknown.
         early_images: how many images may be decoded while the worker is still importing TensorFlow.
+        code: a hash of the code of the user's own network, with which its layers compute; empty for a backbone.
         shards: given where nothing is trained: the worker then extracts the features that no other process extracts.
     """
 
@@ -55,6 +56,7 @@ class CacheJob(Record):
     first_size: int | None = None
     first_peak_bytes: int = 0
     early_images: int = Field(0, ge=0)
+    code: str = ""
     shards: ShardJob | None = None
 
 

@@ -43,7 +43,7 @@ EXACT, SHOWN_ERROR = 1e-9, 0.0005
 def workload_words(workload: Workload) -> str:
     """The probed workload, as `MobileNetV2 at 160 x 160, head trainable, imagenet weights`.
 
-    What trains in a network of the user's, and with which weights it begins, is the user's to say.
+    With which weights a network of the user's begins is the user's to say; also what trains, but for the head alone.
     """
     height, width = workload.image_size
     part = "all layers" if workload.trainable == "all" else "head"
@@ -51,7 +51,9 @@ def workload_words(workload: Workload) -> str:
     saving = Rung(segments=workload.segments).words
     saved = f", {saving}" if saving else ""
     numbers = "" if workload.precision == "float32" else f", {workload.precision}"
-    trains = "" if is_own_network(workload) else f", {part} trainable, {weights} weights"
+    trains = f", {part} trainable, {weights} weights"
+    if is_own_network(workload):
+        trains = ", head trainable" if workload.trainable == "head" else ""
     return printable(f"{network_name(workload.backbone)} at {height} x {width}{trains}{numbers}{saved}")
 
 

@@ -91,7 +91,8 @@ def training_use(report: ProbeReport) -> tuple[str | None, str]:
     named = {name: getattr(workload, name) for name in usual if getattr(workload, name) != usual[name]}
     values: dict[str, Any] = {"image_size": _sides(workload.image_size), **named}
     if own or not is_backbone:
-        values = ({} if own else {"model": workload.backbone}) | values
+        trains = {"trainable": "head"} if workload.trainable == "head" else {}
+        values = ({} if own else {"model": workload.backbone}) | trains | values
     else:
         values = {"backbone": workload.backbone, **_weights(workload), **values}
     if workload.segments and not report.rungs:  # else `auto` comes to the same

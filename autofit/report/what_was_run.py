@@ -16,6 +16,7 @@ from autofit.runs.run_record import RunRecord
 
 SHOWN_CLASSES, LONGEST_NAME = 12, 60
 TRAINS = {"head": "the head trains, the backbone is frozen", "all": "all layers train"}
+OWN_HEAD_TRAINS = "the head trains, the layers below it are frozen"
 
 
 def what_was_run(run: RunRecord, result: ResultRecord) -> Html:
@@ -57,17 +58,19 @@ def _network(run: RunRecord, result: ResultRecord) -> list[tuple[str, str]]:
 def _training(run: RunRecord, result: ResultRecord) -> str:
     """What trains and how, as it came to be: a time budget or the memory may have left out what was planned."""
     options, is_tuned = run.options, _is_fine_tuned(run, result)
-    if options.backbone is None:
+    if options.backbone is None and options.trainable == "all":
         compiled = ", or as it is compiled" if _may_be_compiled(options) else ""
         return f"the layers that the model lets train; {_by_epochs(run, options, compiled)}"
+    trains = TRAINS["head"] if options.backbone else OWN_HEAD_TRAINS
     if run.plan.head != "solve":
-        return f"{TRAINS[options.trainable]}; {_by_epochs(run, options)}{', then fine-tuned' if is_tuned else ''}"
+        trains = TRAINS["all"] if options.trainable == "all" else trains
+        return f"{trains}; {_by_epochs(run, options)}{', then fine-tuned' if is_tuned else ''}"
     head = next((stage for stage in result.stages if stage.name == "head"), None)
     if options.trainable == "all" and is_tuned:
         is_solved = head is None or head.method == "solved"
         return f"the head {f'is {_solved(head)}' if is_solved else 'trains by epochs'}, then all layers train"
     how = _solved(head) if head is None or head.method == "solved" else _by_epochs(run, head_options(options))
-    return f"{TRAINS['head']}; {how}{', then fine-tuned' if is_tuned else ''}"
+    return f"{trains}; {how}{', then fine-tuned' if is_tuned else ''}"
 
 
 def _solved(head: StageRecord | None) -> str:

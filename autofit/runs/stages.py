@@ -153,7 +153,8 @@ def source_of_stage(source: ModelSource, plan: TrainingPlan, stage: StageName, d
         spec = source.spec.model_copy(update=begins)
         return source.model_copy(update={"spec": spec, "rate_falls": plan.rate_falls})
     if stage not in FINE_TUNING or plan.fine_tune is None:
-        given = plan.fine_tune.cut if plan.fine_tune and plan.fine_tune.cut != AUTO_CUT else None
+        may_be_none = source.spec.backbone is None  # a user's network may have no place to cut at
+        given = plan.fine_tune.cut if plan.fine_tune and (may_be_none or plan.fine_tune.cut != AUTO_CUT) else None
         spec = source.spec.model_copy(update=begins | {"trainable": "head"})
         # a head that cannot be solved after all is trained by epochs, at its own rate
         rate = DEFAULT_LEARNING_RATE if plan.head == "solve" else source.learning_rate

@@ -149,6 +149,11 @@ def test_a_request_without_options_has_the_documented_defaults() -> None:
         ({"devices": " ALL"}, {"devices": "all"}),
         ({"devices": "2"}, {"devices": 2}),
         ({"model": network}, {"backbone": None, "model": GIVEN_FUNCTION, "weights": "none", "trainable": "all"}),
+        ({"model": network, "fine_tune_epochs": 3}, {"trainable": "head", "fine_tune_epochs": 3, "weights": "none"}),
+        ({"model": network, "fine_tune_epochs": 0}, {"trainable": "all", "fine_tune_epochs": 0}),
+        ({"model": network, "trainable": "head"}, {"trainable": "head", "fine_tune_epochs": 0}),
+        ({"model": network, "trainable": "head", "time_budget": 60}, {"trainable": "head", "fine_tune_epochs": "auto"}),
+        ({"model": network, "time_budget": 60}, {"trainable": "all", "fine_tune_epochs": 0}),
         ({"model": "json:loads", "image_size": 32}, {"model": "json:loads", "image_size": (32, 32)}),
         ({"augment": None}, {"augment": "none"}),
         ({"feature_cache": "On"}, {"feature_cache": "on"}),
@@ -295,9 +300,7 @@ def test_a_memory_limit_that_is_no_size_is_refused(value: Any) -> None:
     assert refusal(memory_limit=value).startswith("memory_limit")
 
 
-@pytest.mark.parametrize(
-    "given", [{"trainable": "head"}, {"hidden_units": 64}, {"dropout": 0.0}, {"weights": "my.h5"}], ids=steady
-)
+@pytest.mark.parametrize("given", [{"hidden_units": 64}, {"dropout": 0.0}, {"weights": "my.h5"}], ids=steady)
 def test_an_option_without_effect_on_a_model_function_is_refused(given: dict[str, Any]) -> None:
     """An option about the backbone would be ignored without a message."""
     assert "model function" in refusal(model=network, **given)
@@ -407,8 +410,17 @@ def test_a_frozen_random_backbone_is_refused_for_training_but_not_for_a_probe() 
     frozen = make_options(weights="none", trainable="head")
     with pytest.raises(UserError, match="would train on a random backbone and learn nothing"):
         check_for_training(frozen)
-    for fine in (make_options(), make_options(weights="none"), make_options(model=network)):
+    of_own = make_options(model=network), make_options(model=network, trainable="head")
+    for fine in (make_options(), make_options(weights="none"), *of_own):
         check_for_training(fine)
+
+
+def test_fine_tuning_where_all_layers_train_is_refused_with_what_to_do() -> None:
+    """The user would be told to give a backbone instead of the network that is to be fine-tuned."""
+    with pytest.raises(UserError, match=r"^fine_tune_epochs 2 follow a frozen backbone: leave trainable out$"):
+        check_for_training(make_options(model=network, trainable="all", fine_tune_epochs=2))
+    with pytest.raises(UserError, match=r"give a backbone with weights, and leave trainable out$"):
+        check_for_training(make_options(weights="none", fine_tune_epochs=2))
 
 
 @pytest.mark.parametrize("given", [{"trainable": "all"}, {"weights": "none"}, {"model": network}], ids=steady)

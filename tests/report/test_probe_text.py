@@ -44,6 +44,8 @@ def test_a_network_of_the_users_is_not_said_to_have_random_weights(
     """A pretrained network with frozen layers would be "all layers trainable, random weights", and have no name."""
     workload = make_workload(backbone=backbone, weights="none", trainable="all")
     assert probe_text(report.model_copy(update={"workload": workload})).startswith(f"{title}\n")
+    of_head = workload.model_copy(update={"trainable": "head"})
+    assert probe_text(report.model_copy(update={"workload": of_head})).startswith(f"{title}, head trainable\n")
 
 
 def _printed(report: ProbeReport) -> list[str]:

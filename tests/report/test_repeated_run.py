@@ -183,13 +183,17 @@ def test_a_probe_says_how_to_train_with_its_answer(report: ProbeReport, monkeypa
     ("changes", "named"),
     [
         ({"backbone": "json:loads", "weights": "none", "trainable": "all"}, {"model": "json:loads"}),
+        (
+            {"backbone": "json:loads", "weights": "none", "trainable": "head"},
+            {"model": "json:loads", "trainable": "head"},
+        ),
         ({"backbone": "<function>", "weights": "none", "trainable": "all"}, {"model": ...}),
         ({"weights": "none", "trainable": "all"}, {"weights": "none"}),
         ({"weights": "none", "trainable": "head"}, {}),
         ({"trainable": "all", "hidden_units": 7}, {"trainable": "all", "hidden_units": 7}),
         ({"precision": "mixed_bfloat16"}, {"precision": "mixed_bfloat16"}),
     ],
-    ids=["model", "function", "random", "random head", "all", "precision"],
+    ids=["model", "model's head", "function", "random", "random head", "all", "precision"],
 )
 def test_a_probe_of_any_network_is_trained_as_it_was_probed(
     report: ProbeReport, changes: dict[str, Any], named: dict[str, Any]

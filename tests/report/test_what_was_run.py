@@ -109,6 +109,18 @@ def test_a_model_of_the_users_may_be_compiled(tmp_path: Path, make_result: Calla
     assert expected in what_was_run(run.model_copy(update={"options": cannot}), make_result())
 
 
+def test_the_head_of_a_users_network_trains_alone(tmp_path: Path, make_result: Callable[..., ResultRecord]) -> None:
+    """The page would say that all layers of the network train, or name a backbone that nobody gave."""
+    finished(tmp_path)
+    run = RunRecord.load(tmp_path / "run.json")
+    options = make_options(model="autofit.demo.network:digit_network", trainable="head")
+    own = run.model_copy(update={"options": options})
+    assert "the head trains, the layers below it are frozen; adam, learning rate" in what_was_run(own, make_result())
+    solved = own.model_copy(update={"plan": run.plan.model_copy(update={"head": "solve"})})
+    shown = what_was_run(solved, make_result(stages=[HEAD, TUNED]))
+    assert "the head trains, the layers below it are frozen; solved to its optimum" in shown
+
+
 def test_a_function_that_was_given_as_an_object_is_the_users_own_model(
     tmp_path: Path, make_result: Callable[..., ResultRecord]
 ) -> None:

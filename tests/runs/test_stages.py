@@ -261,6 +261,19 @@ def test_a_cut_that_is_given_is_checked_before_the_head_is_trained(cut: object, 
     assert source_of_stage(model_source(options, 10), made, "head", DATA).later_cut == checked
 
 
+def test_that_a_users_network_can_be_cut_is_checked_before_its_head_is_solved() -> None:
+    """A network without any place to cut at would fail when its head is done."""
+    request: dict[str, Any] = {"model": "json:loads", "fine_tune_epochs": 2}
+    made = plan(**request)
+    assert stages_of(made) == ("head", "fine-tune", "refit")
+    source = model_source(make_options(**request), 10)
+    of_head, tuned = (source_of_stage(source, made, stage, DATA) for stage in ("head", "fine-tune"))
+    assert (of_head.spec.trainable, of_head.spec.cut, of_head.later_cut) == ("head", None, "auto")
+    assert (tuned.spec.trainable, tuned.spec.cut) == ("all", "auto")
+    alone = plan(model="json:loads", trainable="head")
+    assert source_of_stage(source, alone, "head", DATA).later_cut is None
+
+
 @pytest.mark.parametrize(
     ("given", "kept"),
     [

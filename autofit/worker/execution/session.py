@@ -28,7 +28,7 @@ from autofit.worker.execution.step_options import StepOptions
 from autofit.worker.execution.steps import EvaluateStep, Tally, TrainStep, compile_forward, tensors_of
 from autofit.worker.execution.strategy import open_strategy, replicas_of, require_replicable, scope_of
 from autofit.worker.model.bn_folding import folded
-from autofit.worker.model.builder import BuiltModel, build, build_from_function
+from autofit.worker.model.builder import BuiltModel, TrainedPart, build, build_from_function
 from autofit.worker.model.given_model import imported_function
 from autofit.worker.model.objective import Objective, given_loss, make_objective
 from autofit.worker.model.precision import computes_in_float16
@@ -260,7 +260,7 @@ def open_session(job: Job, payload: Payload | None, heartbeat: Heartbeat) -> Ses
     if objective.note and job.attempt == 1 and isinstance(job.work, TrainJob):
         heartbeat.event(Event(message=objective.note))
     micro_decides = _what_slices_decide(built, network)
-    pads = PADS[job.memory.device] and isinstance(network, SplitNetwork)
+    pads = PADS[job.memory.device] and isinstance(network, SplitNetwork) and built.below_head is None
     trains_in_slices = not extracts or built.cut is not None
     pads_training = pads and trains_in_slices and micro_decides is None
     scale = LossScale() if computes_in_float16(_trained(built)) else None
@@ -287,9 +287,9 @@ def open_session(job: Job, payload: Payload | None, heartbeat: Heartbeat) -> Ses
 
 def _what_slices_decide(built: BuiltModel, network: Network) -> str | None:
     """Why the micro-batch size changes the result; None if it does not, as for a head whose layers run one by one."""
-    if built.frozen and built.head_layers:
-        return None
-    return slices_decide(_trained(built), network)
+    if not built.frozen:
+        return slices_decide(built.model, network)
+    return None if built.below_head is None else slices_decide(_trained(built), network, in_inference=True)
 
 
 def _trained(built: BuiltModel) -> keras.Model:
@@ -327,7 +327,7 @@ def _build(source: ModelSource, job: Job, payload: Payload | None, heartbeat: He
         spec.image_size,
         source.num_classes,
         spec.seed,
-        spec.cut,
+        None if spec.trainable == "all" and spec.cut is None else TrainedPart(spec.cut, source.later_cut),
         precision=spec.precision,
         multi_label=source.multi_label,
         loss=given_loss(source),
@@ -338,11 +338,10 @@ def _network(built: BuiltModel, spec: ModelSpec) -> tuple[Network, tf.TensorSpec
     images, segments = tf.TensorSpec((None, *spec.image_size, 3), tf.uint8), spec.segments
     if built.features is None or built.head is None:
         return WholeNetwork(built.model, segments), images
-    if built.frozen:
-        layers = built.head_layers
-        network = SplitNetwork(None, built.head, layers, segments) if layers else WholeNetwork(built.head, segments)
-        return network, tf.TensorSpec((None, *built.feature_shape), CUT_FEATURES if built.cut else tf.float32)
-    return SplitNetwork(built.features, built.head, built.head_layers, segments), images
+    network = SplitNetwork(None if built.frozen else built.features, built.head, built.head_layers, segments)
+    if not built.frozen:
+        return network, images
+    return network, tf.TensorSpec((None, *built.feature_shape), CUT_FEATURES if built.cut else tf.float32)
 
 
 def clear_session() -> None:

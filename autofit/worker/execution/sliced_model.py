@@ -115,11 +115,14 @@ class SplitNetwork:
         if self._features is not None:
             flow = self._features(flow, training=True)
         for layer, run in zip(self._head_layers, self._runs, strict=True):
-            flow = tf.cast(flow, drawn.dtype) * drawn if layer is self.dropout else run(flow)
+            if layer is self.dropout:
+                flow = tf.cast(flow, drawn.dtype) * drawn
+            else:  # without an argument, some of Keras's random layers take a call for one in training
+                flow = run(flow, training=False) if isinstance(layer, keras.Model) else run(flow)
         return flow
 
     def penalty(self) -> tf.Tensor | float:
-        """Zero: neither `keras.applications` nor autofit's head has regularizers."""
+        """Zero: neither `keras.applications` nor autofit's head has regularizers; a user's are left out."""
         return 0.0
 
 
@@ -133,20 +136,21 @@ def _width_at(dropout: keras.layers.Layer | None, head: keras.Model, layers: Seq
     return width
 
 
-def slices_decide(model: keras.Model, network: Network) -> str | None:
+def slices_decide(model: keras.Model, network: Network, *, in_inference: bool = False) -> str | None:
     """Why the micro-batch size changes the result of this training; None if it does not.
 
     It does if BatchNormalization trains, which takes its statistics from a slice, or if a layer draws random numbers
     inside the slices, which then differ. It may do so with a layer of the user's own that keeps values or adds a loss,
     and with SpectralNormalization: what they do in a call, they do once for each slice. So it is with a regularizer of
-    a layer's output, unless it is a sum that Keras divides by the number of samples.
+    a layer's output, unless it is a sum that Keras divides by the number of samples. With `in_inference` the layers are
+    called in inference mode, but for the head's dropout: those of Keras draw nothing then.
     """
-    own_dropout = network.dropout if isinstance(network, SplitNetwork) else None
+    own_dropout, draws = network.dropout if isinstance(network, SplitNetwork) else None, not in_inference
     for layer in [model, *all_layers(model)]:
         if isinstance(layer, keras.layers.BatchNormalization):
             if layer.trainable:
                 return "BatchNormalization trains on each micro-batch"
-        elif (draws_random_numbers(layer) and layer is not own_dropout) or _calls(layer, RANDOM):
+        elif (draws and draws_random_numbers(layer) and layer is not own_dropout) or _calls(layer, RANDOM):
             return f"{layer.name} draws random numbers in each micro-batch"
         elif _may_change_by_call(layer) and keeps_values(layer):
             return f"{layer.name} has weights that do not train, and may change them with each micro-batch"

@@ -140,7 +140,8 @@ class ExtractionPass:
         replayed = RunDirectory(Path(replay)).features_of(stage) if replay else None
         built, views = self._session.built, self._views.index.views
         kind = built.feature_shape, views, built.cut, self._precision
-        record = features_entry_record(self._job, self._backbone_sha256, *kind)
+        own = None if built.below_head is None else built.features
+        record = features_entry_record(self._job, self._backbone_sha256, *kind, own)
         return FeatureCache(store, record, files.features_of(stage), replayed, self._views.identities)
 
     def _complete_rows(self, cache: FeatureCache, cache_job: CacheJob, loader: BatchLoader) -> FeatureRows | None:

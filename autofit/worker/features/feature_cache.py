@@ -35,6 +35,8 @@ from autofit.worker.features.features_record import (
     load_features_record,
 )
 from autofit.worker.model import bn_folding
+from autofit.worker.model.network_hash import graph_sha256
+from autofit.worker.model.reopening import has_own_code
 from autofit.worker.runtime.tf_settings import kernels_in_use
 
 RELATIVE_TOLERANCE: dict[Precision, float] = {"float32": 1e-3, "mixed_float16": 1e-2, "mixed_bfloat16": 5e-2}
@@ -50,6 +52,7 @@ def features_entry_record(
     views: int,
     cut: str | None = None,
     precision: Precision = "float32",
+    own: keras.Model | None = None,
 ) -> EntryRecord:
     """The record of a new entry of features. Its key is a hash of everything that features depend on besides images.
 
@@ -61,6 +64,7 @@ def features_entry_record(
         cut: the layer whose output the features are; None for features of the whole backbone. Features at a cut are
             large, and stored as float16.
         precision: the precision in which they are computed.
+        own: the frozen part of a user's own network, which no name stands for; None for a backbone.
     """
     assert job.source is not None  # noqa: S101 - a training has a model
     spec = job.source.spec
@@ -86,6 +90,11 @@ def features_entry_record(
         recipe["ranges"] = job.work.plan.value_ranges
     if cut is not None:
         recipe["cut"] = cut
+    if own is not None:
+        recipe["network"] = graph_sha256(own)
+        cache = job.work.cache if isinstance(job.work, TrainJob) else None
+        if cache is not None and has_own_code(own):
+            recipe["code"] = cache.code
     return EntryRecord(
         kind="features",
         key=hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest(),

@@ -44,6 +44,8 @@ def train(
     if work.micro_batch_size == 1:  # it is asked for only where one image runs out; in DenseNet121 it takes 0.3 s
         heartbeat.event(Event(most_segments=session.most_segments))
     stop_conditions = StopConditions(requests, heartbeat, job.memory, device_name(job.memory), work.stop_at)
+    if session.built.note and job.attempt == 1:
+        heartbeat.event(Event(message=session.built.note))
     if work.cache is not None and work.cache.shards is not None:
         return extract(job, work, session, heartbeat, stop_conditions, requests)
     trainer = Trainer(job, work, session, heartbeat, stop_conditions, payload, predecoded)

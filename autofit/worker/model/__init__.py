@@ -16,7 +16,7 @@ objective.py        loss and metrics; optimizer.py the optimizer
 mean_loss.py        requires that a loss is a mean over the samples
 saved_model.py      opens a saved model; variables_bound.py bounds the memory of its variables
 keras_internals.py  the only uses of Keras's private API, each with a public fallback
-head.py             the layers on top of a backbone
+head.py             the layers on top of a backbone; own_head.py those of a user's own network
 cut_points.py       the layers at which a network can be cut; layer_graph.py the graph of layers
 segments.py         a network as a chain of segments, for computing activations again
 falling_rate.py     the learning rate of a training from scratch

@@ -10,7 +10,7 @@ import dataclasses
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 
@@ -25,6 +25,13 @@ from autofit.worker.model.head import chain, head_of
 from autofit.worker.model.hub_backbone import load_hub_backbone
 from autofit.worker.model.keras_internals import all_layers
 from autofit.worker.model.outputs import label_outputs, output_kind
+from autofit.worker.model.own_head import (
+    OwnHead,
+    leave_out_regularizers,
+    refuse_compiled,
+    split_head,
+    untrained_words,
+)
 from autofit.worker.model.precision import in_precision, layers_in
 from autofit.worker.model.preprocessing import preprocess
 from autofit.worker.model.reopening import check_reopens
@@ -47,10 +54,12 @@ class BuiltModel:
             cannot be split.
         frozen: whether no weight of `features` trains.
         compiled: whether the user has compiled the model, so that its loss, optimizer and metrics are used.
+        below_head: of a user's own network that is split, the part below the head, whatever of it trains; else None.
         cut: the name of the layer at which the backbone is cut, perhaps `outer/inner`; None for no cut. With a cut,
             `features` ends at that layer, whose output `(n, ...)` is the features, and the layers above are in `head`.
             They are the first of `head_layers`, a network that is called in inference mode: random layers of a
             backbone, such as stochastic depth, are inactive, and the result does not depend on the micro-batch.
+        note: a line for the user about layers of such a network; may be empty.
         outputs: what the model's output holds; a prediction turns logits into probabilities.
         precision: the precision in which the layers were asked to compute.
     """
@@ -61,7 +70,9 @@ class BuiltModel:
     head_layers: tuple[keras.Layer, ...]
     frozen: bool
     compiled: bool
+    below_head: keras.Model | None = None
     cut: str | None = None
+    note: str = ""
     outputs: OutputKind = "probabilities"
     precision: Precision = "float32"
 
@@ -69,6 +80,18 @@ class BuiltModel:
     def feature_shape(self) -> tuple[int, ...]:
         """The shape of an image's features; empty if the model cannot be split."""
         return () if self.head is None else tuple(self.head.input_shape[1:])
+
+
+class TrainedPart(NamedTuple):
+    """The part of a user's own network that trains, if not all that the user lets train.
+
+    Attributes:
+        cut: as in `ModelSpec`; None if the head alone trains.
+        later_cut: where the network is to be cut in a later stage; None if it is not.
+    """
+
+    cut: str | None = None
+    later_cut: str | None = None
 
 
 @layers_in("float32")
@@ -134,7 +157,7 @@ def build_from_function(
     image_size: tuple[int, int],
     num_classes: int,
     seed: int,
-    cut: str | None = None,
+    part: TrainedPart | None = None,
     loss: Any = None,
     *,
     precision: Precision = "float32",
@@ -147,34 +170,60 @@ def build_from_function(
         image_size: (height, width) in pixels.
         num_classes: the number of classes.
         seed: the seed for the initial weights.
-        cut: as in `ModelSpec`.
+        part: what trains; None for what the user lets train.
         loss: the user's loss for an uncompiled model; None for autofit's.
         precision: the precision of its layers; with `float32` each keeps the policy that the user gave it.
         multi_label: whether each class has a probability of its own.
 
     Raises:
-        UserError: the function failed, or its model cannot be trained in micro-batches, saved and opened again, or cut
-            there; the message says why.
+        UserError: the function failed, or its model cannot be trained in micro-batches, saved and opened again, split
+            below a head, or cut there; the message says why.
     """
     require_own_settings()
     keras.utils.set_random_seed(seed)
     shape = (*image_size, 3)
     model = model_in(function, precision, shape, num_classes)
+    if part is not None:
+        refuse_compiled(model)
     check_model(model, shape, num_classes, multi_label=multi_label)
     check_reopens(model)
     model = in_precision(model, precision)
+    head = None if part is None else split_head(model, num_classes, multi_label=multi_label)
     outputs = label_outputs(model, shape) if multi_label else output_kind(model, shape, loss)
     built = BuiltModel(
         model, None, None, (), frozen=False, compiled=model.compiled, outputs=outputs, precision=precision
     )
-    found = _chosen_cut(model, cut)
-    if found is None:
-        return built
-    _freeze_normalizations(model)
-    lower, upper = _frozen_below(model, found)
-    features = of_fixed_size(lower, shape)
-    head = of_fixed_size(upper, features.output_shape[1:])
-    return dataclasses.replace(built, features=features, head=head, frozen=True, cut=found.name)
+    return built if head is None or part is None else _split(built, head, part, shape)
+
+
+def _split(built: BuiltModel, head: OwnHead, part: TrainedPart, shape: tuple[int, int, int]) -> BuiltModel:
+    """The model of a user with its parts: the features, and what is above them.
+
+    What is above trains, also where the user has frozen it, as for the stage of the head (docs/decisions/0075). Weights
+    that Keras itself does not train, such as the mean of a Normalization, stay as they are.
+    """
+    notes = leave_out_regularizers(built.model), untrained_words(head.below)
+    for layer in [built.model, *all_layers(built.model)]:  # a model that trains passes nothing on to a layer inside
+        layer.trainable = True
+    _freeze_normalizations(built.model)
+    _chosen_cut(head.below, part.later_cut)  # raises if there is none
+    cut = _chosen_cut(head.below, part.cut)
+    features, upper = (head.below, None) if cut is None else _frozen_below(head.below, cut)
+    features = of_fixed_size(features, shape)
+    if part.cut is None:
+        features.trainable = False
+    inputs = keras.Input(features.output_shape[1:], dtype="float32", name="features")
+    layers = head.layers if upper is None else (of_fixed_size(upper, features.output_shape[1:]), *head.layers)
+    return dataclasses.replace(
+        built,
+        features=features,
+        head=keras.Model(inputs, chain(layers, inputs), name="head"),
+        head_layers=layers,
+        frozen=part.cut is None or cut is not None,
+        below_head=head.below,
+        cut=cut.name if cut else None,
+        note="; ".join(filter(None, notes)),
+    )
 
 
 def of_fixed_size(network: keras.Model, shape: tuple[int, ...]) -> keras.Model:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import keras
 
 from autofit.config.backbones import ModelSpec
@@ -33,3 +35,8 @@ def chain(layers: tuple[keras.Layer, ...], x: keras.KerasTensor) -> keras.KerasT
     for layer in layers:
         x = layer(x)
     return x
+
+
+def scoring_layer(layers: Sequence[keras.Layer]) -> keras.layers.Dense:
+    """The last Dense of a head, whose weights are solved; in a user's network the softmax may be a layer after it."""
+    return next(layer for layer in reversed(layers) if isinstance(layer, keras.layers.Dense))

@@ -62,6 +62,11 @@ def _check_part(part: dict[str, Any]) -> None:
         ) from error
 
 
+def has_own_code(model: keras.Model) -> bool:
+    """Whether a model that can be opened again has layers or functions that are not Keras's own."""
+    return next(own_parts(keras.saving.serialize_keras_object(model)), None) is not None
+
+
 def own_parts(config: Any) -> Iterator[dict[str, Any]]:
     """The outermost parts of a configuration that are not Keras's own, or are functions or lambdas."""
     if isinstance(config, dict):

@@ -35,7 +35,7 @@ class Calibrator:
 
     Args:
         plan: of the stage; says whether to calibrate, and what to compare.
-        built: the network. Only one that autofit has given its softmax is calibrated.
+        built: the network. Only one with a head, which has a softmax, is calibrated.
         labels: the class numbers of the stage's validation images, int64 (n,).
         weights: their class weights, float32 (n,); None if there are none.
     """

@@ -93,7 +93,7 @@ class Commits:
             )
         keeps_before = is_unseen(stage, progress)
         if progress.stages and progress.stage != stage:
-            self._state.begin_stage(checkpoint, stage, progress.stages)
+            self._state.begin_stage(checkpoint, stage, progress.stages, progress.frozen_sha256)
             self._state.before = self._state.best if keeps_before else {}
             self.release_newest()
             return progress.in_stage(stage).moved(micro_batch_size=size, validation_micro_batch_size=size)

@@ -19,6 +19,7 @@ from autofit.storage.probabilities import write_probabilities
 from autofit.storage.run_directory import RunDirectory
 from autofit.storage.safe_files import rename_durably, write_atomically
 from autofit.worker.model.builder import BuiltModel
+from autofit.worker.model.head import scoring_layer
 from autofit.worker.model.precision import as_float32
 from autofit.worker.training.calibration import calibrated, divide_logits
 from autofit.worker.training.train_state import TrainState
@@ -76,7 +77,7 @@ def write_best(
     state.show_best()
     probabilities, calibration = state.probabilities, progress.calibration
     if calibration is not None:
-        divide_logits(built.head_layers[-1], calibration.temperature)
+        divide_logits(scoring_layer(built.head_layers), calibration.temperature)
         probabilities = None if probabilities is None else calibrated(probabilities, calibration.temperature)
     with nullcontext() if must else suppress(OSError):
         write_model(built, files, index, probabilities, progress.best_epoch)

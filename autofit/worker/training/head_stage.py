@@ -23,6 +23,7 @@ from autofit.storage.probabilities import MOST_VALUES
 from autofit.worker.execution.session import Session
 from autofit.worker.features.head_memory import UNASKED_BYTES, least_solver_bytes
 from autofit.worker.features.head_rows import Floats, LabelledRows, LabelTable
+from autofit.worker.model.head import scoring_layer
 from autofit.worker.runtime.heartbeat import Heartbeat
 from autofit.worker.training.batch_sources import CachedFeatures, Source
 from autofit.worker.training.evaluation import Probabilities, in_place
@@ -309,4 +310,4 @@ def final_weights(session: Session, state: TrainState, solved: SolvedHead) -> Ar
 
 def set_head(session: Session, head: Head) -> None:
     """Set the weights of the last Dense layer."""
-    session.built.head_layers[-1].set_weights([head.kernel, head.bias])
+    scoring_layer(session.built.head_layers).set_weights([head.kernel, head.bias])

@@ -23,6 +23,8 @@ from autofit.worker.model.network_hash import graph_sha256, network_sha256
 from autofit.worker.model.weights import frozen_hash
 from autofit.worker.training.training_progress import TrainingProgress
 
+OTHER_WEIGHTS = "the backbone's weights are not those that this run was started with: bring the same weights back"
+
 Arrays = dict[str, np.ndarray[Any, Any]]
 PROBABILITIES = "probabilities"
 SPARE_CHECKPOINT_BYTES = 256 * 2**20
@@ -50,7 +52,10 @@ class TrainState:
         self._model = [variable for variable in session.built.model.variables if id(variable) not in left_out]
         self.frozen_sha256 = frozen_hash(frozen) if frozen else None
         model, of_layers = session.built.model, network_sha256(session.built.model)
-        self.network_sha256 = of_layers if session.built.head_layers else graph_sha256(model, with_modules=False)
+        below = session.built.below_head
+        is_own = below is not None or not session.built.head_layers
+        self.network_sha256 = graph_sha256(model, with_modules=False) if is_own else of_layers
+        self._below_head_sha256 = frozen_hash(below.variables) if below is not None else None
         self._known_sha256 = {"", of_layers, self.network_sha256}  # those of earlier versions were of the layers
         self._seeds, self._undrawn = (seeds := shared_seed_states()), _read(seeds)
         self.best: Arrays = {}
@@ -104,9 +109,7 @@ class TrainState:
             TrainingFailedError: it belongs to another network, or the frozen backbone was built with other weights.
         """
         if progress.frozen_sha256 != self.frozen_sha256:
-            raise TrainingFailedError(
-                "the backbone's weights are not those that this run was started with: bring the same weights back"
-            )
+            raise TrainingFailedError(OTHER_WEIGHTS)
         if progress.network_sha256 not in self._known_sha256:
             raise TrainingFailedError(
                 "the model is another network than this run was started with: its layers, their settings or their "
@@ -123,7 +126,13 @@ class TrainState:
         self.probabilities = groups.get("validation", {}).get(PROBABILITIES)
         self.callbacks = dict(groups.get("callbacks", {}))
 
-    def begin_stage(self, checkpoint: Checkpoint, stage: StageName, finished: Sequence[StageRecord]) -> None:
+    def begin_stage(
+        self,
+        checkpoint: Checkpoint,
+        stage: StageName,
+        finished: Sequence[StageRecord],
+        frozen_sha256: str | None = None,
+    ) -> None:
         """Take the head's weights from a checkpoint of the stage before; the backbone keeps those it was built with.
 
         Fine-tuning begins with the head as it was solved on the training images, or with its best epoch; a refit with
@@ -133,10 +142,14 @@ class TrainState:
             checkpoint: the last checkpoint of the stage before.
             stage: the stage that begins.
             finished: the stages before it, of which one may have been left out, with no epoch.
+            frozen_sha256: the hash of what was frozen in the stage before; None if that is not known.
 
         Raises:
-            TrainingFailedError: the checkpoint is of another network.
+            TrainingFailedError: the checkpoint is of another network, or the user's function now gives other weights.
         """
+        now = self.frozen_sha256 if stage == "refit" else self._below_head_sha256
+        if self._below_head_sha256 is not None and frozen_sha256 not in {None, now}:
+            raise TrainingFailedError(OTHER_WEIGHTS)
         groups = checkpoint.groups
         self.probabilities = groups.get("validation", {}).get(PROBABILITIES)
         self.callbacks = dict(groups.get("callbacks", {}))

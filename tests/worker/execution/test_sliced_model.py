@@ -104,6 +104,18 @@ def test_a_layer_that_does_something_for_each_slice_is_named(layer: keras.Layer,
 
 
 @pytest.mark.parametrize(
+    ("layer", "words"),
+    [(layers.Dropout(0.5), ""), (layers.RandomFlip(), ""), (Noisy(name="noisy"), "noisy draws random numbers")],
+)
+def test_layers_of_keras_that_are_called_in_inference_draw_nothing(layer: keras.Layer, words: str) -> None:
+    """Above a cut, each shrink of a network with dropout would be called a changed result."""
+    inputs = keras.Input((4, 4, 3))
+    whole = keras.Model(inputs, layers.Dense(2)(layers.Flatten()(layer(inputs))))
+    assert words in (slices_decide(whole, WholeNetwork(whole), in_inference=True) or "")
+    assert bool(words) == (slices_decide(whole, WholeNetwork(whole), in_inference=True) is not None)
+
+
+@pytest.mark.parametrize(
     "layer",
     [
         frozen(layers.BatchNormalization()),

@@ -117,7 +117,9 @@ class Runs:
             decode(sample, out)
 
         session: Any = SimpleNamespace(
-            built=SimpleNamespace(feature_shape=(WIDTH,), cut=self.cut, features=None, precision="float32"),
+            built=SimpleNamespace(
+                feature_shape=(WIDTH,), cut=self.cut, features=None, precision="float32", below_head=None
+            ),
             extract=self.forward,
             pads=False,
             features_of=lambda images, _: self.forward(images),

@@ -13,7 +13,7 @@ from keras import layers
 from autofit.config.backbones import ModelSpec
 from autofit.errors import UserError
 from autofit.worker.model.bn_folding import folded
-from autofit.worker.model.builder import BuiltModel, build, build_from_function
+from autofit.worker.model.builder import BuiltModel, TrainedPart, build, build_from_function
 from autofit.worker.model.keras_internals import all_layers
 
 pytestmark = [
@@ -110,12 +110,13 @@ def user_network(shape: tuple[int, int, int], classes: int) -> keras.Model:
 
 def test_a_users_network_is_cut_inside_the_network_that_it_contains() -> None:
     """Only whole networks of a user's own could be trained."""
-    model = build_from_function(user_network, SIZE, CLASSES, seed=0, cut=CUT)
+    model = build_from_function(user_network, SIZE, CLASSES, seed=0, part=TrainedPart(CUT))
     assert model.features is not None
     assert model.head is not None
     assert model.cut is not None
     assert model.cut.endswith(f"/{CUT}")
-    assert (model.frozen, model.head_layers, model.feature_shape) == (True, (), (2, 2, 512))
+    assert (model.frozen, model.feature_shape) == (True, (2, 2, 512))
+    assert [type(layer) for layer in model.head_layers[1:]] == [layers.Dropout, layers.Dense]
     np.testing.assert_allclose(model.head(model.features(images())), model.model(images()), rtol=1e-5)
     assert {id(v) for v in model.head.trainable_variables} == {id(v) for v in model.model.trainable_variables}
     assert len(model.model.trainable_variables) == 8 + 2

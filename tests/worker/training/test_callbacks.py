@@ -90,7 +90,7 @@ def callbacks_of(
         one_hot_classes=0,
     )
     objective.optimizer.build(model.trainable_variables)
-    parts = {"features": None if trains else model.layers[0], "head_layers": ()}
+    parts = {"features": None if trains else model.layers[0], "head_layers": (), "below_head": None}
     built = SimpleNamespace(model=model, compiled=False, frozen=not trains, **parts)
     reports: Any = told or Told()
     session: Any = SimpleNamespace(built=built, objective=objective)

@@ -14,6 +14,7 @@ from autofit.errors import TrainingFailedError, UserError
 from autofit.protocol.messages import StageRecord
 from autofit.worker.execution.loss_scale import LossScale
 from autofit.worker.model.network_hash import network_sha256
+from autofit.worker.model.weights import frozen_hash
 from autofit.worker.training.divergence import divergence
 from autofit.worker.training.export import write_history
 from autofit.worker.training.train_state import TrainState
@@ -76,7 +77,7 @@ def session_of(model: keras.Model) -> Any:
     """A session with nothing but a model."""
     empty = SimpleNamespace(variables=[])
     return SimpleNamespace(
-        built=SimpleNamespace(model=model, frozen=False, features=None, head_layers=()),
+        built=SimpleNamespace(model=model, frozen=False, features=None, head_layers=(), below_head=None),
         objective=SimpleNamespace(optimizer=empty, loss=empty, metric_variables=[]),
         train_step=SimpleNamespace(restore_loss_scale=lambda _: None),
     )
@@ -180,6 +181,20 @@ def test_fine_tuning_begins_with_a_head_that_has_not_seen_the_validation(
     assert [(array == 2).all() for array in list(state.best.values())[-2:]] == [True, True]
 
 
+def test_a_stage_begins_only_above_the_weights_that_the_stage_before_had() -> None:
+    """A user's function that loads another file now would be fine-tuned below a head that was solved on the first."""
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3), keras.layers.Dense(2)])
+    session = session_of(model)
+    session.built.below_head = keras.Sequential(model.layers[:1])
+    head = {"0": np.zeros((3, 2), np.float32), "1": np.zeros(2, np.float32)}
+    checkpoint: Any = SimpleNamespace(groups={"model": head, "best": head})
+    before = frozen_hash(session.built.below_head.variables)
+    TrainState(session).begin_stage(checkpoint, "fine-tune", [HEAD], before)
+    model.layers[0].bias.assign(np.ones(3))
+    with pytest.raises(TrainingFailedError, match="weights are not those that this run was started with"):
+        TrainState(session).begin_stage(checkpoint, "fine-tune", [HEAD], before)
+
+
 def wired(*, subtracts: bool) -> keras.Model:
     """A network of the user's, and one with the same layers that are connected otherwise."""
     inputs = keras.Input((4,))
@@ -188,9 +203,9 @@ def wired(*, subtracts: bool) -> keras.Model:
     return keras.Model(inputs, first - second if subtracts else first + second)
 
 
-def state_of(model: keras.Model, head_layers: tuple[object, ...] = ()) -> TrainState:
+def state_of(model: keras.Model) -> TrainState:
     """The state of a session with a network, and with nothing else."""
-    built = SimpleNamespace(model=model, frozen=False, features=None, head_layers=head_layers)
+    built = SimpleNamespace(model=model, frozen=False, features=None, head_layers=(), below_head=None)
     objective = SimpleNamespace(
         optimizer=SimpleNamespace(variables=[]), loss=SimpleNamespace(variables=[]), metric_variables=[]
     )
@@ -218,4 +233,8 @@ def test_a_checkpoint_of_an_earlier_version_is_known_by_its_layers() -> None:
     state.restore(checkpoint, TrainingProgress(network_sha256=network_sha256(model)))
     state.restore(checkpoint, TrainingProgress())
     assert state.network_sha256 != network_sha256(model)
-    assert state_of(model, head_layers=(model.layers[-1],)).network_sha256 == network_sha256(model)
+    session = session_of(model)
+    session.built.head_layers = (model.layers[-1],)
+    assert TrainState(session).network_sha256 == network_sha256(model)
+    session.built.below_head = model  # of a user, whose network may be edited
+    assert TrainState(session).network_sha256 == state.network_sha256
