@@ -4,7 +4,7 @@ options.py           Options, the validated request; make_options and the checks
 given_options.py     from a request back to the options that a user has to give (pure)
 request_difference.py  in which option two requests differ (pure)
 option_table.py      all options, each declared once
-training_options.py  the declarations about the network and the training
+training_options.py  the declarations about the network and the training; data_options.py  about the data
 run_options.py       the declarations about images and caches, the machine, and the run
 option.py            the Option class
 option_checks.py     checks of particular options

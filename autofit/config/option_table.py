@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from autofit.config.data_options import DATA
 from autofit.config.option import Command, Option
 from autofit.config.run_options import IMAGES, MACHINE, PYTHON_ONLY, RUN
 from autofit.config.training_options import NETWORK, TRAINING
 
-OPTIONS: Final = (*NETWORK, *TRAINING, *IMAGES, *MACHINE, *RUN, *PYTHON_ONLY)
+OPTIONS: Final = (*NETWORK, *TRAINING, *DATA, *IMAGES, *MACHINE, *RUN, *PYTHON_ONLY)
 BY_NAME: Final = {option.name: option for option in OPTIONS}
 REQUEST: Final = tuple(option for option in OPTIONS if option.field_names)
 """The options that `make_options` takes: all that are part of a request."""
