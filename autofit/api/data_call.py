@@ -19,6 +19,7 @@ def data_call(
     label_column: str | Sequence[str] | None,
     images_in: str | os.PathLike[str] | None,
     group_column: str | None = None,
+    weight_column: str | None = None,
 ) -> DataCall:
     """The arguments of `run` about its data: paths made absolute, and the names of those that are objects."""
     given = {"data": data, "labels": labels, "test": test}
@@ -30,6 +31,7 @@ def data_call(
         label_column=label_column if label_column is None or isinstance(label_column, str) else list(label_column),
         images_in=None if images_in is None else str(absolute(os.fspath(images_in))),
         group_column=group_column,
+        weight_column=weight_column,
         objects=objects,
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -116,3 +117,10 @@ def _is_free(files: RunDirectory, view: View, *, take_over: bool) -> bool:
     except AutofitError:  # a folder that cannot be written
         pass
     return False
+
+
+def taking(earlier: RunDirectory, made: RunDirectory | None) -> RunDirectory:
+    """Use the directory of an earlier run, and remove one that was made for images in memory: the earlier has them."""
+    if made is not None:
+        shutil.rmtree(made.path, ignore_errors=True)
+    return earlier

@@ -13,7 +13,7 @@ from autofit.api.directories import absolute
 from autofit.config.option_checks import GIVEN_TABLE
 from autofit.config.options import Options
 from autofit.dataset import ImageIndex
-from autofit.dataset.asked import Asked, refuse_groups
+from autofit.dataset.asked import Asked, refuse_groups_and_weights
 from autofit.input.patient_call import patiently
 from autofit.report.views import ProgressView
 
@@ -64,7 +64,7 @@ class GivenData:
         )
         given = self
         if is_in_memory:
-            refuse_groups(self.asked, "images in memory")
+            refuse_groups_and_weights(self.asked, "images in memory")
             given = replace(self, data=write("train", (self.data, self.labels)), labels=None)
         return replace(given, validation=write("validation", self.validation), test=write("test", self.test))
 

@@ -168,7 +168,7 @@ def evaluated(  # noqa: PLR0913 - as the method
     multi_label = run.options.multi_label
     asked = asked_of(path_column, label_column, images_in, multi_label=multi_label)
     group_column = run.call.group_column if run.call else None
-    asked = replace(asked, separator=run.data.label_separator, group_column=group_column, may_lack_groups=True)
+    asked = replace(asked, separator=run.data.label_separator, group_column=group_column, is_held_out=True)
     class_names = run.data.class_names
     with naming_system_errors(), _folder() as folder, showing(view) as shown:
         images = _found(data, shown, lambda *told: with_known_labels(data, labels, class_names, asked, (folder, *told)))

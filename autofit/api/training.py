@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -13,7 +12,7 @@ from typing import Any
 from autofit import dataset
 from autofit.api.data_call import data_call
 from autofit.api.directories import RUNS, absolute, making, require_utf8
-from autofit.api.earlier_runs import Call, earlier_run
+from autofit.api.earlier_runs import Call, earlier_run, taking
 from autofit.api.existing_run import (
     AnotherRunError,
     already_trained,
@@ -78,6 +77,7 @@ def run(  # noqa: PLR0913 - the options are the interface
     path_column: str | None = None,
     label_column: str | Sequence[str] | None = None,
     group_column: str | None = None,
+    weight_column: str | None = None,
     multi_label: bool = False,
     images_in: str | Path | None = None,
     augment: str | None = "auto",
@@ -188,6 +188,9 @@ def run(  # noqa: PLR0913 - the options are the interface
         group_column: The column of a table that says which images belong together, such as those of one patient. Those
             with the same value are all for training or all for validation, and in one fold where the head's penalty is
             chosen by cross-validation. An image without a value belongs to no other.
+        weight_column: The column of a table that says how much each image counts in the training loss: a number of 0 or
+            more. Only ratios matter. All figures count images alike. A `tf.data.Dataset` of images, labels and weights
+            has its own.
         multi_label: An image may have any number of labels, also none; each class then has a probability of its own.
             The labels of an image are in one column, separated by semicolons, bars, commas or blanks, or as lists; or
             each label has a column of 0 and 1. In Python also an array `(n, classes)` of 0 and 1 beside images in
@@ -261,6 +264,7 @@ def run(  # noqa: PLR0913 - the options are the interface
         "path_column": path_column,
         "label_column": label_column,
         "group_column": group_column,
+        "weight_column": weight_column,
         "images_in": images_in,
     }
     called_at = time.monotonic()
@@ -286,16 +290,9 @@ def run(  # noqa: PLR0913 - the options are the interface
             earlier = earlier_run(absolute(RUNS), call, shown, take_over=take_over)
             if earlier is not None:
                 index = call.index_in(earlier)
-                made = _taking(earlier, made)
+                made = taking(earlier, made)
         files = made or make()
         return _start_or_resume(files, options, index, payload, shown, called, take_over=take_over)
-
-
-def _taking(earlier: RunDirectory, made: RunDirectory | None) -> RunDirectory:
-    """Use the directory of an earlier run, and remove one that was made for images in memory: the earlier has them."""
-    if made is not None:
-        shutil.rmtree(made.path, ignore_errors=True)
-    return earlier
 
 
 def _start_or_resume(

@@ -57,6 +57,15 @@ DATA = (
         metavar="NAME",
     ),
     Option(
+        "weight_column",
+        None,
+        "The column of a table that says how much each image counts in the training loss: a number of 0 or more.",
+        "Only ratios matter. All figures count images alike. A `tf.data.Dataset` of images, labels and weights has its "
+        "own.",
+        fields=(),
+        metavar="NAME",
+    ),
+    Option(
         "multi_label",
         False,
         "An image may have any number of labels, also none; each class then has a probability of its own.",

@@ -6,6 +6,7 @@
     picture_files.py  PIL images: upright, palettes and colour spaces resolved
     given_lists.py  lists of paths and labels that a user gives, checked
     array_kinds.py  which objects are arrays; array_labels.py  the labels of images in memory
+    image_table.py  images that were in memory, as a table of their files
     arrays.py   images in memory or in a dataset object, written to files; number_scale.py what their numbers mean
     dataset_objects.py  the images and labels of a tf.data.Dataset or a PyDataset
     layout.py   where a folder has its class folders: in itself, in splits, in a wrapper
@@ -20,7 +21,8 @@
     found.py    Found: the images and other content of a folder or table
     asked.py    the options about a table: its columns and the folder of its images
     split_columns.py  what the cells of a column of splits say (pure)
-    columns.py  which columns hold paths, labels, splits and groups; table_form.py a table's encoding and separator
+    columns.py  which columns hold paths, labels, splits, groups and weights
+    table_form.py  a table's encoding and separator
     bare_list.py  tables without column names: a path and a label in each line (pure)
     named_list.py  such tables whose paths are names without suffix
     mark_columns.py  columns of 0 and 1, or -1 and 1, one for each label (pure)
@@ -30,10 +32,12 @@
     class_weights.py  weights of classes, by name or number (pure)
     label_sets.py  images with any number of labels: what a cell means, and the sets that images have (pure)
     listing.py  a CSV file, lists or a DataFrame, image by image; gather.py sorts them into classes -> Found
+    own_list.py  the list that a run has written of its images
     json_table.py  the objects in a file of JSON, each with its line; json_listing.py  the images that they list
     joined_lists.py  the lists of CUB-200, joined by the id of an image
     table_files.py  a table of images in a file, of any of these kinds
     groups.py   images that belong together, and the column of a table that says so (pure)
+    sample_weights.py  how much each image counts, and the column of a table that says so (pure)
     group_findings.py  the lines about groups on one or both sides of a split (pure)
     held_out.py the validation and test images that are given, or that the data has
     mixed_splits.py splits that paths name and the data does not (pure)

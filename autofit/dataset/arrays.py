@@ -10,10 +10,10 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
+from collections.abc import Callable, Iterable, Sequence, Sized
 from itertools import repeat
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from autofit.dataset.array_kinds import as_array, first_of, is_array, is_like_array
 from autofit.dataset.array_labels import class_numbers, label_rows
@@ -25,6 +25,7 @@ from autofit.dataset.dataset_objects import (
     images_of_dataset,
     is_dataset,
 )
+from autofit.dataset.image_table import ImageTable, are_rows
 from autofit.dataset.number_scale import NumberScale
 from autofit.dataset.picture_files import is_picture, plain_picture
 from autofit.errors import UserError
@@ -40,6 +41,14 @@ PROGRESS_EVERY_IMAGES = 256
 """Progress is reported once for this many images: fewer are written at once, and need no line of progress."""
 
 Pairs = tuple[list[str], list[Any]]
+
+
+class Written(NamedTuple):
+    """The path, the label and the weight of each image; no weights if all are 1, as without any."""
+
+    paths: list[str]
+    labels: list[Any]
+    weights: list[float]
 
 
 def are_images(data: object) -> bool:
@@ -61,7 +70,7 @@ def write_images(
     multi_label: bool = False,
     has_labels: bool = True,
 ) -> Pairs:
-    """Write each image as a PNG file.
+    """Write each image as a PNG file, to be judged or predicted.
 
     Args:
         data: an array or tensor `(n, height, width[, channels])`, a list of such or of PIL images, or a dataset that
@@ -81,26 +90,46 @@ def write_images(
         UserError: the data cannot be used; the message says what to do.
     """
     meaning = None if not has_labels else label_rows if multi_label else class_numbers
+    written = _written(data, labels, folder, say, on_progress, meaning)
+    if written.weights:
+        raise UserError(
+            "the dataset gives weights of its samples, and a judgement counts all images alike: give pairs of (images, "
+            "labels), as by map()"
+        )
+    return written.paths, written.labels
+
+
+def _written(
+    data: Any,
+    labels: Any,
+    folder: Path,
+    say: Callable[[str], None],
+    on_progress: Callable[[int], None],
+    meaning: Callable[[Any], list[Any]] | None,
+) -> Written:
+    """Write each image as in `write_images`; `meaning` converts the labels of a batch, and is None without labels."""
     if is_dataset(data):
         if labels is not None:
             raise UserError("a dataset has its own labels: leave labels out")
-        pairs: Iterable[tuple[Any, Any]] = images_of_dataset(data, meaning)
+        images: Iterable[tuple[Any, Any, float]] = images_of_dataset(data, meaning)
     else:
         data = as_array(data, "the images")
-        pairs = zip(data, _labels_for(data, labels, meaning) if meaning else repeat(None, len(data)), strict=True)
+        known = _labels_for(data, labels, meaning) if meaning else repeat(None, len(data))
+        images = zip(data, known, repeat(1.0, len(data)), strict=True)
     folder.mkdir(parents=True, exist_ok=True)
     scale = NumberScale(data if is_array(data) else None)
     names = _Names(by_number=not is_dataset(data))
-    paths, numbers = [], []
-    for number, (image, label) in enumerate(pairs):
+    written = Written([], [], [])
+    for number, (image, label, weight) in enumerate(images):
         values = _levels(image, number, scale)
-        paths.append(str(_write(values, folder / names.of(values, number, label))))
-        numbers.append(label)
+        written.paths.append(str(_write(values, folder / names.of(values, number, label, weight))))
+        written.labels.append(label)
+        written.weights.append(weight)
         if (number + 1) % PROGRESS_EVERY_IMAGES == 0:
             on_progress(number + 1)
-    for words in filter(None, (scale.words, scale.warning if has_labels else "")):  # a single image may be dark
+    for words in filter(None, (scale.words, scale.warning if meaning else "")):  # a single image may be dark
         say(words)
-    return paths, numbers
+    return written if any(weight != 1 for weight in written.weights) else written._replace(weights=[])
 
 
 def _labels_for(data: Any, labels: Any, meaning: Callable[[Any], list[Any]]) -> list[Any]:
@@ -117,8 +146,8 @@ def _labels_for(data: Any, labels: Any, meaning: Callable[[Any], list[Any]]) -> 
 class _Names:
     """Names the files by content and, if the order of the images is fixed, by number.
 
-    Without a number, the name depends on the label too: equal images with different labels have different names,
-    whatever their order.
+    Without a number, the name depends on the label and the weight too: equal images with different labels have
+    different names, whatever their order.
 
     Args:
         by_number: whether names have the numbers of the images.
@@ -127,12 +156,14 @@ class _Names:
     def __init__(self, *, by_number: bool) -> None:
         self._by_number, self._met = by_number, Counter[str]()
 
-    def of(self, values: np.ndarray, number: int, label: Any) -> str:
+    def of(self, values: np.ndarray, number: int, label: Any, weight: float) -> str:
         """The name for an image; without numbers, a counter is appended for equal images."""
         content = hashlib.blake2b(f"{values.shape}{values.dtype}".encode() + values.tobytes())
         if self._by_number:
             return f"{number:07d}-{content.hexdigest()[:DIGEST_DIGITS]}.png"
         content.update(repr(label.tolist() if is_array(label) else label).encode())
+        if weight != 1:
+            content.update(f"weight {weight!r}".encode())
         digest = content.hexdigest()[: 2 * DIGEST_DIGITS]
         self._met[digest] += 1
         return f"{digest}-{self._met[digest]}.png"
@@ -200,38 +231,6 @@ def _checked(values: np.ndarray, number: int) -> np.ndarray:
     return values
 
 
-class ImageTable:
-    """Images and labels as a table with the interface of a DataFrame.
-
-    Args:
-        paths: the paths of the images.
-        labels: one for each image; or rows of 0 and 1, whose columns become columns of the table, named by number.
-        root: the folder to which the images' recorded names are relative: a run does not depend on where it is.
-        names: the labels that columns of 0 and 1 stand for; empty if these have none.
-    """
-
-    def __init__(self, paths: list[str], labels: list[Any], root: str = "", names: Sequence[str] = ()) -> None:
-        self.root, self.names = root, tuple(names)
-        self._values: dict[str, Any] = {"path": paths}
-        if _are_rows(labels):
-            self._values |= {str(number): [row[number] for row in labels] for number in range(len(labels[0]))}
-        else:
-            self._values["label"] = labels
-        self.columns: Iterable[object] = tuple(self._values)
-
-    def __iter__(self) -> Iterator[object]:
-        return iter(self.columns)
-
-    def __getitem__(self, column: str, /) -> Iterable[object]:
-        values: Iterable[object] = self._values[column]
-        return values
-
-
-def _are_rows(labels: Sequence[Any]) -> bool:
-    """Whether the labels of each image are a row of 0 and 1."""
-    return len(labels) > 0 and is_array(labels[0]) and labels[0].ndim == 1
-
-
 def stand_in(held_out: Any) -> Any:
     """A placeholder table for images in memory that are not written yet; anything else as it is."""
     is_pair = isinstance(held_out, tuple) and len(held_out) == 2  # noqa: PLR2004 - images and labels
@@ -296,18 +295,19 @@ def images_in_files(
     if isinstance(stand_in(data), ImageTable):
         _require_images(split, data)
         images, labels = data if isinstance(data, tuple) else (data, None)
-        paths, numbers = write_images(images, labels, folder / split, say, on_progress, multi_label=multi_label)
+        meaning = label_rows if multi_label else class_numbers
+        paths, numbers, weights = _written(images, labels, folder / split, say, on_progress, meaning)
         own = class_names_of(images, labels, multi_label=multi_label)
         names = () if class_names is None else own or class_names
-        if _are_rows(numbers):
+        if are_rows(numbers):
             if names and not own:
                 say(f"the labels for {split} are columns without names: they are taken in the order of the training's")
             _require_named(numbers[0], names, split)
-            return ImageTable(paths, numbers, str(folder), names)
+            return ImageTable(paths, numbers, str(folder), names, weights)
         if is_dataset(data) and class_names is not None and not (names or multi_label) and int in map(type, numbers):
             say(
                 f"the labels of the dataset for {split} are numbers, and taken for names of classes: give it as Keras "
                 "makes it, with its class_names, if they are places in another order"
             )
-        return ImageTable(paths, by_name(numbers, names), root=str(folder))
+        return ImageTable(paths, by_name(numbers, names), root=str(folder), weights=weights)
     return data

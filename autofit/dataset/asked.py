@@ -19,7 +19,8 @@ class Asked:
 
     With `multi_label` an image may have any number of labels, and `label_column` may name one column for each of them.
     `separator` stands between the labels in a cell; if it is empty, it is found out.
-    Images with the same value in `group_column` belong together; a table of images that are held out `may_lack_groups`.
+    Images with the same value in `group_column` belong together, and count in the loss by `weight_column`; a table of
+    images that are held out (`is_held_out`) may lack both.
     """
 
     path_column: str | None = None
@@ -28,13 +29,14 @@ class Asked:
     multi_label: bool = False
     separator: str = ""
     group_column: str | None = None
-    may_lack_groups: bool = False
+    weight_column: str | None = None
+    is_held_out: bool = False
 
     @property
     def names_columns(self) -> bool:
         """Whether the user has named a column."""
-        group_column = None if self.may_lack_groups else self.group_column
-        return any(name is not None for name in (self.path_column, self.label_column, group_column))
+        others = () if self.is_held_out else (self.group_column, self.weight_column)
+        return any(name is not None for name in (self.path_column, self.label_column, *others))
 
 
 def asked_of(
@@ -44,6 +46,7 @@ def asked_of(
     *,
     multi_label: bool = False,
     group_column: str | None = None,
+    weight_column: str | None = None,
 ) -> Asked:
     """The user's options about a table, checked.
 
@@ -52,7 +55,9 @@ def asked_of(
             named for one label, or one column for two things.
     """
     _require_names("path_column", [] if path_column is None else [path_column])
-    _require_names("group_column", [] if group_column is None else [group_column])
+    others = {"group_column": group_column, "weight_column": weight_column}
+    for option, name in others.items():
+        _require_names(option, [] if name is None else [name])
     if label_column is not None and not isinstance(label_column, str):
         listed = list(label_column) if isinstance(label_column, Iterable) else [label_column]
         _require_names("label_column", listed)
@@ -60,25 +65,28 @@ def asked_of(
             raise UserError(f"label_column names {len(listed)} columns: name one, or give multi_label=True")
         label_column = listed if multi_label else listed[0]
     _require_other(group_column, path_column, label_column)
+    if weight_column is not None and weight_column in {path_column, *_names(label_column), group_column}:
+        raise UserError(holds_no_weights(weight_column))
     if images_in is None:
-        return Asked(path_column, label_column, multi_label=multi_label, group_column=group_column)
+        return Asked(path_column, label_column, None, multi_label, "", group_column, weight_column)
     folder = os.path.abspath(user_path(images_in, "images_in"))
     if not os.path.isdir(folder):
         raise UserError(f"images_in {printable(os.fspath(images_in))} is no folder (looked for {printable(folder)})")
-    return Asked(path_column, label_column, folder, multi_label, group_column=group_column)
+    return Asked(path_column, label_column, folder, multi_label, "", group_column, weight_column)
 
 
-def refuse_groups(asked: Asked, data: str) -> None:
-    """Refuse a column of groups beside data that have no columns, such as `a folder`.
+def refuse_groups_and_weights(asked: Asked, data: str) -> None:
+    """Refuse a column of groups or weights beside data that have no columns, such as `a folder`.
 
     Raises:
         UserError: one was asked for.
     """
-    if asked.group_column is not None:
-        raise UserError(
-            f"group_column is a column of a table, and the data is {data}: give a CSV file or a DataFrame with the "
-            f"columns path, label and {printable(asked.group_column)}"
-        )
+    for option, name in {"group_column": asked.group_column, "weight_column": asked.weight_column}.items():
+        if name is not None:
+            raise UserError(
+                f"{option} is a column of a table, and the data is {data}: give a CSV file or a DataFrame with the "
+                f"columns path, label and {printable(name)}"
+            )
 
 
 def refuse_columns(asked: Asked, folder: str) -> None:
@@ -101,9 +109,12 @@ def refuse_columns(asked: Asked, folder: str) -> None:
 
 
 def _require_other(group_column: str | None, path_column: str | None, label_column: str | Sequence[str] | None) -> None:
-    labels = [label_column] if isinstance(label_column, str) else [*(label_column or ())]
-    if group_column is not None and group_column in {path_column, *labels}:
+    if group_column is not None and group_column in {path_column, *_names(label_column)}:
         raise UserError(holds_other(group_column))
+
+
+def _names(label_column: str | Sequence[str] | None) -> Sequence[str]:
+    return [label_column] if isinstance(label_column, str) else [*(label_column or ())]
 
 
 def holds_other(group_column: str) -> str:
@@ -111,6 +122,14 @@ def holds_other(group_column: str) -> str:
     return (
         f"{printable(repr(group_column))} cannot be group_column, as it holds the paths or labels: name the column of "
         "what several images have in common, such as the patient"
+    )
+
+
+def holds_no_weights(weight_column: str) -> str:
+    """What is said of a column of weights that is one of paths, labels or groups."""
+    return (
+        f"{printable(repr(weight_column))} cannot be weight_column, as it holds the paths, labels or groups: name the "
+        "column of numbers that says how much each image counts"
     )
 
 

@@ -9,11 +9,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-from autofit.dataset.asked import Asked, holds_other
+from autofit.dataset.asked import Asked, holds_no_weights, holds_other
 from autofit.dataset.folder import ends_as_image
 from autofit.dataset.groups import group_like
 from autofit.dataset.label_sets import mark_of
 from autofit.dataset.mark_columns import are_signed, holds_marks, is_one_hot, marks_of
+from autofit.dataset.sample_weights import WEIGHT_NAMES
 from autofit.dataset.split_columns import (
     flag_role,
     holds_mostly_splits,
@@ -54,7 +55,8 @@ class Columns(NamedTuple):
     `label` holds the labels. `not_followed` says why a column with the name of a column of splits is not used as one.
     `has_boxes` is whether other columns hold the place of an object in the image. Images with the same value of `group`
     belong together; `keeps_groups` is whether the option asked for that column, which otherwise has just such a name.
-    `other_paths` are further columns that hold names of images.
+    `other_paths` are further columns that hold names of images. `weight` says how much each image counts, if that was
+    asked for; `unused_weights` is a column of such a name that was not.
     """
 
     path: str
@@ -67,6 +69,8 @@ class Columns(NamedTuple):
     keeps_groups: bool = False
     signed: bool = False
     other_paths: tuple[str, ...] = ()
+    weight: str | None = None
+    unused_weights: str | None = None
 
     @property
     def mark_names(self) -> tuple[str, ...]:
@@ -82,14 +86,17 @@ class Columns(NamedTuple):
 
     @property
     def read(self) -> tuple[str, ...]:
-        """All that are read: those of groups come last."""
-        return self.names if self.group is None else (*self.names, self.group)
+        """All that are read: those of groups and of weights come last."""
+        return (*self.names, *(name for name in (self.group, self.weight) if name is not None))
 
     @property
     def note(self) -> str | None:
         """A line about how the columns were understood, unless that is obvious."""
         boxes = "the boxes in the table are not used: images are trained on whole" if self.has_boxes else None
-        said = [note for note in (self._plain_note, self.not_followed, boxes) if note]
+        unused = self.unused_weights and (
+            f"{self.unused_weights!r} is not used: weight_column={self.unused_weights!r} lets images count by it"
+        )
+        said = [note for note in (self._plain_note, self.not_followed, boxes, unused) if note]
         return "; ".join(said) or None
 
     @property
@@ -120,8 +127,8 @@ def choose_columns(
     Raises:
         UserError: a column that was asked for is missing, two columns may be meant, or each class has a column.
     """
-    group = _group_column(header, asked, source)
-    header = [name for name in header if name != group]
+    group, weight = (_other_column(name, header, asked, source) for name in (asked.group_column, asked.weight_column))
+    header = [name for name in header if name not in {group, weight}]
     path = path_column(header, asked, source)
     marks = _marks_asked(header, asked, source)
     label = None if marks else _label_column(header, path, asked, source)
@@ -145,10 +152,13 @@ def choose_columns(
                 f"an image may have several; else one column with the class of each image, label_column={one}"
             )
     if not path or not (label or marks):
-        if group and asked.may_lack_groups:
-            return choose_columns([*header, group], examples, replace(asked, group_column=None), source)
-        if group and _column([group], None, (*PATH_NAMES, *LABEL_NAMES), source):
-            raise UserError(holds_other(group))
+        taken = [name for name in (group, weight) if name]
+        if taken and asked.is_held_out:
+            plain = replace(asked, group_column=None, weight_column=None)
+            return choose_columns([*header, *taken], examples, plain, source)
+        for name in taken:
+            if _column([name], None, (*PATH_NAMES, *LABEL_NAMES), source):
+                raise UserError(holds_other(name) if name == group else holds_no_weights(name))
         return None
     said = _not_followed(unfollowed, examples) if unfollowed else None
     has_boxes = sum(map(_is_of_box, others)) >= SIDES_OF_BOX
@@ -158,9 +168,9 @@ def choose_columns(
     others_like = tuple(
         name for name in free if bare_name(name) in PATH_NAMES and _holds_images(examples.get(name, ()))
     )
-    return Columns(
-        path, label or "", split, marks, said, has_boxes, group or alike, group is not None, signed, others_like
-    )
+    unused = None if weight else next((name for name in free if bare_name(name) in WEIGHT_NAMES), None)
+    groups = group or alike, group is not None
+    return Columns(path, label or "", split, marks, said, has_boxes, *groups, signed, others_like, weight, unused)
 
 
 def path_column(header: Sequence[str], asked: Asked, source: str) -> str | None:
@@ -172,16 +182,15 @@ def path_column(header: Sequence[str], asked: Asked, source: str) -> str | None:
     return _column(header, asked.path_column, PATH_NAMES, source)
 
 
-def _group_column(header: Sequence[str], asked: Asked, source: str) -> str | None:
-    """The column of groups that was asked for; None if none was, or a table that may lack it does."""
-    column = asked.group_column
-    if column is None or (asked.may_lack_groups and not _may_be_of_groups(column, header, asked)):
+def _other_column(column: str | None, header: Sequence[str], asked: Asked, source: str) -> str | None:
+    """The column of groups or weights that was asked for; None if none was, or a table that may lack it does."""
+    if column is None or (asked.is_held_out and not _is_free(column, header, asked)):
         return None
     return _column(header, column, (), source)
 
 
-def _may_be_of_groups(column: str, header: Sequence[str], asked: Asked) -> bool:
-    """Whether a table has a column of groups of another table, and not for its paths or labels."""
+def _is_free(column: str, header: Sequence[str], asked: Asked) -> bool:
+    """Whether a table has a column that another table has, and not for its paths or labels."""
     labels = [asked.label_column] if isinstance(asked.label_column, str) else [*(asked.label_column or ())]
     return _in_header(column, header) is not None and column not in {asked.path_column, *labels}
 

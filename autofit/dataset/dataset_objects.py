@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from autofit.dataset.sample_weights import weight_of_cell
 from autofit.errors import UserError
 
 IMAGE_SIDES = 3
@@ -49,8 +50,8 @@ def by_name(labels: Sequence[Any], names: Sequence[str]) -> list[Any]:
     return [names[label] if type(label) is int and 0 <= label < len(names) else label for label in labels]
 
 
-def images_of_dataset(data: Any, meaning: Callable[[Any], list[Any]] | None) -> Iterator[tuple[Any, Any]]:
-    """The images of a dataset, one at a time, and their labels.
+def images_of_dataset(data: Any, meaning: Callable[[Any], list[Any]] | None) -> Iterator[tuple[Any, Any, float]]:
+    """The images of a dataset, one at a time, with their labels and weights; 1 where the dataset gives no weights.
 
     Args:
         data: a dataset of batches or of single images.
@@ -66,21 +67,21 @@ def images_of_dataset(data: Any, meaning: Callable[[Any], list[Any]] | None) -> 
     else:
         batches = (data[number] for number in range(len(data)))
     for batch in batches:
-        images, labels = _parts(batch, has_labels=meaning is not None)
+        images, labels, weights = _parts(batch, has_labels=meaning is not None)
         if _is_one(images, labels):
-            yield images, meaning([labels])[0] if meaning else None
+            yield images, meaning([labels])[0] if meaning else None, _weights(weights, 1)[0]
             continue
         numbers = meaning(labels) if meaning else [None] * len(images)
         if len(images) != len(numbers):
             raise UserError(f"a batch of the dataset has {len(images)} images and {len(numbers)} labels: give as many")
-        yield from zip(images, numbers, strict=True)
+        yield from zip(images, numbers, _weights(weights, len(images)), strict=True)
 
 
-def _parts(batch: Any, *, has_labels: bool) -> tuple[Any, Any]:
-    """The images and the labels of a batch; None for labels that are neither needed nor there.
+def _parts(batch: Any, *, has_labels: bool) -> tuple[Any, Any, Any]:
+    """The images, labels and weights of a batch; None for what is not needed or not there.
 
     Raises:
-        UserError: it has no labels, or it has sample weights, which would be ignored.
+        UserError: it has no labels, or gives images or labels by name, or paths in place of images.
     """
     parts = batch if isinstance(batch, tuple) else (batch,)
     if has_labels and len(parts) < 2:  # noqa: PLR2004 - images and labels
@@ -95,12 +96,28 @@ def _parts(batch: Any, *, has_labels: bool) -> tuple[Any, Any]:
             "the dataset gives paths or other text in place of images: give lists of the paths and labels, as "
             "autofit.run(paths, labels)"
         )
-    if has_labels and weights is not None and not _are_ones(weights):
+    return images, labels, weights if has_labels else None
+
+
+def _weights(weights: Any, count: int) -> list[float]:
+    """The weights of a batch of so many images.
+
+    Raises:
+        UserError: there are more or fewer, or one is no number of 0 or more.
+    """
+    if weights is None:
+        return [1.0] * count
+    import numpy as np  # noqa: PLC0415
+
+    values = np.asarray(weights)
+    if values.size != count or values.dtype.kind not in "buif":
         raise UserError(
-            "the dataset gives weights of its samples, which are not used: give pairs of (images, labels), as by "
-            "map(), and class_weight for the classes"
+            f"the dataset gives weights of the shape {values.shape} for {count} images: give one number for each"
         )
-    return images, labels
+    try:
+        return [weight_of_cell(value, "weight of an image") for value in values.reshape(-1).tolist()]
+    except ValueError as error:
+        raise UserError(f"the dataset cannot be used: {error}") from None
 
 
 def _are_texts(images: Any) -> bool:
@@ -108,12 +125,6 @@ def _are_texts(images: Any) -> bool:
     kind = getattr(getattr(images, "dtype", None), "kind", "")
     first = images.flat[0] if kind == "O" and images.size else None
     return kind in {"S", "U"} or isinstance(images, str | bytes) or isinstance(first, str | bytes)
-
-
-def _are_ones(weights: Any) -> bool:
-    import numpy as np  # noqa: PLC0415
-
-    return bool((np.asarray(weights) == 1).all())
 
 
 def _is_one(images: Any, labels: Any) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from autofit.dataset.groups import Grouping, SharedGroups
+from autofit.dataset.sample_weights import Weighting
 from autofit.printable import printable
 
 PROGRESS_EVERY_FILES = 4096
@@ -32,6 +33,7 @@ class Found:
         separator: the separator of labels in a cell of the table; empty if none was found.
         grouping: which images of all splits belong together, if a column of the table says so.
         shared_groups: what a split that was given has of these in common with the training.
+        weighting: how much the images of all splits count, if a column of the table says so.
     """
 
     classes: dict[str, list[str]]
@@ -46,6 +48,7 @@ class Found:
     separator: str = ""
     grouping: Grouping | None = None
     shared_groups: tuple[SharedGroups, ...] = ()
+    weighting: Weighting | None = None
 
     @property
     def skipped_files(self) -> int:

@@ -17,6 +17,7 @@ from autofit.dataset.label_sets import NONE_KNOWN, Cell, KnownLabels, sort_into_
 from autofit.dataset.labels import Label, class_order, joined_labels_warning, refuse_no_classes
 from autofit.dataset.listing import Listed, Listing
 from autofit.dataset.missing_files import ADDRESS, MissingFiles
+from autofit.dataset.sample_weights import Weighting
 from autofit.dataset.split_words import Role, lists_splits, roles_of
 from autofit.errors import UserError
 from autofit.printable import printable
@@ -32,8 +33,8 @@ def gather(listing: Listing, root: str, progress: Progress, known: KnownLabels =
         known: the labels of the training, where these are other images, which may have several labels.
 
     Raises:
-        UserError: too many files are missing, one is listed with two labels, in two splits or in two groups, labels mix
-            text and numbers, or one lists others.
+        UserError: too many files are missing, one is listed with two labels or weights, in two splits or in two groups,
+            labels mix text and numbers, or one lists others.
     """
     gathered = _Gathered(root, progress, listing)
     for row in listing.rows:
@@ -47,7 +48,7 @@ def gather(listing: Listing, root: str, progress: Progress, known: KnownLabels =
         notes = [*listing.notes, *sorted_sets.notes, listing.places.note, missing_note]
         texts = sorted(set(sorted_sets.set_of.values()))
         found = gathered.by_class(texts, tuple(note for note in notes if note), sorted_sets.names)
-        return replace(found, separator=sorted_sets.separator, grouping=gathered.grouping)
+        return gathered.with_columns(replace(found, separator=sorted_sets.separator))
     labels = set(gathered.label_of.values())
     if len({type(label) for label in labels}) > 1:
         raise UserError("the labels mix text and whole numbers: give all of one kind")
@@ -55,7 +56,7 @@ def gather(listing: Listing, root: str, progress: Progress, known: KnownLabels =
     refuse_no_classes(names)
     _refuse_splits(listing.bare_list, names)
     notes = [*listing.notes, listing.places.note, missing_note, joined_labels_warning(names)]
-    return replace(gathered.by_class(names, tuple(note for note in notes if note)), grouping=gathered.grouping)
+    return gathered.with_columns(gathered.by_class(names, tuple(note for note in notes if note)))
 
 
 def _refuse_splits(bare_list: Path | None, names: Collection[str]) -> None:
@@ -75,12 +76,13 @@ def _refuse_splits(bare_list: Path | None, names: Collection[str]) -> None:
 
 
 class _Gathered:
-    """Each listed image with its label, with its split if that is not the training, and with its group."""
+    """Each listed image with its label, with its split if that is not the training, and with its group and weight."""
 
     def __init__(self, root: str, progress: Progress, listing: Listing) -> None:
         self.root, self._multi_label = root, listing.multi_label
         self.progress = progress
         self.grouping = Grouping(listing.group, {}, listing.keeps_groups) if listing.group is not None else None
+        self.weighting = Weighting(listing.weight, {}) if listing.weight is not None else None
         self.label_of: dict[str, Label] = {}
         self.role_of: dict[str, Role] = {}
         self.cells_of: dict[str, tuple[Cell, ...]] = {}
@@ -90,7 +92,7 @@ class _Gathered:
         self._first_equal_cells: dict[tuple[Cell, ...], tuple[Cell, ...]] = {}
 
     def take(self, row: Listed, folder: str) -> None:
-        place, path, label, role, missing, group = row
+        place, path, label, role, missing, group, weight = row
         absolute = os.path.normpath(os.path.join(folder, os.path.expanduser(path)))
         stored = below(self.root, absolute)
         if stored == path and type(path) is str:
@@ -116,6 +118,9 @@ class _Gathered:
             raise UserError(f"{printable(path)} is in the splits {first!r} and, {place}, {role!r}: keep one")
         if group and self.grouping is not None:
             self._add_group(self.grouping, stored, group, place)
+        if self.weighting is not None and self.weighting.weight_of.setdefault(stored, weight) != weight:
+            before = self.weighting.weight_of[stored]
+            raise UserError(f"{printable(path)} has the weights {before:g} and, {place}, {weight:g}: keep one of them")
 
     def _add_group(self, grouping: Grouping, path: str, group: str, place: str) -> None:
         """Add the value of an image that belongs to others; a second one is another only where one was asked for."""
@@ -132,6 +137,10 @@ class _Gathered:
         if cell not in before:
             cells = (*before, cell)
             self.cells_of[path] = self._first_equal_cells.setdefault(cells, cells)
+
+    def with_columns(self, found: Found) -> Found:
+        """The found images with what further columns say of them."""
+        return replace(found, grouping=self.grouping, weighting=self.weighting)
 
     def by_class(self, names: list[str], notes: tuple[str, ...], label_names: tuple[str, ...] = ()) -> Found:
         splits: dict[Role, dict[str, list[str]]] = {role: {name: [] for name in names} for role in get_args(Role)}

@@ -24,6 +24,7 @@ from autofit.dataset.label_sets import KnownLabels, lacking_marks, names_of_set
 from autofit.dataset.labels import other_notations
 from autofit.dataset.layout import class_folders
 from autofit.dataset.listing import Frame, from_frame
+from autofit.dataset.sample_weights import Weighting
 from autofit.dataset.side_folders import IMAGE_NAMES
 from autofit.dataset.sources import existing_source, leads_to_folder
 from autofit.dataset.split import Classes
@@ -65,8 +66,12 @@ def held_out_images(
     if own is not None:
         source.found.notes += (f"the {split} images of the data are left out: {split}= is given",)
     known = KnownLabels(source.found.label_names, source.found.separator)
-    held = _given_images(split, source, given, replace(asked, may_lack_groups=True), progress, known)
-    source.found.notes += (*held.notes, *_join_groups(split, source.found.grouping, held.grouping))
+    held = _given_images(split, source, given, replace(asked, is_held_out=True), progress, known)
+    source.found.notes += (
+        *held.notes,
+        *_join_groups(split, source.found.grouping, held.grouping),
+        *_join_weights(split, source.found.weighting, held.weighting),
+    )
     name = printable(os.fspath(given)) if isinstance(given, str | os.PathLike) else "DataFrame"
     path = os.path.expanduser(given) if isinstance(given, str | os.PathLike) else ""  # noqa: PTH111
     folder = path if os.path.isdir(path) else ""
@@ -129,7 +134,7 @@ def _given_images(
     found = gather(listing, source.root, progress, known)
     held = _of_split(split, found, "the DataFrame" if isinstance(given, Frame) else printable(os.fspath(given)))
     lacking = lacking_marks(listing.marks, source.found.label_names)
-    held.notes, held.grouping = found.notes, found.grouping  # of the table as a whole
+    held.notes, held.grouping, held.weighting = found.notes, found.grouping, found.weighting  # of the table as a whole
     held.notes += (lacking,) if lacking else ()
     return held
 
@@ -161,6 +166,18 @@ def _join_groups(split: Split, grouping: Grouping | None, held: Grouping | None)
     elif grouping.is_asked:
         column = printable(repr(grouping.column))
         yield f"the {split} images have no {column}: whether some belong to images of the training is not known"
+
+
+def _join_weights(split: Split, weighting: Weighting | None, held: Weighting | None) -> Iterator[str]:
+    """Add the weights of images that are given for validation; says where they do not count. A test has none."""
+    if split == "test":
+        return
+    if held is not None and weighting is None:
+        yield f"the weights of the {split} images are not used, as those of the training have none"
+    elif held is not None and weighting is not None:
+        weighting.weight_of.update(held.weight_of)
+    elif weighting is not None:
+        yield f"the {split} images have no {printable(repr(weighting.column))}: they count alike"
 
 
 def _by_class(source: Source, held: Found, name: str, folder: str = "") -> Classes:

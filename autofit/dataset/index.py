@@ -14,13 +14,16 @@ from typing import Self
 
 from autofit.dataset.groups import SharedGroups
 from autofit.dataset.label_sets import label_counts, numbers_of_sets, set_text
+from autofit.dataset.sample_weights import weight_of_cell
 from autofit.dataset.table import damaged, has_columns, read_rows, write_rows
 
 COLUMNS = ("index", "path", "label", "split")
 MULTI_LABEL_COLUMNS = ("index", "path", "labels", "split")
 """The columns if an image may have several labels: `labels` is a JSON list."""
 GROUP_COLUMN = "group"
-"""The last column if images belong together: equal numbers stand for one group."""
+"""The next column if images belong together: equal numbers stand for one group."""
+WEIGHT_COLUMN = "weight"
+"""The last column if images count by weights: empty for the test."""
 MOST_GROUP_DIGITS = 9
 SPLITS = ("train", "validation", "test")  # in this order
 
@@ -51,6 +54,8 @@ class ImageIndex:
         separator: the separator of labels in a cell of the data's table; empty if none was found. Not stored.
         groups: if images belong together, the number of the group of each of `paths`; otherwise empty.
         test_groups: the same for each test image.
+        weights: how much each of `paths` counts in the loss, 0 or more, if a column says so; otherwise empty. Only
+            ratios matter.
         shared_groups: the groups that a split which was given has in common with the training. Not stored.
     """
 
@@ -71,6 +76,7 @@ class ImageIndex:
     separator: str = field(default="", compare=False)
     groups: array[int] = field(default_factory=lambda: array("i"))
     test_groups: array[int] = field(default_factory=lambda: array("i"))
+    weights: array[float] = field(default_factory=lambda: array("d"))
     shared_groups: tuple[SharedGroups, ...] = field(default=(), compare=False)
 
     @property
@@ -148,6 +154,8 @@ class ImageIndex:
             digest.update(f"\0test\0{self._known_as(path)}\0{label}".encode(errors="surrogateescape"))
         if self._has_groups:
             digest.update(b"\0groups\0" + self.groups.tobytes())  # the test's change nothing that is trained
+        if self.weights:
+            digest.update(b"\0weights\0" + self.weights.tobytes())
         return digest.hexdigest()
 
     def _known_as(self, path: str) -> str:
@@ -159,13 +167,15 @@ class ImageIndex:
         Raises:
             OSError: it cannot be written.
         """
-        columns = MULTI_LABEL_COLUMNS if self.label_sets else COLUMNS
-        if not self._has_groups:
-            write_rows(path, columns, self._rows())
-        else:
-            groups = (*self.groups, *self.test_groups)
-            rows = ((*row, group) for row, group in zip(self._rows(), groups, strict=True))
-            write_rows(path, (*columns, GROUP_COLUMN), rows)
+        columns: tuple[str, ...] = MULTI_LABEL_COLUMNS if self.label_sets else COLUMNS
+        rows: Iterator[tuple[int | str, ...]] = self._rows()
+        if self._has_groups:
+            columns, groups = (*columns, GROUP_COLUMN), (*self.groups, *self.test_groups)
+            rows = ((*row, group) for row, group in zip(rows, groups, strict=True))
+        if self.weights:
+            columns, weights = (*columns, WEIGHT_COLUMN), (*map(repr, self.weights), *[""] * self.test_count)
+            rows = ((*row, weight) for row, weight in zip(rows, weights, strict=True))
+        write_rows(path, columns, rows)
 
     @classmethod
     def read_csv(cls, path: Path, root: str, class_names: Sequence[str]) -> Self:
@@ -176,12 +186,12 @@ class ImageIndex:
         """
         sets = _sets_of_file(path, class_names)
         number_of = {text: number for number, text in enumerate(_texts(sets, class_names))}
-        paths, labels, groups = list[str](), array("i"), array("i")
+        paths, labels, groups, weights = list[str](), array("i"), array("i"), array("d")
         counts = Counter[str]()
-        columns: tuple[str, ...] = MULTI_LABEL_COLUMNS if sets else COLUMNS
-        if has_columns(path, (*columns, GROUP_COLUMN)):
-            columns = (*columns, GROUP_COLUMN)
-        for line, (index, image, label, split, *group) in read_rows(path, columns):
+        plain: tuple[str, ...] = MULTI_LABEL_COLUMNS if sets else COLUMNS
+        columns = next((columns for columns in _headers(plain) if has_columns(path, columns)), plain)
+        rows = read_rows(path, columns, may_be_empty=(WEIGHT_COLUMN,))
+        for line, (index, image, label, split, *others) in rows:
             if index != str(len(paths)):
                 raise damaged(path, line, f"the index is {index!r}, not {len(paths)}")
             if label not in number_of:
@@ -193,7 +203,10 @@ class ImageIndex:
             counts[split] += 1
             paths.append(image)
             labels.append(number_of[label])
-            groups.extend(_group_number(text, path, line) for text in group)
+            if GROUP_COLUMN in columns:
+                groups.append(_group_number(others[0], path, line))
+            if WEIGHT_COLUMN in columns and split != "test":
+                weights.append(_weight(others[-1], path, line))
         first_tested = len(paths) - counts["test"]
         test_paths, test_labels = paths[first_tested:], labels[first_tested:]
         test_groups = groups[first_tested:]
@@ -209,6 +222,7 @@ class ImageIndex:
             label_sets=sets,
             groups=groups,
             test_groups=test_groups,
+            weights=weights,
         )
 
     def _rows(self) -> Iterator[tuple[int, str, str, str]]:
@@ -219,9 +233,21 @@ class ImageIndex:
             yield index, path, texts[label], "test"
 
 
+def lists_weights(path: Path) -> bool:
+    """Whether the images of a `samples.csv` count by weights."""
+    headers = (header for columns in (COLUMNS, MULTI_LABEL_COLUMNS) for header in _headers(columns))
+    return any(has_columns(path, header) for header in headers if WEIGHT_COLUMN in header)
+
+
+def _headers(columns: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    """The headers that a `samples.csv` with these columns may have."""
+    for more in ((), (GROUP_COLUMN,), (WEIGHT_COLUMN,), (GROUP_COLUMN, WEIGHT_COLUMN)):
+        yield (*columns, *more)
+
+
 def _sets_of_file(path: Path, class_names: Sequence[str]) -> tuple[tuple[int, ...], ...]:
     """The sets of labels in a `samples.csv`; none if its images have one label each."""
-    if not any(has_columns(path, columns) for columns in (MULTI_LABEL_COLUMNS, (*MULTI_LABEL_COLUMNS, GROUP_COLUMN))):
+    if not any(has_columns(path, columns) for columns in _headers(MULTI_LABEL_COLUMNS)):
         return ()
     texts = set[str]()
     for line, (text,) in read_rows(path, MULTI_LABEL_COLUMNS[2:3]):
@@ -244,6 +270,18 @@ def _group_number(text: str, path: Path, line: int) -> int:
     if not text.isdecimal() or len(text) > MOST_GROUP_DIGITS:
         raise damaged(path, line, f"the group {text[:40]!r} is no number of one")
     return int(text)
+
+
+def _weight(text: str, path: Path, line: int) -> float:
+    """The weight of an image.
+
+    Raises:
+        UserError: it is none.
+    """
+    try:
+        return weight_of_cell(text, WEIGHT_COLUMN)
+    except ValueError as error:
+        raise damaged(path, line, str(error)) from None
 
 
 def _texts(sets: Sequence[tuple[int, ...]], class_names: Sequence[str]) -> Sequence[str]:

@@ -76,7 +76,7 @@ def from_joined_lists(path: Path, asked: Asked) -> Listing:
 def _rows(path: Path, joined: Joined, places: ListedPlaces, *, multi_label: bool) -> Iterator[Listed]:
     for line, key, image in _pairs(path):
         try:
-            yield listed(f"line {line}", image, _label(key, joined, multi_label), _split(key, joined), places, "")
+            yield listed(f"line {line}", image, _label(key, joined, multi_label), _split(key, joined), places)
         except ValueError as error:
             raise damaged(path, line, str(error)) from None
 

@@ -1,6 +1,6 @@
 """Images that are listed one by one with their labels: in a CSV file, in lists or arrays, or in a DataFrame."""
 
-# ruff: noqa: PTH109, PTH117, PTH120 - a Path for each of a million files would take most of the time
+# ruff: noqa: PTH109, PTH120 - a Path for each of a million files would take most of the time
 
 from __future__ import annotations
 
@@ -13,32 +13,33 @@ from pathlib import Path
 from typing import NamedTuple, Protocol, runtime_checkable
 
 from autofit.dataset.array_labels import one_each
-from autofit.dataset.arrays import ImageTable
 from autofit.dataset.asked import Asked
 from autofit.dataset.bare_list import NO_NAMES, bare_line
 from autofit.dataset.columns import Columns, choose_columns
 from autofit.dataset.given_lists import path_of_item, plain_list, require_lists
 from autofit.dataset.groups import same_column, value_of_cell
-from autofit.dataset.index import COLUMNS, GROUP_COLUMN, MULTI_LABEL_COLUMNS
+from autofit.dataset.image_table import ImageTable
+from autofit.dataset.index import COLUMNS, GROUP_COLUMN, MULTI_LABEL_COLUMNS, WEIGHT_COLUMN
 from autofit.dataset.label_sets import Cell, cell_of, marked_names
 from autofit.dataset.labels import Label, label_of
 from autofit.dataset.listed_places import ListedPlaces
 from autofit.dataset.missing_files import Missing
+from autofit.dataset.own_list import OWN_LIST, is_own_list, own_root
+from autofit.dataset.sample_weights import weight_of_cell
 from autofit.dataset.split_columns import LOOKED_AT_ROWS, split_word, split_words_of
 from autofit.dataset.split_words import Role, split_role
 from autofit.dataset.table import damaged, has_columns, read_lines, read_rows, readable
 from autofit.dataset.table_form import TableForm, table_form
 from autofit.errors import UserError
 from autofit.printable import printable
-from autofit.storage.json_bounds import MAX_RECORD_BYTES, parsed
-from autofit.storage.safe_files import read_bounded
 from autofit.storage.user_path import user_path
 
 
 class Listed(NamedTuple):
     """One listed image. `place` says where it is listed, such as `line 7`; paths may be relative to the table's folder.
 
-    `missing` says why it is no file that can be read, if it is none; `group` is what it has in common with others.
+    `missing` says why it is no file that can be read, if it is none; `group` is what it has in common with others, and
+    `weight` how much it counts.
     """
 
     place: str
@@ -47,6 +48,7 @@ class Listed(NamedTuple):
     role: Role = "train"
     missing: Missing | None = None
     group: str = ""
+    weight: float = 1.0
 
 
 @runtime_checkable
@@ -63,7 +65,8 @@ class Listing(NamedTuple):
     """Listed images, to be iterated once; after that `notes` and `places.note` say how the table was understood.
 
     With `multi_label` the labels are cells of any number of labels; `marks` are the names of all, where each has its
-    own column. `group` is the column of groups, if there is one, and `keeps_groups` whether it was asked for.
+    own column. `group` is the column of groups, if there is one, and `keeps_groups` whether it was asked for; `weight`
+    is that of weights.
     `other_paths` are further columns that hold names of images. `bare_list` is a list without names of columns.
     """
 
@@ -76,6 +79,7 @@ class Listing(NamedTuple):
     group: str | None = None
     keeps_groups: bool = False
     other_paths: tuple[str, ...] = ()
+    weight: str | None = None
     bare_list: Path | None = None
 
     @classmethod
@@ -90,7 +94,7 @@ class Listing(NamedTuple):
         bare_list: Path | None = None,
     ) -> Listing:
         """The images of a table with these columns, of which `rows` are read."""
-        found = columns.mark_names, columns.group, columns.keeps_groups, columns.other_paths
+        found = columns.mark_names, columns.group, columns.keeps_groups, columns.other_paths, columns.weight
         return cls(rows, places.root, places, notes, multi_label, *found, bare_list)
 
     def has_groups_of(self, asked: Asked) -> bool:
@@ -107,9 +111,9 @@ def from_csv(path: Path, asked: Asked = Asked()) -> Listing:  # noqa: B008 - a c
         UserError: the file is no such table; or, while it is read, a line is damaged.
     """
     form = table_form(path, asked)
-    root = _own_root(path, form.columns) or os.path.dirname(path)
+    root = own_root(path, form.columns) or os.path.dirname(path)
     places = ListedPlaces(root, asked.images_in, name=path.stem)
-    is_own = _is_own_list(path, form.columns)
+    is_own = is_own_list(path, form.columns)
     rows = _rows_of_csv(path, form, places, multi_label=asked.multi_label, is_own=is_own)
     found = (form.columns.note, NO_NAMES if form.is_bare else None, None if form.is_utf8 or is_own else NO_UTF8)
     notes = tuple(note for note in found if note)
@@ -125,6 +129,7 @@ def from_frame(frame: Frame, asked: Asked = Asked()) -> Listing:  # noqa: B008 -
     """
     if isinstance(frame, ImageTable):  # what is asked of the user's tables is none of its
         asked = replace(asked, path_column=None, label_column=None, images_in=None, group_column=None)
+        asked = replace(asked, weight_column=frame.weight_column)
     names = list(frame.columns)
     header = [name for name in names if isinstance(name, str)]
     examples = {name: list(islice(frame[name], LOOKED_AT_ROWS)) for name in header}
@@ -141,7 +146,8 @@ def from_frame(frame: Frame, asked: Asked = Asked()) -> Listing:  # noqa: B008 -
     labels = marked(frame, columns.marks) if columns.marks else frame[columns.label]
     root = frame.root if isinstance(frame, ImageTable) else os.getcwd()
     groups = None if columns.group is None else map(value_of_cell, plain_list(frame[columns.group]))
-    listing = _from_lists(frame[columns.path], labels, splits, asked, root, groups)
+    weights = None if columns.weight is None else _weights(frame[columns.weight], columns.weight)
+    listing = _from_lists(frame[columns.path], labels, splits, asked, root, groups, weights)
     notes = (columns.note,) if columns.note else ()
     return listing._replace(
         notes=notes,
@@ -149,6 +155,7 @@ def from_frame(frame: Frame, asked: Asked = Asked()) -> Listing:  # noqa: B008 -
         group=columns.group,
         keeps_groups=columns.keeps_groups,
         other_paths=columns.other_paths,
+        weight=columns.weight,
     )
 
 
@@ -172,11 +179,18 @@ def from_lists(paths: Iterable[object], labels: Iterable[object], asked: Asked =
     return _from_lists(paths, labels if asked.multi_label else one_each(labels), None, asked, os.getcwd())
 
 
-OWN_LIST = "samples.csv"
 NO_UTF8 = "the table is not UTF-8: its labels are read as Windows-1252; if one looks wrong, save the table as UTF-8"
 
 
-def listed(place: str, path: str, label: Label | Cell, split: list[str], places: ListedPlaces, group: str) -> Listed:
+def listed(
+    place: str,
+    path: str,
+    label: Label | Cell,
+    split: list[str],
+    places: ListedPlaces,
+    group: str = "",
+    weight: float = 1.0,
+) -> Listed:
     """The image of a row, found in its place.
 
     Raises:
@@ -187,8 +201,8 @@ def listed(place: str, path: str, label: Label | Cell, split: list[str], places:
         raise ValueError(f"the split {split[0]!r:.60} is none of train, validation and test")
     found = places.find(path, label)
     if found is not None:
-        return Listed(place, found, label, role, None, group)
-    return Listed(place, places.expected(path), label, role, places.why_missing(path), group)
+        return Listed(place, found, label, role, None, group, weight)
+    return Listed(place, places.expected(path), label, role, places.why_missing(path), group, weight)
 
 
 def _rows_of_csv(
@@ -205,8 +219,10 @@ def _rows_of_csv(
                 text = cells[0] if is_own else readable(cells[0])
                 label = cell_of(text) if multi_label else label_of(text)
             splits = [split_word(columns.split, cells[count])] if columns.split else []
-            group = value_of_cell(readable(cells[-1])) if columns.group is not None else ""
-            yield listed(f"line {line}", image, label, splits, places, group)
+            others = cells[len(columns.names) - 1 :]
+            group = value_of_cell(readable(others[0])) if columns.group is not None else ""
+            weight = 1.0 if columns.weight is None else weight_of_cell(readable(others[-1]), columns.weight)
+            yield listed(f"line {line}", image, label, splits, places, group, weight)
         except ValueError as error:
             raise UserError(f"{printable(str(path))}, line {line}: {error}; correct this line") from None
 
@@ -257,6 +273,7 @@ def _from_lists(
     asked: Asked,
     root: str,
     groups: Iterable[str] | None = None,
+    weights: Iterable[float] | None = None,
 ) -> Listing:
     paths, labels = plain_list(paths), plain_list(labels)
     if len(paths) != len(labels):
@@ -264,7 +281,8 @@ def _from_lists(
     places = ListedPlaces(root, asked.images_in)
     meaning = cell_of if asked.multi_label else label_of
     of_rows = plain_list(splits) if splits is not None else None
-    rows = _rows_of_lists(paths, labels, of_rows, repeat("") if groups is None else groups, places, meaning)
+    others = zip(repeat("") if groups is None else groups, repeat(1.0) if weights is None else weights, strict=False)
+    rows = _rows_of_lists(paths, labels, of_rows, others, places, meaning)
     return Listing(rows, root, places, multi_label=asked.multi_label)
 
 
@@ -272,16 +290,29 @@ def _rows_of_lists(
     paths: list[object],
     labels: list[object],
     splits: list[object] | None,
-    groups: Iterable[str],
+    others: Iterable[tuple[str, float]],
     places: ListedPlaces,
     meaning: Callable[[object], Label | Cell],
 ) -> Iterator[Listed]:
-    for number, (path, label, group) in enumerate(zip(paths, labels, groups, strict=False)):
+    for number, (path, label, (group, weight)) in enumerate(zip(paths, labels, others, strict=False)):
         split = [] if splits is None else [str(splits[number])]
         try:
-            yield listed(f"item {number}", path_of_item(path, number), meaning(label), split, places, group)
+            yield listed(f"item {number}", path_of_item(path, number), meaning(label), split, places, group, weight)
         except ValueError as error:
             raise UserError(f"item {number} of the labels: {error}") from None
+
+
+def _weights(cells: Iterable[object], column: str) -> Iterator[float]:
+    """The weights in a column of a DataFrame.
+
+    Raises:
+        UserError: a cell holds none.
+    """
+    for number, cell in enumerate(plain_list(cells)):
+        try:
+            yield weight_of_cell(cell, column)
+        except ValueError as error:
+            raise UserError(f"item {number}: {error}") from None
 
 
 def with_own_groups(asked: Asked, data: str | os.PathLike[str] | Frame) -> Asked:
@@ -289,30 +320,17 @@ def with_own_groups(asked: Asked, data: str | os.PathLike[str] | Frame) -> Asked
 
     Their numbers are no values of the run's column, so that they must not be compared with those of another table.
     """
-    is_wanted = asked.group_column is not None and asked.may_lack_groups
+    is_wanted = asked.group_column is not None and asked.is_held_out
     return replace(asked, group_column=GROUP_COLUMN) if is_wanted and _is_own_list_of_groups(data) else asked
 
 
 def _is_own_list_of_groups(data: str | os.PathLike[str] | Frame) -> bool:
-    headers = [(*columns, GROUP_COLUMN) for columns in (COLUMNS, MULTI_LABEL_COLUMNS)]
+    headers = [
+        (*columns, GROUP_COLUMN, *weights)
+        for columns in (COLUMNS, MULTI_LABEL_COLUMNS)
+        for weights in ((), (WEIGHT_COLUMN,))
+    ]
     if isinstance(data, Frame):
         return tuple(data.columns) in headers
     path = user_path(data)
     return path.name == OWN_LIST and any(has_columns(path, header) for header in headers)
-
-
-def _is_own_list(path: Path, columns: Columns) -> bool:
-    """Whether a table is the list that a run has written of its images."""
-    return path.name == OWN_LIST and columns.names in {COLUMNS[1:], MULTI_LABEL_COLUMNS[1:]}
-
-
-def _own_root(path: Path, columns: Columns) -> str | None:
-    """The folder that the paths of a run's own `samples.csv` are relative to, as the run.json beside it says."""
-    if not _is_own_list(path, columns):
-        return None
-    try:
-        data = read_bounded(path.with_name("run.json"), MAX_RECORD_BYTES)
-        root = parsed(data, "run.json")["data"]["root"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    return root if isinstance(root, str) and os.path.isabs(root) else None

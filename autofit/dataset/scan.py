@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from autofit.dataset.asked import Asked, refuse_columns, refuse_groups
+from autofit.dataset.asked import Asked, refuse_columns, refuse_groups_and_weights
 from autofit.dataset.class_level import refuse_same_inside
 from autofit.dataset.findings import notes_of, without_images
 from autofit.dataset.flat_images import contained, tables_in
@@ -30,6 +30,7 @@ from autofit.dataset.layout import find_layout
 from autofit.dataset.listing import Frame, Listing, from_frame, from_lists
 from autofit.dataset.lower_folders import past_wrappers, refuse_copies, refuse_splits_inside
 from autofit.dataset.mixed_splits import held_out_folders, mixed_files, mixed_folders
+from autofit.dataset.sample_weights import weights_note
 from autofit.dataset.sources import existing_source, leads_to_folder
 from autofit.dataset.split import Classes, in_order, stratified_split
 from autofit.dataset.split_lists import unfollowed_lists
@@ -86,6 +87,8 @@ def scan(
     if source.found.grouping is not None:
         held_out = {"validation": validating, "test": testing}
         _find_shared_groups(source.found, source.found.grouping, training, held_out, is_split_here=is_split_here)
+    if source.found.weighting is not None:
+        source.found.notes += (weights_note(source.found.weighting, training),)
     index = _index(source, training, validating, testing)
     if asked.multi_label:
         index = _with_label_sets(index, source.found)
@@ -153,7 +156,7 @@ def _read(
     """The images of the data, without those in folders that are given as another split."""
     if not isinstance(data, str | os.PathLike):
         if not isinstance(data, Frame):
-            refuse_groups(asked, "a list")
+            refuse_groups_and_weights(asked, "a list")
         return _gathered("the list", _listed(data, labels, asked), progress)
     name = printable(os.fspath(data))
     if labels is not None:
@@ -165,7 +168,7 @@ def _read(
             above, own = os.path.split(path)
             _add_unfollowed(source.found, above, own=own)
         return source
-    refuse_groups(asked, "a folder")
+    refuse_groups_and_weights(asked, "a folder")
     if asked.multi_label:
         raise UserError(f"{name} is a folder, and an image in a class's folder has one label: {TABLE_NEEDED}")
     apart = [existing_source(held) for held in held_out if isinstance(held, str | os.PathLike)]
@@ -291,5 +294,6 @@ def _index(source: Source, training: Classes, validating: Classes, testing: Clas
         empty_classes=found.empty_classes,
         groups=groups,
         test_groups=test_groups,
+        weights=found.weighting.weights(paths) if found.weighting is not None else array("d"),
         shared_groups=found.shared_groups,
     )

@@ -25,7 +25,8 @@ def evenly_spread(index: ImageIndex, seed: int) -> ImageIndex:
     ]
     paths, spread = [index.paths[number] for number in order], array("i", (labels[number] for number in order))
     groups = array("i", (index.groups[number] for number in order if index.groups))
-    return replace(index, paths=paths, labels=spread, groups=groups)
+    weights = array("d", (index.weights[number] for number in order if index.weights))
+    return replace(index, paths=paths, labels=spread, groups=groups, weights=weights)
 
 
 def spread_over(count: int, most: int) -> range:

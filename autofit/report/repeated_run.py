@@ -143,6 +143,7 @@ def _arguments(run: RunRecord, call: DataCall) -> dict[str, Any]:
         "path_column": call.path_column,
         "label_column": call.label_column,
         "group_column": call.group_column,
+        "weight_column": call.weight_column,
         "images_in": call.images_in,
     }
     named = {name: value for name, value in tables.items() if value is not None}

@@ -56,6 +56,7 @@ class DataCall(Record):
         label_column: as given.
         images_in: an absolute path.
         group_column: as given.
+        weight_column: as given.
         objects: the names of those arguments that were objects of Python, which are not recorded.
     """
 
@@ -65,6 +66,7 @@ class DataCall(Record):
     label_column: str | list[str] | None = None
     images_in: str | None = None
     group_column: str | None = None
+    weight_column: str | None = None
     objects: list[str] = Field(default_factory=list)
 
 

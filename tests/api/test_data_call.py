@@ -23,9 +23,8 @@ def test_a_run_keeps_what_was_said_of_its_data(stages: Stages, photos: Path, tra
 def test_paths_are_absolute_and_objects_only_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The call would be another in another folder, or hold the images themselves."""
     monkeypatch.chdir(tmp_path)
-    call = data_call(
-        "t.csv", None, Path("x"), path_column="p", label_column=("a", "b"), images_in="y", group_column="g"
-    )
+    others = {"group_column": "g", "weight_column": "w"}
+    call = data_call("t.csv", None, Path("x"), path_column="p", label_column=("a", "b"), images_in="y", **others)
     at = str(tmp_path)
     assert call == DataCall(
         data=f"{at}/t.csv",
@@ -34,6 +33,7 @@ def test_paths_are_absolute_and_objects_only_named(tmp_path: Path, monkeypatch: 
         label_column=["a", "b"],
         images_in=f"{at}/y",
         group_column="g",
+        weight_column="w",
     )
     held = data_call([[0]], [1], {"path": []}, path_column=None, label_column=None, images_in=None)
     assert held == DataCall(objects=["data", "labels", "test"])

@@ -45,6 +45,7 @@ EVERY_FLAG = {
     "path_column": ("file", "file"),
     "label_column": ("kind", "kind"),
     "group_column": ("patient", "patient"),
+    "weight_column": ("quality", "quality"),
     "images_in": ("images", "images"),
     "augment": ("strong", "strong"),
     "feature_cache": ("on", "on"),

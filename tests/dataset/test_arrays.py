@@ -14,7 +14,8 @@ from PIL import Image
 
 from autofit.dataset import are_images, images_in_files, scan, stand_in
 from autofit.dataset.array_labels import class_numbers
-from autofit.dataset.arrays import ImageTable, write_images
+from autofit.dataset.arrays import write_images
+from autofit.dataset.image_table import ImageTable
 from autofit.dataset.labels import label_of
 from autofit.errors import MOST_CHARACTERS, UserError
 from tests.support.datasets import DatasetV2, OnDevice
@@ -186,10 +187,18 @@ def test_a_dataset_of_grey_images_without_channels_is_taken(tmp_path: Path, data
         (DatasetV2([BYTES]), "gives no pairs"),
         (DatasetV2([({"image": BYTES}, np.array(LABELS))]), r"images by name \('image'\): give pairs"),
         (DatasetV2([(BYTES, np.array(LABELS[:4]))]), "6 images and 4 labels: give as many"),
-        (DatasetV2([(BYTES, np.array(LABELS), np.arange(6.0))]), "weights of its samples, which are not used: give"),
+        (DatasetV2([(BYTES, np.array(LABELS), np.arange(6.0))]), "weights of its samples, and a judgement counts all"),
+        (
+            DatasetV2([(BYTES, np.array(LABELS), np.ones((6, 2)))]),
+            r"weights of the shape \(6, 2\) for 6 ",
+        ),
+        (
+            DatasetV2([(BYTES, np.array(LABELS), -np.ones(6))]),
+            "the weight of an image is -1.0, and a weight is",
+        ),
         (DatasetV2([(np.zeros((6, 784), np.uint8), np.array(LABELS))]), r"image 0 has the shape \(784,\)"),
     ],
-    ids=["infinite", "no labels", "by name", "fewer labels", "weights", "flat"],
+    ids=["infinite", "no labels", "by name", "fewer labels", "weights", "weight rows", "negative weight", "flat"],
 )
 def test_a_dataset_that_cannot_be_used_is_refused(tmp_path: Path, data: Any, why: str) -> None:
     """A run would fill the disk for ever."""

@@ -21,7 +21,7 @@ from tests.support.datasets import DatasetV2, csv_file, touch
 
 NAMES = ("cat", "dog", "owl")
 PLAIN = Asked()
-GROUPED = Asked(group_column="patient", may_lack_groups=True)
+GROUPED = Asked(group_column="patient", is_held_out=True)
 
 
 def labelled(
@@ -337,7 +337,7 @@ def test_a_table_may_have_the_groups_of_the_run(tmp_path: Path, text: str, group
     """The images of one patient would be judged as independent; or a table without patients be refused."""
     table = csv_file(tmp_path, text)
     path = "patient" if text.startswith("patient") else None
-    found = labelled(table, None, NAMES, Asked(path, group_column="patient", may_lack_groups=True))
+    found = labelled(table, None, NAMES, Asked(path, group_column="patient", is_held_out=True))
     assert list(found.groups) == groups
     assert len(found.paths) == text.count("jpg")
     assert list(labelled(table, None, NAMES, Asked(path)).groups) == []
@@ -346,14 +346,14 @@ def test_a_table_may_have_the_groups_of_the_run(tmp_path: Path, text: str, group
 def test_what_holds_the_paths_of_another_table_may_hold_groups_of_the_training(tmp_path: Path) -> None:
     """A table would be refused whose paths are in a column that has the name of the run's groups."""
     table = csv_file(tmp_path, "id,label\na.jpg,dog\n")
-    found = labelled(table, None, NAMES, Asked(group_column="id", may_lack_groups=True))
+    found = labelled(table, None, NAMES, Asked(group_column="id", is_held_out=True))
     assert (found.paths, found.numbers, list(found.groups)) == ([str(tmp_path / "a.jpg")], [1], [])
 
 
 OWN_LISTS = {
     "its groups": ("samples.csv", "label", "group", GROUPED, [0, 0]),
     "several labels an image": ("samples.csv", "labels", "group", replace(GROUPED, multi_label=True), [0, 0]),
-    "a run without groups": ("samples.csv", "label", "group", Asked(may_lack_groups=True), []),
+    "a run without groups": ("samples.csv", "label", "group", Asked(is_held_out=True), []),
     "no groups in the list": ("samples.csv", "label", None, GROUPED, []),
     "another table": ("mine.csv", "label", "group", GROUPED, []),
 }

@@ -22,7 +22,8 @@ from autofit.runs.run_record import DataCall, RunRecord
 from tests.support.records import make_plan
 
 RUN_DIR = Path("/home/me/runs/20261129-202617-MobileNetV2")
-TABLE: dict[str, Any] = {"path_column": "a file", "label_column": "it's", "group_column": "who", "images_in": None}
+COLUMNS = {"path_column": "a file", "label_column": "it's", "group_column": "who", "weight_column": "w"}
+TABLE: dict[str, Any] = COLUMNS | {"images_in": None}
 REQUESTS: dict[str, dict[str, Any]] = {
     "nothing": {},
     "network": {"backbone": "ResNet50", "image_size": (160, 192), "trainable": "all", "learning_rate": 0.0003},
@@ -102,7 +103,7 @@ def test_command_and_call_ask_for_the_same_run(request_name: str, monkeypatch: p
     (data,), named = evaluated(repeating_call(run))
     assert there.data == data == call.data
     assert options_of_call(there.arguments) == options_of_call(named) == options
-    for name in ("test", "path_column", "label_column", "group_column", "images_in"):
+    for name in ("test", "path_column", "label_column", "group_column", "weight_column", "images_in"):
         assert there.arguments[name] == named.get(name) == getattr(call, name)
 
 

@@ -109,14 +109,15 @@ def fit_head(
     if refitted:
         solution = solved(joined(*weighted), trained.head if is_large else None)
     left_out = strength.cross_validated_accuracy
-    if not refit and strength.how_chosen == "validation" and not class_weights and goes_on():
+    weighs = bool(class_weights) or not train.count_alike
+    if not refit and strength.how_chosen == "validation" and not weighs and goes_on():
         left_out = left_out_accuracy(weighted[0], num_classes, strength.l2, threads=threads, goes_on=goes_on)
     return HeadFit(
         head=solution.head,
         trained=trained.head,
         l2=strength.l2,
         how_chosen=strength.how_chosen,
-        cross_validated_accuracy=None if class_weights or train.table else left_out,
+        cross_validated_accuracy=None if weighs or train.table else left_out,
         refitted=refitted,
         path=strength.path,
         seconds=clock() - started,

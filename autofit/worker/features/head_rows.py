@@ -94,6 +94,11 @@ class LabelledRows:
         """Of each row the number of what judges a head by itself: its photo, or its family."""
         return self.groups if self.families is None else self.families
 
+    @property
+    def count_alike(self) -> bool:
+        """Whether all rows have the same weight."""
+        return bool((self.weights == self.weights[:1]).all())
+
     def of(self, numbers: Numbers) -> LabelledRows:
         """Some of the rows."""
         return replace(

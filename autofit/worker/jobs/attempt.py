@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from autofit.dataset.index import lists_weights
 from autofit.input.predecode import PredecodedImages
 from autofit.protocol.job import Event, Job, TrainJob
+from autofit.storage.run_directory import RunDirectory
 from autofit.worker.jobs.extract import extract
 from autofit.worker.jobs.startup import LoadPayload, limit_allocator, open_network
 from autofit.worker.model.mean_loss import require_weighted
@@ -39,8 +43,10 @@ def train(
     if job.source is not None:
         require_same_weights(job.source)
     session, payload = open_network(job, heartbeat, load_payload)
-    if work.plan.class_weight != "none" and not session.objective.columns:
-        require_weighted(session.objective, int(session.built.model.output_shape[-1]))
+    weighs = "weight_column" if lists_weights(RunDirectory(Path(work.run_dir)).samples) else ""
+    weighs = "class_weight" if work.plan.class_weight != "none" else weighs
+    if weighs and not session.objective.columns:
+        require_weighted(session.objective, int(session.built.model.output_shape[-1]), weighs)
     if work.micro_batch_size == 1:  # it is asked for only where one image runs out; in DenseNet121 it takes 0.3 s
         heartbeat.event(Event(most_segments=session.most_segments))
     stop_conditions = StopConditions(requests, heartbeat, job.memory, device_name(job.memory), work.stop_at)

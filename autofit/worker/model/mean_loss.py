@@ -51,7 +51,7 @@ def require_mean(objective: Objective, width: int) -> None:
         )
 
 
-def require_weighted(objective: Objective, width: int) -> None:
+def require_weighted(objective: Objective, width: int, weights_by: str) -> None:
     """Check that the weights of samples change how much each of them counts, by giving all weight to one, then another.
 
     A loss that cannot be called so passes.
@@ -59,9 +59,10 @@ def require_weighted(objective: Objective, width: int) -> None:
     Args:
         objective: as in `require_mean`.
         width: as in `require_mean`.
+        weights_by: the option that gives the weights.
 
     Raises:
-        UserError: they do not: the loss gives a single number for all samples, which `class_weight` would only scale.
+        UserError: they do not: the loss gives a single number for all samples, which weights would only scale.
     """
     labels, outputs = _drawn(objective, width)
     try:
@@ -70,8 +71,8 @@ def require_weighted(objective: Objective, width: int) -> None:
         return
     if np.ptp(found) <= TOLERANCE * max(map(abs, found)):
         raise UserError(
-            f"the loss {loss_name(objective.loss_function)} gives one number for all samples, so class_weight would "
-            "not weight them: let it give a number for each sample, or leave class_weight out"
+            f"the loss {loss_name(objective.loss_function)} gives one number for all samples, so {weights_by} would "
+            f"not weight them: let it give a number for each sample, or leave {weights_by} out"
         )
 
 

@@ -49,6 +49,7 @@ def labelled(
     views: int,
     table: LabelTable | None = None,
     families: Numbers | None = None,
+    weights: Floats | None = None,
 ) -> LabelledRows:
     """The rows of those of some samples that have features; each of a photo's views has an equal share of its weight.
 
@@ -59,6 +60,7 @@ def labelled(
         views: of each sample.
         table: of the sets that the labels are numbers of, if there may be several.
         families: of all samples, the number of those that belong together; None if nothing is known of such.
+        weights: of all samples, float64 (n,); None if all count alike.
     """
     chosen = [source.known_rows(samples, view) for view in range(views)]
     rows = np.concatenate([numbers for numbers, _ in chosen])
@@ -68,7 +70,7 @@ def labelled(
         part_of=np.zeros(len(rows), np.int64),
         row_of=rows,
         labels=labels[of_samples],
-        weights=np.full(len(rows), 1.0 / views),
+        weights=(np.ones(len(rows)) if weights is None else weights[of_samples]) / views,
         groups=of_samples,
         table=table,
         families=None if families is None else families[of_samples],
@@ -171,8 +173,9 @@ class HeadStage:
         self._train_count = index.train_count
         families = families_of(len(index.paths), index.groups, source.copies)
         trained = samples[: index.train_count]
-        self.train = labelled(source, trained, labels, plan.feature_views, table, families)
-        self.validation = labelled(source, samples[index.train_count :], labels, 1, table, families)
+        of_samples = table, families, targets.sample_weights
+        self.train = labelled(source, trained, labels, plan.feature_views, *of_samples)
+        self.validation = labelled(source, samples[index.train_count :], labels, 1, *of_samples)
         self.used = np.unique(self.train.groups)
         self.unused = np.setdiff1d(trained, self.used)
 

@@ -104,10 +104,10 @@ def test_a_mean_over_the_samples_passes(loss: Any, units: int, *, compiled: bool
 def test_a_loss_that_does_not_weight_samples_is_refused_with_class_weights(*, compiled: bool) -> None:
     """The classes would count as much as before, and their user believe that the rare one counts more."""
     with pytest.raises(UserError, match=r"^the loss .*one_number.* gives one number for all samples, so class_weight"):
-        require_weighted(objective(one_number, compiled=compiled), 3)
+        require_weighted(objective(one_number, compiled=compiled), 3, "class_weight")
 
 
 @pytest.mark.parametrize("loss", ["sparse_categorical_crossentropy", losses.CategoricalFocalCrossentropy(), noisy])
 def test_losses_that_weight_samples_pass(loss: Any) -> None:
     """Class weights would be refused where they work."""
-    require_weighted(objective(loss, compiled=True), 3)
+    require_weighted(objective(loss, compiled=True), 3, "class_weight")

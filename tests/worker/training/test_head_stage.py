@@ -20,7 +20,7 @@ from autofit.protocol.job import StageTime
 from autofit.protocol.messages import MemoryBudget
 from autofit.runs.plan import staged_plan
 from autofit.worker.features.head_rows import LabelTable, labelled_rows
-from autofit.worker.features.head_solver import Head
+from autofit.worker.features.head_solver import Head, HeadProblem
 from autofit.worker.training import head_stage
 from autofit.worker.training.batch_sources import CachedFeatures
 from autofit.worker.training.head_stage import HeadStage, labelled, solvable
@@ -68,6 +68,26 @@ def source(index: ImageIndex, views: int, missing: int = -1) -> CachedFeatures:
     rows: Any = MadeUpRows(np.asarray(index.labels), view_index, missing)
     unused: Any = None  # the network, and its micro-batches
     return CachedFeatures(unused, rows, view_index, {missing: "damaged"}, unused, unused, lambda _: None)
+
+
+@pytest.mark.parametrize("views", [1, 3])
+def test_an_image_that_weighs_twice_is_as_good_as_two(index: ImageIndex, views: int) -> None:
+    """The head would be solved on weights of other images, or on none."""
+    weights = np.random.default_rng(1).integers(0, 3, len(index.paths))
+    plan = staged_plan(make_options(), TRAIN, 2, None, make_hardware()).model_copy(update={"feature_views": views})
+    weighted = replace(index, weights=array("d", 10.0 * weights))
+    stage = HeadStage(source(index, views), weighted, plan, Targets(weighted), lambda: None, ALWAYS)
+    total = np.bincount(stage.train.groups, stage.train.weights)
+    np.testing.assert_allclose(total, weights[:TRAIN] / weights[:TRAIN].mean())
+    solved = stage.solve()
+    assert solved.record.cross_validated_accuracy is None  # it would be one of weighted images
+    twice = np.repeat(np.arange(TRAIN + VALIDATION), weights)
+    rows = labelled(source(index, views), np.arange(TRAIN + VALIDATION), np.asarray(index.labels), 1)
+    copies = rows.of(twice).unweighted()
+    mean = weights[:TRAIN].mean()  # the penalty is per unit of weight
+    expected = HeadProblem(copies, 2).solve(solved.record.l2 * mean).head
+    if views == 1:
+        np.testing.assert_allclose(solved.final.kernel, expected.kernel, rtol=2e-3, atol=2e-4)
 
 
 @pytest.mark.parametrize("views", [1, 3])

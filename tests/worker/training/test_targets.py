@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from array import array
+from dataclasses import replace
 
 import numpy as np
+import pytest
 
 from autofit.dataset import ImageIndex
 from autofit.worker.training.targets import Targets
@@ -39,3 +41,40 @@ def test_one_label_is_a_number() -> None:
     assert targets.weights(np.array([1, 0])).tolist() == [0.75, 1.5]
     assert targets.mean_weight == Targets(INDEX, "balanced").mean_weight == Targets(index).mean_weight == 1.0
     assert Targets(index, {"x": 10.0}).mean_weight == 4.0
+
+
+def test_weights_of_images_and_of_their_classes_are_multiplied() -> None:
+    """One of the two would be lost; and a column of large numbers would make each step longer than the rate says."""
+    index = ImageIndex("/", list("abcd"), array("i", [0, 1, 1, 0]), ("x", "y"), 3, weights=array("d", [20, 40, 0, 60]))
+    targets = Targets(index)
+    assert targets.weights(np.arange(4)).tolist() == [1, 2, 0, 3]
+    assert targets.weights(np.array([3, 0])).dtype == np.float32
+    assert targets.mean_weight == 1.0
+    numbers, weights = targets.judged_from(3)
+    assert (numbers.tolist(), weights is not None and weights.tolist()) == ([0], [3])
+    assert Targets(index, {"y": 3.0}).weights(np.arange(4)).tolist() == [1, 6, 0, 3]
+    assert Targets(index, {"y": 3.0}).mean_weight == pytest.approx(7 / 3)
+    without = ImageIndex("/", list("abcd"), array("i", [0, 1, 1, 0]), ("x", "y"), 3)
+    assert Targets(without).judged_from(3)[1] is None
+
+
+def test_balanced_classes_have_the_same_total_weight_with_weights_of_images() -> None:
+    """A class of heavy images would still count more; one whose images all weigh nothing would make a loss of NaN."""
+    labels, weights = array("i", [0, 0, 1, 2, 0]), array("d", [1, 2, 9, 0, 5])
+    index = ImageIndex("/", list("abcde"), labels, ("x", "y", "z"), 4, weights=weights)
+    found = Targets(index, "balanced").weights(np.arange(4))
+    assert found[:2].sum() == pytest.approx(found[2])
+    assert found[3] == 0
+
+
+def test_with_several_labels_all_labels_of_an_image_have_its_weight() -> None:
+    """The weights would be taken for those of labels, or not be used."""
+    index = replace(INDEX, weights=array("d", [1, 3, 0, 1, 5, 9]))
+    samples = np.array([1, 2])
+    assert Targets(index).weights(samples).tolist() == [[1.5] * 3, [0] * 3]
+    targets, trained = Targets(index, "balanced"), np.arange(5)
+    labels, weights = targets.labels(trained), targets.weights(trained)
+    for number in (0, 1):
+        sides = [weights[labels[:, number] == side, number].sum() for side in (0, 1)]
+        assert sides == pytest.approx([2.5, 2.5]) if min(sides) else True
+    assert targets.mean_weight == 1.0
