@@ -23,6 +23,7 @@ The data flows one way: options -> images and machine -> probe -> plan -> superv
     display.py       what the methods of a result return to look at: tables, pictures
     result_figures.py  what a result shows of its model: curves, confusion matrix, figures by class
     given_data.py    the data of a call: what is in memory goes to files, and all is found as a training finds it
+    backbone_objects.py  a backbone of KerasHub that is given as an object, saved as a preset
     data_call.py     what a call says of its data, as the run keeps it
     directories.py   the run directory, and the names that it cannot have
     existing_run.py  the run that a directory holds already, as a call wants it to go on, and how to resume it

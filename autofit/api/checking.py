@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from autofit import dataset
+from autofit.api.backbone_objects import named_backbone
 from autofit.api.data_report import DataReport
 from autofit.api.given_data import GivenData
 from autofit.config.options import Options, make_options
@@ -61,7 +62,8 @@ def check(  # noqa: PLR0913 - as `run`, which it looks at data for
         find_wrong_labels: Whether to look for images that are probably labelled wrong, by the features of the backbone.
             The feature cache keeps these for a later run.
         backbone: A network of `keras.applications`, by name, or `hub:` and a preset of KerasHub: its name or its
-            folder. In Python also the function, such as `keras.applications.ResNet50`. Default: `MobileNetV2`.
+            folder. In Python also the function, such as `keras.applications.ResNet50`, or an object of KerasHub.
+            Default: `MobileNetV2`.
         weights: The backbone's initial weights: `imagenet`, `none` (random), or a file. For a preset of KerasHub
             `imagenet` means its own.
         image_size: The size of the images in pixels: `160`, or `160x192` (height x width). In Python also `(160, 192)`.
@@ -94,6 +96,7 @@ def check(  # noqa: PLR0913 - as `run`, which it looks at data for
         UserError: an argument cannot be used, or the data cannot be understood.
         InterruptedRunError: Ctrl-C stopped it.
     """
+    backbone = named_backbone(backbone)
     network = {"backbone": backbone, "weights": weights, "image_size": image_size, "memory_limit": memory_limit}
     options = make_options(**network, validation=dataset.stand_in(validation), multi_label=multi_label)
     is_looked_for = flag("find_wrong_labels", find_wrong_labels)

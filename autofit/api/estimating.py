@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from autofit.api.backbone_objects import named_backbone
 from autofit.api.estimate_result import EstimateResult
 from autofit.api.workers import import_paths, machine_for, payload_of
 from autofit.config.option_table import checked
@@ -67,7 +68,8 @@ def estimate(  # noqa: PLR0913 - the options are the interface
 
     Args:
         backbone: A network of `keras.applications`, by name, or `hub:` and a preset of KerasHub: its name or its
-            folder. In Python also the function, such as `keras.applications.ResNet50`. Default: `MobileNetV2`.
+            folder. In Python also the function, such as `keras.applications.ResNet50`, or an object of KerasHub.
+            Default: `MobileNetV2`.
         model: Your own network instead of a backbone: a function `(input_shape, num_classes) -> keras.Model`, or its
             name as `module:function`. In Python also a `keras.Model`, of which a copy is trained. The function may be
             defined in a notebook cell. Its inputs are raw images, 0 to 255, `(n, height, width, 3)`. It trains in
@@ -108,7 +110,7 @@ def estimate(  # noqa: PLR0913 - the options are the interface
     common = locals()
     requests = [
         options_of_call(common | {"backbone": name, "image_size": size})
-        for name in _values_of(backbone)
+        for name in _values_of(named_backbone(backbone))
         for size in ([image_size] if is_pair(image_size) else _values_of(image_size))
     ]
     if precision == "auto":

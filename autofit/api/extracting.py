@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from autofit import dataset
+from autofit.api.backbone_objects import named_backbone
 from autofit.api.extracted import Extracted
 from autofit.api.extracting_by_ray import extracted_by_ray, require_ray
 from autofit.api.given_data import GivenData
@@ -87,7 +88,8 @@ def extract(  # noqa: PLR0913 - as `run`, for whose trainings it extracts
         lease_seconds: After this many seconds without a sign of life, a process counts as dead. Give less than two
             minutes only if the folder is not on a network drive.
         backbone: A network of `keras.applications`, by name, or `hub:` and a preset of KerasHub: its name or its
-            folder. In Python also the function, such as `keras.applications.ResNet50`. Default: `MobileNetV2`.
+            folder. In Python also the function, such as `keras.applications.ResNet50`, or an object of KerasHub.
+            Default: `MobileNetV2`.
         weights: The backbone's initial weights: `imagenet`, `none` (random), or a file. For a preset of KerasHub
             `imagenet` means its own.
         image_size: The size of the images in pixels: `160`, or `160x192` (height x width). In Python also `(160, 192)`.
@@ -130,7 +132,7 @@ def extract(  # noqa: PLR0913 - as `run`, for whose trainings it extracts
         InterruptedRunError: Ctrl-C stopped it.
     """
     options = make_options(
-        backbone=backbone,
+        backbone=named_backbone(backbone),
         weights=weights,
         image_size=image_size,
         precision=precision,

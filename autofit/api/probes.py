@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from autofit.api.backbone_objects import named_backbone
 from autofit.api.measure import Measurer
 from autofit.api.precision import precision_choice
 from autofit.api.probe_result import ProbeResult, SweepResult
@@ -50,7 +51,8 @@ def probe(  # noqa: PLR0913 - the options are the interface
 
     Args:
         backbone: A network of `keras.applications`, by name, or `hub:` and a preset of KerasHub: its name or its
-            folder. In Python also the function, such as `keras.applications.ResNet50`. Default: `MobileNetV2`.
+            folder. In Python also the function, such as `keras.applications.ResNet50`, or an object of KerasHub.
+            Default: `MobileNetV2`.
         model: Your own network instead of a backbone: a function `(input_shape, num_classes) -> keras.Model`, or its
             name as `module:function`. In Python also a `keras.Model`, of which a copy is trained. The function may be
             defined in a notebook cell. Its inputs are raw images, 0 to 255, `(n, height, width, 3)`. It trains in
@@ -92,6 +94,7 @@ def probe(  # noqa: PLR0913 - the options are the interface
         TrainingFailedError: a trial failed for a reason that is not memory.
         InterruptedRunError: Ctrl-C stopped it.
     """
+    backbone = named_backbone(backbone)
     options = options_of_call(locals())
     num_classes, max_batch = checked("num_classes", num_classes), checked("max_batch", max_batch)
     with naming_system_errors(), showing(view) as shown:
@@ -168,7 +171,7 @@ def sweep(  # noqa: PLR0913 - the options are the interface
         )
     requests = [
         options_of_call(common | {"backbone": backbone, "image_size": image_size})
-        for backbone in several(backbones)
+        for backbone in several(named_backbone(backbones))
         for image_size in several(image_sizes) or [None]
     ]
     if not requests:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from autofit import dataset
+from autofit.api.backbone_objects import named_backbone
 from autofit.api.data_call import data_call
 from autofit.api.directories import RUNS, absolute, making, require_utf8
 from autofit.api.earlier_runs import Call, earlier_run, taking
@@ -114,7 +115,8 @@ def run(  # noqa: PLR0913 - the options are the interface
         labels: A class name or number for each path or image of a list or array, or one-hot rows for images. With
             `multi_label` a list of names for each, or rows of 0 and 1.
         backbone: A network of `keras.applications`, by name, or `hub:` and a preset of KerasHub: its name or its
-            folder. In Python also the function, such as `keras.applications.ResNet50`. Default: `MobileNetV2`.
+            folder. In Python also the function, such as `keras.applications.ResNet50`, or an object of KerasHub.
+            Default: `MobileNetV2`.
         model: Your own network instead of a backbone: a function `(input_shape, num_classes) -> keras.Model`, or its
             name as `module:function`. In Python also a `keras.Model`, of which a copy is trained. The function may be
             defined in a notebook cell. Its inputs are raw images, 0 to 255, `(n, height, width, 3)`. It trains in
@@ -267,7 +269,7 @@ def run(  # noqa: PLR0913 - the options are the interface
         "weight_column": weight_column,
         "images_in": images_in,
     }
-    called_at = time.monotonic()
+    called_at, backbone = time.monotonic(), named_backbone(backbone)
     tables = {"validation": dataset.stand_in(validation), "test": dataset.stand_in(test)}
     options = options_of_call(locals() | tables)
     check_for_training(options)

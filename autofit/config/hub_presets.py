@@ -20,6 +20,8 @@ PRESET_WEIGHTS = "preset"
 
 DEFAULT_SIZE_PIXELS = 224
 MOST_CONFIG_BYTES = 2**20
+SIZES = (("image_converter.json", "image_size"), ("preprocessor.json", "image_size"), ("config.json", "image_shape"))
+"""Where a preset says the size of its images: of those that are converted, or of those that its network takes."""
 
 _BY_PATH = ("/", "./", "../", "~")
 
@@ -57,7 +59,7 @@ def preset_of(name: str) -> str:
 
 def default_size_pixels(name: str) -> int:
     """The height and width of a preset's images: as the configuration in its folder says, else 224."""
-    sizes = [_size(_content(Path(preset_of(name)) / file)) for file in ("image_converter.json", "preprocessor.json")]
+    sizes = (_size(_content(Path(preset_of(name)) / file), key) for file, key in SIZES)
     return next((size for size in sizes if size), DEFAULT_SIZE_PIXELS)
 
 
@@ -69,12 +71,12 @@ def _content(path: Path) -> Any:
         return None
 
 
-def _size(content: Any) -> int | None:
-    """The larger side of the first `image_size` in an image converter's configuration, at whatever depth it stands."""
+def _size(content: Any, key: str) -> int | None:
+    """The larger side of the first size that a configuration has under a key, at whatever depth it stands."""
     if not isinstance(content, dict):
         return None
-    size = content.get("image_size")
-    sides = [side for side in size if isinstance(side, int) and side > 0] if isinstance(size, list) else []
+    size = content.get(key)
+    sides = [side for side in size[:2] if isinstance(side, int) and side > 0] if isinstance(size, list) else []
     if sides:
         return max(sides)
-    return next((found for value in content.values() if (found := _size(value))), None)
+    return next((found for value in content.values() if (found := _size(value, key))), None)

@@ -91,8 +91,6 @@ def backbone_name(name: str, value: Any) -> str | None:
     if value is None:
         return None
     value = application_name(value) or value
-    if hasattr(value, "save_to_preset"):
-        raise UserError(f"{name} is an object: save it with its save_to_preset(FOLDER), then give 'hub:FOLDER'")
     if not isinstance(value, str):
         raise UserError(f"{name} must be a name such as {backbones.DEFAULT_BACKBONE!r}, not {value!r}")
     return preset_name(value) if is_preset(value) else backbones.find(value).name

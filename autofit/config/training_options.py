@@ -33,7 +33,7 @@ NETWORK = (
         "backbone",
         None,
         "A network of `keras.applications`, by name, or `hub:` and a preset of KerasHub: its name or its folder.",
-        "In Python also the function, such as `keras.applications.ResNet50`.",
+        "In Python also the function, such as `keras.applications.ResNet50`, or an object of KerasHub.",
         check=backbone_name,
         commands=(*ONE_NETWORK, "check", "extract", "estimate"),
         default_text="`MobileNetV2`",

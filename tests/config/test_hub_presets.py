@@ -78,17 +78,6 @@ def test_what_is_no_preset_is_refused(name: str, message: str, tmp_path: Path, m
     assert "\n" not in str(refused.value)
 
 
-def test_an_object_is_refused_with_the_way_to_give_it() -> None:
-    """A user would be told that a name is needed, and not how to get one."""
-
-    class Network:
-        def save_to_preset(self, folder: str) -> None:
-            """As KerasHub's backbones do."""
-
-    with pytest.raises(UserError, match=r"save it with its save_to_preset\(FOLDER\), then give 'hub:FOLDER'"):
-        make_options(backbone=Network())
-
-
 @pytest.mark.parametrize(
     ("file", "content", "size"),
     [
@@ -96,6 +85,8 @@ def test_an_object_is_refused_with_the_way_to_give_it() -> None:
         ("preprocessor.json", {"config": {"image_converter": {"config": {"image_size": [96, 96]}}}}, 96),
         ("image_converter.json", {"config": {"image_size": [None, None]}}, 224),
         ("image_converter.json", [], 224),
+        ("config.json", {"config": {"image_shape": [128, 96, 3]}}, 128),
+        ("config.json", {"config": {"image_shape": [None, None, 3]}}, 224),
         ("other.json", {}, 224),
     ],
 )

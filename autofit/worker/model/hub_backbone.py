@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -55,6 +56,10 @@ def load_hub_backbone(
         UserError: the preset cannot be loaded, or is not for images, or not for images of this size.
     """
     hub = _keras_hub(name)
+    if Path(preset_of(name)).is_absolute() and not Path(preset_of(name)).is_dir():
+        raise UserError(
+            f"backbone {name!r}: that folder is gone: bring it back, or give the call with the backbone's object again"
+        )
     try:
         backbone = hub.models.Backbone.from_preset(preset_of(name), load_weights=loads, dtype=precision)
     except (MemoryError, tf.errors.ResourceExhaustedError):
@@ -68,10 +73,10 @@ def load_hub_backbone(
     output = backbone.outputs[0]
     is_map = len(output.shape) == FEATURE_MAPS
     pooling = keras.layers.GlobalAveragePooling2D if is_map else keras.layers.GlobalAveragePooling1D
-    network = keras.Model(backbone.inputs[0], pooling(name="pooling")(output), name=backbone.name)
+    network = keras.Model(backbone.inputs[0], pooling(dtype=precision, name="pooling")(output), name=backbone.name)
     if loads:
         on_message(f"weights of {len(weighted_layers(network)):,} layers loaded from {printable(name)}")
-    scale, offset = _preprocessing(hub, name, on_message)
+    scale, offset = _preprocessing(hub, name, on_message if loads else lambda _: None)
     return HubBackbone(network, scale, offset)
 
 
@@ -101,9 +106,10 @@ def _preprocessing(hub: Any, name: str, on_message: Callable[[str], None]) -> tu
     """The preset's scale and offset for images; its resizing and cropping are not used."""
     try:
         converter = hub.layers.ImageConverter.from_preset(preset_of(name))
-    except Exception as error:  # noqa: BLE001 - KerasHub raises many kinds for a preset without one
+    except Exception:  # noqa: BLE001 - KerasHub raises many kinds for a preset without one
         on_message(
-            f"{printable(name)} has no image converter ({first_sentence(error)}): its network gets values of 0 to 255"
+            f"{printable(Path(preset_of(name)).name)} does not say how images are to be scaled: its network gets "
+            "values of 0 to 255; give an ImageClassifier of KerasHub, which has its preprocessing, if it needs others"
         )
         return 1.0, 0.0
     return 1.0 if converter.scale is None else converter.scale, 0.0 if converter.offset is None else converter.offset

@@ -128,7 +128,7 @@ def test_a_transformer_is_pooled_over_its_tokens_and_takes_its_own_size_only(ker
     np.testing.assert_allclose(
         model.features(images()), np.asarray(network(images())).mean(axis=1), rtol=1e-3, atol=1e-5
     )
-    assert any("has no image converter" in message for message in messages)
+    assert any("does not say how images are to be scaled" in message for message in messages)
     with pytest.raises(UserError, match="takes images of 32x32 only, not 40x40: give image_size 32x32"):
         built(tmp_path, image_size=(40, 40))
 
