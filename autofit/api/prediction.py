@@ -42,7 +42,7 @@ from autofit.runs.evaluation import NOT_FINITE, Evaluation
 from autofit.runs.model_worker import require_there
 from autofit.runs.multi_label_evaluation import evaluation_of
 from autofit.runs.prediction import BATCH_SIZE, PredictionWorker, SavedModel
-from autofit.runs.run_record import RunRecord
+from autofit.runs.run_record import DataCall, RunRecord
 from autofit.runs.warm_model import predicting
 from autofit.storage.run_directory import RunDirectory
 from autofit.storage.safe_files import sha256_of_file
@@ -167,8 +167,9 @@ def evaluated(  # noqa: PLR0913 - as the method
     views = whole_number("views", views, 1, MOST_VIEWS)
     multi_label = run.options.multi_label
     asked = asked_of(path_column, label_column, images_in, multi_label=multi_label)
-    group_column = run.call.group_column if run.call else None
-    asked = replace(asked, separator=run.data.label_separator, group_column=group_column, is_held_out=True)
+    call = run.call or DataCall()
+    asked = replace(asked, group_column=call.group_column, weight_column=call.weight_column)
+    asked = replace(asked, separator=run.data.label_separator, is_held_out=True, reads_weights=False)
     class_names = run.data.class_names
     with naming_system_errors(), _folder() as folder, showing(view) as shown:
         images = _found(data, shown, lambda *told: with_known_labels(data, labels, class_names, asked, (folder, *told)))

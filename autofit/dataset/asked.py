@@ -20,7 +20,8 @@ class Asked:
     With `multi_label` an image may have any number of labels, and `label_column` may name one column for each of them.
     `separator` stands between the labels in a cell; if it is empty, it is found out.
     Images with the same value in `group_column` belong together, and count in the loss by `weight_column`; a table of
-    images that are held out (`is_held_out`) may lack both.
+    images that are held out (`is_held_out`) may lack both. Where images are only judged, weights are not read
+    (`reads_weights`), as all count alike: their column is still none of labels or splits.
     """
 
     path_column: str | None = None
@@ -31,6 +32,7 @@ class Asked:
     group_column: str | None = None
     weight_column: str | None = None
     is_held_out: bool = False
+    reads_weights: bool = True
 
     @property
     def names_columns(self) -> bool:

@@ -168,8 +168,11 @@ def choose_columns(
     others_like = tuple(
         name for name in free if bare_name(name) in PATH_NAMES and _holds_images(examples.get(name, ()))
     )
-    unused = None if weight else next((name for name in free if bare_name(name) in WEIGHT_NAMES), None)
-    groups = group or alike, group is not None
+    groups, unused = (group or alike, group is not None), None
+    if not asked.reads_weights:
+        weight = None
+    elif weight is None:
+        unused = next((name for name in free if bare_name(name) in WEIGHT_NAMES), None)
     return Columns(path, label or "", split, marks, said, has_boxes, *groups, signed, others_like, weight, unused)
 
 

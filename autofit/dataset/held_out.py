@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import cache
-from itertools import combinations
+from itertools import chain, combinations
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -66,11 +66,12 @@ def held_out_images(
     if own is not None:
         source.found.notes += (f"the {split} images of the data are left out: {split}= is given",)
     known = KnownLabels(source.found.label_names, source.found.separator)
-    held = _given_images(split, source, given, replace(asked, is_held_out=True), progress, known)
+    asked = replace(asked, is_held_out=True, reads_weights=split == "validation")
+    held = _given_images(split, source, given, asked, progress, known)
     source.found.notes += (
         *held.notes,
         *_join_groups(split, source.found.grouping, held.grouping),
-        *_join_weights(split, source.found.weighting, held.weighting),
+        *_join_weights(split, source.found.weighting, held),
     )
     name = printable(os.fspath(given)) if isinstance(given, str | os.PathLike) else "DataFrame"
     path = os.path.expanduser(given) if isinstance(given, str | os.PathLike) else ""  # noqa: PTH111
@@ -168,16 +169,20 @@ def _join_groups(split: Split, grouping: Grouping | None, held: Grouping | None)
         yield f"the {split} images have no {column}: whether some belong to images of the training is not known"
 
 
-def _join_weights(split: Split, weighting: Weighting | None, held: Weighting | None) -> Iterator[str]:
-    """Add the weights of images that are given for validation; says where they do not count. A test has none."""
+def _join_weights(split: Split, weighting: Weighting | None, held: Found) -> Iterator[str]:
+    """Add the weights of images that are given for validation; says where they do not count. A test has none.
+
+    Other rows of their table, such as those for training, say nothing of the images of the data.
+    """
     if split == "test":
         return
-    if held is not None and weighting is None:
-        yield f"the weights of the {split} images are not used, as those of the training have none"
-    elif held is not None and weighting is not None:
-        weighting.weight_of.update(held.weight_of)
+    if held.weighting is not None and weighting is None:
+        yield f"the weights of the {split} images are not used, as the training images have none"
+    elif held.weighting is not None and weighting is not None:
+        weight_of = held.weighting.weight_of
+        weighting.weight_of.update((path, weight_of[path]) for path in chain.from_iterable(held.classes.values()))
     elif weighting is not None:
-        yield f"the {split} images have no {printable(repr(weighting.column))}: they count alike"
+        yield f"no weights are known of the {split} images: each counts like the mean training image"
 
 
 def _by_class(source: Source, held: Found, name: str, folder: str = "") -> Classes:

@@ -17,7 +17,7 @@ from autofit.dataset.json_table import MAKE_TABLE, SHOWN_CHARACTERS, Row, read_o
 from autofit.dataset.label_sets import Cell, cell_of, marked_names
 from autofit.dataset.labels import Label, is_missing, label_of, labels_of_object
 from autofit.dataset.listed_places import ListedPlaces
-from autofit.dataset.listing import NO_UTF8, Listed, Listing, listed
+from autofit.dataset.listing import NO_UTF8, Listed, Listing, counts_by, listed
 from autofit.dataset.sample_weights import weight_of_cell
 from autofit.dataset.split_columns import LOOKED_AT_ROWS, split_word
 from autofit.dataset.table import damaged, is_utf8, readable
@@ -110,7 +110,8 @@ def _rows_of_json(path: Path, columns: Columns, places: ListedPlaces, *, multi_l
             label = _label_of(row, columns, multi_label=multi_label)
             splits = [split_word(columns.split, _cell(row, columns.split))] if columns.split else []
             group = value_of_cell(_readable(row.get(columns.group), columns.group)) if columns.group is not None else ""
-            weight = 1.0 if columns.weight is None else weight_of_cell(_value(row, columns.weight), columns.weight)
+            by = counts_by(columns.weight, splits)
+            weight = 1.0 if by is None else weight_of_cell(_value(row, by), by)
             yield listed(f"line {line}", image, label, splits, places, group, weight)
         except ValueError as error:
             raise UserError(f"{printable(str(path))}, line {line}: {error}; correct this line") from None

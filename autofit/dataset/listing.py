@@ -146,7 +146,7 @@ def from_frame(frame: Frame, asked: Asked = Asked()) -> Listing:  # noqa: B008 -
     labels = marked(frame, columns.marks) if columns.marks else frame[columns.label]
     root = frame.root if isinstance(frame, ImageTable) else os.getcwd()
     groups = None if columns.group is None else map(value_of_cell, plain_list(frame[columns.group]))
-    weights = None if columns.weight is None else _weights(frame[columns.weight], columns.weight)
+    weights = None if columns.weight is None else _weights(frame[columns.weight], columns.weight, splits)
     listing = _from_lists(frame[columns.path], labels, splits, asked, root, groups, weights)
     notes = (columns.note,) if columns.note else ()
     return listing._replace(
@@ -221,7 +221,8 @@ def _rows_of_csv(
             splits = [split_word(columns.split, cells[count])] if columns.split else []
             others = cells[len(columns.names) - 1 :]
             group = value_of_cell(readable(others[0])) if columns.group is not None else ""
-            weight = 1.0 if columns.weight is None else weight_of_cell(readable(others[-1]), columns.weight)
+            by = counts_by(columns.weight, splits)
+            weight = 1.0 if by is None else weight_of_cell(readable(others[-1]), by)
             yield listed(f"line {line}", image, label, splits, places, group, weight)
         except ValueError as error:
             raise UserError(f"{printable(str(path))}, line {line}: {error}; correct this line") from None
@@ -231,7 +232,7 @@ def _cells_of(path: Path, form: TableForm, *, multi_label: bool) -> Iterator[tup
     """The cells of each row that are read, with the number of its line."""
     columns = form.columns
     if not form.is_bare:
-        optional = {columns.group or "", *columns.marks}  # of an empty mark more is to be said
+        optional = {columns.group or "", columns.weight or "", *columns.marks}  # of an empty mark more is to be said
         if multi_label and not columns.marks:
             optional.add(columns.label)
         yield from read_rows(
@@ -302,15 +303,21 @@ def _rows_of_lists(
             raise UserError(f"item {number} of the labels: {error}") from None
 
 
-def _weights(cells: Iterable[object], column: str) -> Iterator[float]:
-    """The weights in a column of a DataFrame.
+def counts_by(column: str | None, split: Sequence[str]) -> str | None:
+    """The column of weights that a row's image counts by; None without one, and for the test, which has no weights."""
+    return None if split and split_role(split[0]) == "test" else column
+
+
+def _weights(cells: Iterable[object], column: str, splits: Sequence[str] | None) -> Iterator[float]:
+    """The weights in a column of a DataFrame, of which another may say the splits.
 
     Raises:
         UserError: a cell holds none.
     """
     for number, cell in enumerate(plain_list(cells)):
         try:
-            yield weight_of_cell(cell, column)
+            by = counts_by(column, [] if splits is None else [splits[number]])
+            yield 1.0 if by is None else weight_of_cell(cell, by)
         except ValueError as error:
             raise UserError(f"item {number}: {error}") from None
 

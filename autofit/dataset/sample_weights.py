@@ -30,9 +30,19 @@ class Weighting:
     column: str
     weight_of: dict[str, float]
 
-    def weights(self, paths: Sequence[str]) -> array[float]:
-        """The weight of each image; 1 for one of a table without the column."""
-        return array("d", (self.weight_of.get(path, 1.0) for path in paths))
+    def weights(self, training: Sequence[str], validation: Sequence[str]) -> array[float]:
+        """The weight of each image of both; a validation image of a table without the column has the training's mean.
+
+        With a fixed number, such as 1, its share of the whole would depend on the scale of the others.
+        """
+        known = array("d", (self.weight_of[path] for path in training))
+        mean = _mean(known)
+        return known + array("d", (self.weight_of.get(path, mean) for path in validation))
+
+
+def _mean(weights: Sequence[float]) -> float:
+    """Without the sum, which may be too large for a number."""
+    return math.fsum(weight / len(weights) for weight in weights)
 
 
 def weight_of_cell(cell: object, column: str) -> float:
@@ -43,25 +53,35 @@ def weight_of_cell(cell: object, column: str) -> float:
     """
     try:
         weight = float(cell)  # type: ignore[arg-type]  # what is no number raises
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         weight = math.nan
     if not 0 <= weight < math.inf:
-        text = printable(repr(cell if not isinstance(cell, float) else float(cell)))[:SHOWN_CHARACTERS]
+        shown = repr(cell if not isinstance(cell, float) else float(cell))
+        text = printable(shown)[:SHOWN_CHARACTERS] if cell is not None and cell != "" else "empty"
         raise ValueError(f"the {printable(column)} is {text}, and a weight is a number of 0 or more, such as 0.5")
     return weight
 
 
-def weights_note(weighting: Weighting, training: Classes) -> str:
+def weights_note(weighting: Weighting, training: Classes, validation: Classes) -> str:
     """One line on the weights of the training images.
 
     Raises:
         UserError: all of them are 0, so that there is nothing to learn.
     """
-    weights = weighting.weights(list(chain.from_iterable(training)))
+    count = sum(map(len, training))
+    known = weighting.weights(*(list(chain.from_iterable(split)) for split in (training, validation)))
+    weights, others = known[:count], known[count:]
     column = printable(repr(weighting.column))
     least, most = min(weights), max(weights)
     if not most:
         raise UserError(f"all training images have the weight 0 in {column}: give some of them more")
+    if others and not max(others):
+        return (
+            f"warning: all validation images have the weight 0 in {column}: they do not choose the head's penalty, and "
+            "fine-tuning compares its epochs as if they counted alike"
+        )
+    if least == most and any(weight != most for weight in others):
+        return f"validation images count by {column}, from {min(others):g} to {max(others):g}; training images alike"
     if least == most:
         return f"warning: all training images have the same weight in {column}, which changes nothing"
     zeros = weights.count(0.0)

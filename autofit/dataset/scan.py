@@ -88,7 +88,7 @@ def scan(
         held_out = {"validation": validating, "test": testing}
         _find_shared_groups(source.found, source.found.grouping, training, held_out, is_split_here=is_split_here)
     if source.found.weighting is not None:
-        source.found.notes += (weights_note(source.found.weighting, training),)
+        source.found.notes += (weights_note(source.found.weighting, training, validating),)
     index = _index(source, training, validating, testing)
     if asked.multi_label:
         index = _with_label_sets(index, source.found)
@@ -278,6 +278,9 @@ def _index(source: Source, training: Classes, validating: Classes, testing: Clas
     test_paths, test_labels = in_order(testing)
     found = source.found
     groups = test_groups = array("i")
+    weights = array("d")
+    if found.weighting is not None:
+        weights = found.weighting.weights(paths[:train_count], validation_paths)
     if found.grouping is not None and found.grouping.is_asked:
         groups, test_groups = found.grouping.numbers(paths, test_paths)
     return ImageIndex(
@@ -294,6 +297,6 @@ def _index(source: Source, training: Classes, validating: Classes, testing: Clas
         empty_classes=found.empty_classes,
         groups=groups,
         test_groups=test_groups,
-        weights=found.weighting.weights(paths) if found.weighting is not None else array("d"),
+        weights=weights,
         shared_groups=found.shared_groups,
     )

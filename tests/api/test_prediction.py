@@ -14,6 +14,9 @@ import numpy as np
 import pytest
 
 from autofit.api import prediction
+from autofit.dataset.asked import Asked
+from autofit.errors import UserError
+from autofit.runs.run_record import DataCall
 
 CLASSES, IMAGES = 20_000, 200
 
@@ -42,3 +45,26 @@ def test_the_answers_of_many_images_are_in_memory_once(tmp_path: Path, monkeypat
         tracemalloc.stop()
     assert found.shape == (IMAGES, CLASSES)
     assert most < 1.5 * found.nbytes
+
+
+def test_the_columns_of_the_run_are_known_where_its_model_is_judged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A column of weights of 0 and 1 would be taken for a label that the model lacks."""
+    known: list[Asked] = []
+
+    def find(*told: Any) -> None:
+        known.append(told[3])
+        raise UserError("enough")
+
+    monkeypatch.setattr(prediction, "with_known_labels", find)
+    data = SimpleNamespace(class_names=["a", "b"], label_separator="")
+    call = DataCall(data="/photos.csv", group_column="who", weight_column="trust")
+    run: Any = SimpleNamespace(options=SimpleNamespace(multi_label=True), data=data, call=call)
+    columns: dict[str, Any] = {"path_column": None, "label_column": None, "images_in": None}
+    with pytest.raises(UserError, match="enough"):
+        prediction.evaluated(tmp_path / "model.keras", run, tmp_path / "photos.csv", None, views=1, **columns)
+    (asked,) = known
+    assert (asked.group_column, asked.weight_column) == ("who", "trust")
+    assert asked.is_held_out
+    assert not asked.reads_weights

@@ -12,6 +12,7 @@ import pytest
 
 from autofit.dataset import ImageIndex, asked_of, images_in_files, scan
 from autofit.dataset.asked import Asked
+from autofit.dataset.listing import from_csv
 from autofit.dataset.sample_weights import weight_of_cell
 from autofit.dataset.spread import evenly_spread
 from autofit.errors import UserError
@@ -110,7 +111,8 @@ def test_other_weights_are_other_data(folder: Path) -> None:
         ("nan", "line 5: the quality is 'nan', and a weight"),
         ("inf", "line 5: the quality is 'inf', and a weight"),
         ("high", "line 5: the quality is 'high', and a weight"),
-        ("", "line 5: the quality is empty"),
+        ("", "line 5: the quality is empty, and a weight"),
+        ("9" * 400, "line 5: the quality is '9999"),
     ],
 )
 def test_what_is_no_weight_is_named_with_its_line(folder: Path, cell: str, said: str) -> None:
@@ -128,6 +130,8 @@ def test_a_frame_names_the_item_without_a_weight(folder: Path, monkeypatch: pyte
     frame.loc[3, "quality"] = float("nan")
     with pytest.raises(UserError, match="item 3: the quality is nan, and a weight is a number"):
         scan(frame, asked=BY_QUALITY)
+    with pytest.raises(ValueError, match="the quality is 1000"):
+        weight_of_cell(10**400, "quality")
 
 
 @pytest.mark.parametrize("cell", [True, 1, 0.0, "2", " 0.5 ", np.float32(3), "1e-3"])
@@ -171,8 +175,94 @@ def test_validation_images_of_a_table_of_their_own_may_have_weights(folder: Path
     assert weighs_right(scan(training, validation=held, asked=BY_QUALITY))
     held.write_text("path,label\n" + "\n".join(",".join(row[:2]) for row in rows()[:2]))
     index = scan(training, validation=held, asked=BY_QUALITY)
-    assert index.weights[index.train_count :].tolist() == [1.0, 1.0]
-    assert "the validation images have no 'quality': they count alike" in index.notes
+    mean = sum(index.weights[: index.train_count]) / index.train_count
+    assert index.weights[index.train_count :].tolist() == pytest.approx([mean, mean])
+    told = "no weights are known of the validation images: each counts like the mean training image"
+    assert told in index.notes
+    larger = scan(
+        table(folder, [(path, name, 100 * weight) for path, name, weight in rows()[2:]]),
+        validation=held,
+        asked=BY_QUALITY,
+    )
+    assert np.allclose(np.array(larger.weights) / np.array(index.weights), 100)
+
+
+def test_other_rows_of_the_validation_table_do_not_weigh_training_images(folder: Path) -> None:
+    """The weights of the data would be replaced by those that a table for validation has of the same images."""
+    held = folder / "held.csv"
+    lines = [(path, name, WEIGHT_OF[path] if place < 2 else 99) for place, (path, name, _) in enumerate(rows())]
+    splits = ["validation" if place < 2 else "train" for place in range(2 * EACH)]
+    text = [",".join(map(str, (*line, split))) for line, split in zip(lines, splits, strict=True)]
+    held.write_text("path,label,quality,split\n" + "\n".join(text))
+    assert weighs_right(scan(table(folder, rows()[2:]), validation=held, asked=BY_QUALITY))
+
+
+def given_as(kind: str, folder: Path, lines: list[tuple[object, ...]], header: str) -> Any:
+    """The same table as a CSV file, in JSON or as a DataFrame."""
+    if kind == "csv":
+        return table(folder, lines, header)
+    rows_of = [dict(zip(header.split(","), line, strict=True)) for line in lines]
+    if kind == "frame":
+        return pytest.importorskip("pandas").DataFrame(rows_of)
+    file = folder / "list.json"
+    file.write_text(json.dumps(rows_of))
+    return file
+
+
+@pytest.mark.parametrize("kind", ["csv", "json", "frame"])
+def test_test_images_need_no_weights(folder: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A table, such as the list of a run, would be refused for cells that are not used."""
+    monkeypatch.chdir(folder)
+    lines: list[tuple[object, ...]] = [
+        (*row[:2], "" if place % 5 == 0 else row[2], "test" if place % 5 == 0 else "train")
+        for place, row in enumerate(rows())
+    ]
+    index = scan(given_as(kind, folder, lines, "path,label,quality,split"), asked=BY_QUALITY)
+    assert index.test_count == 4
+    assert weighs_right(index)
+    training = table(folder, rows()[4:])
+    test = given_as(
+        kind if kind != "csv" else "json", folder, [(*row[:2], "") for row in rows()[:4]], "path,label,quality"
+    )
+    assert scan(training, test=test, asked=BY_QUALITY).test_count == 4
+
+
+def test_the_list_of_a_run_can_be_given_as_data(folder: Path) -> None:
+    """The weights of a run, which are empty for its test, could not be used again."""
+    lines = [(*row, "test" if place % 5 == 0 else "train") for place, row in enumerate(rows())]
+    index = scan(table(folder, lines, "path,label,quality,split"), asked=BY_QUALITY)
+    own = folder / "samples.csv"
+    index.write_csv(own)
+    assert scan(own, asked=Asked(weight_column="weight")).fingerprint() == index.fingerprint()
+
+
+def test_a_column_of_weights_is_no_label_where_images_are_judged(folder: Path) -> None:
+    """Weights of 0 and 1 would be a class that the model lacks."""
+    lines = [(path, int(name == "cat"), int(name == "dog"), place % 2) for place, (path, name, _) in enumerate(rows())]
+    listed = from_csv(
+        table(folder, lines, "path,cat,dog,quality"),
+        replace(BY_QUALITY, multi_label=True, is_held_out=True, reads_weights=False),
+    )
+    assert listed.marks == NAMES
+    assert listed.weight is None
+
+
+def test_what_only_the_validation_images_differ_in_is_said(folder: Path) -> None:
+    """Weights that choose the penalty would be said to change nothing, or ones of 0 go unmentioned."""
+    training, held = table(folder, [(*row[:2], 2) for row in rows()[2:]]), folder / "held.csv"
+    for cells, said in {
+        (0.5, 2): "validation images count by 'quality', from 0.5 to 2; training images alike",
+        (
+            0,
+            0,
+        ): "warning: all validation images have the weight 0 in 'quality': they do not choose the head's penalty, and "
+        "fine-tuning compares its epochs as if they counted alike",
+    }.items():
+        held.write_text(
+            "path,label,quality\n"
+            + "".join(f"{path},{name},{cell}\n" for (path, name, _), cell in zip(rows()[:2], cells, strict=True))
+        )
+        assert said in scan(training, validation=held, asked=BY_QUALITY).notes
 
 
 def test_a_column_that_is_called_so_is_named(folder: Path) -> None:

@@ -38,7 +38,7 @@ STRENGTHS = tuple(10.0 ** (half / 2) for half in range(9, -7, -1))
 RISING_STRENGTHS = 4
 """The path ends when the loss has been above its minimum for so many strengths: two decades."""
 SMALL_VALIDATION = 200
-"""With fewer validation photos, chance would decide: a standard error of the accuracy is 3 points or more."""
+"""With fewer validation photos of weight, chance would decide: a standard error of the accuracy is 3 points or more."""
 DEFAULT_L2 = 30.0
 """The strength if there is no photo to judge by. It was among the best on every data set that was tried."""
 FOLDS = 5
@@ -127,7 +127,7 @@ def choose_l2(
         clock: gives the time in seconds.
     """
     unseen = _not_of(validation, train)
-    if len(np.unique(unseen.judges)) >= SMALL_VALIDATION:
+    if len(np.unique(unseen.counting().judges)) >= SMALL_VALIDATION:
         how_chosen: HowChosen = "validation"
         splits = [(train, unseen)]
     else:

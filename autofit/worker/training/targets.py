@@ -87,6 +87,7 @@ def relative_weights(index: ImageIndex) -> NDArray[np.float64] | None:
     if not index.weights:
         return None
     weights = np.asarray(index.weights, np.float64)
+    weights = weights / weights[: index.train_count].max()  # else the sum may be too large for a number
     return weights / weights[: index.train_count].mean()
 
 

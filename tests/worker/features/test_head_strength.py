@@ -57,6 +57,16 @@ def test_a_small_validation_set_gives_way_to_cross_validation(validating: int, h
     assert strength.photos == (validating if how == "validation" else validating + 60)
 
 
+def test_photos_without_weight_do_not_make_a_validation_set_large() -> None:
+    """A strength would be chosen by the few photos that count, or by none of hundreds."""
+    for counting in (0, 30):
+        validation = _photos(300, 2)
+        validation = validation.weighted((np.arange(300) < counting).astype(float))
+        strength = choose_l2(_photos(60, 1), validation, 3)
+        assert strength.how_chosen == "cross-validation"
+        assert strength.path
+
+
 def test_views_do_not_make_a_validation_set_large() -> None:
     """Fifty photos in four views would pass for two hundred."""
     assert choose_l2(_photos(60, 1), _photos(50, 2, views=4), 3).how_chosen == "cross-validation"

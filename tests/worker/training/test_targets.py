@@ -58,6 +58,15 @@ def test_weights_of_images_and_of_their_classes_are_multiplied() -> None:
     assert Targets(without).judged_from(3)[1] is None
 
 
+def test_weights_of_any_size_have_ratios() -> None:
+    """The sum of weights near the largest number would be infinite, and no image be learnt from."""
+    for size in (1.7e308, 1e-308):
+        index = ImageIndex(
+            "/", list("abc"), array("i", [0, 1, 1]), ("x", "y"), 3, weights=array("d", [size, size / 2, 0])
+        )
+        np.testing.assert_allclose(Targets(index).weights(np.arange(3)), [2, 1, 0])
+
+
 def test_balanced_classes_have_the_same_total_weight_with_weights_of_images() -> None:
     """A class of heavy images would still count more; one whose images all weigh nothing would make a loss of NaN."""
     labels, weights = array("i", [0, 0, 1, 2, 0]), array("d", [1, 2, 9, 0, 5])
