@@ -218,7 +218,9 @@ def _calibration_lines(result: ResultRecord) -> list[str]:
     """How the saved model's confidence was corrected, as one line; no line if it was not."""
     if result.calibration is None:
         return []
-    weighted = " with class weights" if any("class weights" in one.chosen_by for one in result.stages) else ""
+    weighted = next(
+        (words for one in result.stages if (words := one.chosen_by.removeprefix("accuracy")) != one.chosen_by), ""
+    )
     by = f"by a temperature of {result.calibration.temperature:.2f}, with which their loss{weighted} is"
     return [f"Its confidence was calibrated on the validation images, {by} {metric_words(result.calibration.loss)}."]
 

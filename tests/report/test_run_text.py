@@ -359,7 +359,12 @@ def test_a_fine_tuned_model_without_validation_is_not_said_to_be_better(make_res
 
 
 @pytest.mark.parametrize(
-    ("chosen_by", "words"), [("", "their loss is"), ("accuracy with class weights", "their loss with class weights is")]
+    ("chosen_by", "words"),
+    [
+        ("", "their loss is"),
+        ("accuracy with class weights", "their loss with class weights is"),
+        ("accuracy with the weights of images", "their loss with the weights of images is"),
+    ],
 )
 def test_the_loss_of_a_calibrated_model_is_given_beside_the_one_in_the_history(
     make_result: MakeResult, chosen_by: str, words: str

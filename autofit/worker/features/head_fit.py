@@ -8,7 +8,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from autofit.worker.features.head_rows import LabelledRows, check_labels, joined, part_of_rows, with_class_weights
+from autofit.worker.features.head_rows import (
+    LabelledRows,
+    check_labels,
+    count_alike,
+    joined,
+    part_of_rows,
+    with_class_weights,
+)
 from autofit.worker.features.head_solver import (
     COMPARISON,
     OPTIMUM_OF_MANY,
@@ -109,7 +116,7 @@ def fit_head(
     if refitted:
         solution = solved(joined(*weighted), trained.head if is_large else None)
     left_out = strength.cross_validated_accuracy
-    weighs = bool(class_weights) or not train.count_alike
+    weighs = bool(class_weights) or not count_alike(train, validation)
     if not refit and strength.how_chosen == "validation" and not weighs and goes_on():
         left_out = left_out_accuracy(weighted[0], num_classes, strength.l2, threads=threads, goes_on=goes_on)
     return HeadFit(

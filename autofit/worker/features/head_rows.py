@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
@@ -95,9 +96,12 @@ class LabelledRows:
         return self.groups if self.families is None else self.families
 
     @property
-    def count_alike(self) -> bool:
-        """Whether all rows have the same weight."""
-        return bool((self.weights == self.weights[:1]).all())
+    def shared_weight(self) -> float | None:
+        """The weight of a photo with all its views, if all rows weigh the same; None if not, and for no rows."""
+        if not len(self) or (self.weights != self.weights[0]).any():
+            return None
+        views = int(np.unique(self.groups, return_counts=True)[1].max())
+        return views * float(self.weights[0])
 
     def of(self, numbers: Numbers) -> LabelledRows:
         """Some of the rows."""
@@ -183,6 +187,12 @@ def check_labels(rows: LabelledRows, num_classes: int) -> None:
     known = num_classes if rows.table is None else len(rows.table.targets)
     if len(rows) and not 0 <= rows.labels.min() <= rows.labels.max() < known:
         raise ValueError(f"a label is not one of the {num_classes} classes")
+
+
+def count_alike(train: LabelledRows, validation: LabelledRows) -> bool:
+    """Whether all photos of both have the same weight; there need be none for validation."""
+    weights = [rows.shared_weight for rows in (train, validation) if len(rows)]
+    return all(weight is not None and math.isclose(weight, weights[0] or 0.0) for weight in weights)
 
 
 def joined(first: LabelledRows, second: LabelledRows) -> LabelledRows:

@@ -21,7 +21,7 @@ from autofit.worker.training.training_progress import TrainingProgress
 Probabilities = NDArray[np.float32]
 Weights = NDArray[np.float32]
 
-WEIGHTED_ACCURACY = "accuracy with class weights"
+WEIGHTED_ACCURACIES = ("accuracy with class weights", "accuracy with the weights of images")
 
 LEAST_IMAGES = 15
 MOST_TEMPERATURE = 3.0
@@ -31,13 +31,13 @@ LEAST_PROBABILITY = np.finfo(np.float32).tiny
 
 
 class Calibrator:
-    """Judges the models of a fine-tuning as its loss does, with class weights, and calibrates the best of a training.
+    """Judges the models of a fine-tuning as its loss does, with weights, and calibrates the best of a training.
 
     Args:
         plan: of the stage; says whether to calibrate, and what to compare.
         built: the network. Only one with a head, which has a softmax, is calibrated.
         labels: the class numbers of the stage's validation images, int64 (n,).
-        weights: their class weights, float32 (n,); None if there are none.
+        weights: those of their classes, of their own, or both multiplied, float32 (n,); None if there are none.
     """
 
     def __init__(
@@ -46,6 +46,7 @@ class Calibrator:
         self._labels, self._calibrates = labels, plan.calibrates and bool(built.head_layers)
         self._by_quality, self._monitor = plan.compares == "quality", plan.monitor
         self._weights = weights if self._by_quality else None
+        self._weighted_accuracy_name = WEIGHTED_ACCURACIES[plan.class_weight == "none"]
 
     def begun(self, progress: TrainingProgress, probabilities: Probabilities | None) -> TrainingProgress:
         """The progress at the beginning of a fine-tuning, with the figures of the model that it is compared with.
@@ -72,7 +73,7 @@ class Calibrator:
             return progress
         has_calibrated = self._of(progress, probabilities) is not None  # as the epochs to come will have, or not
         value = _loss_at(1.0, *self._known(probabilities)) if has_calibrated else progress.best_value
-        return progress.moved(best_accuracy=weighted, best_value=value, compared_by=WEIGHTED_ACCURACY)
+        return progress.moved(best_accuracy=weighted, best_value=value, compared_by=self._weighted_accuracy_name)
 
     def after_epoch(
         self, progress: TrainingProgress, epoch: int, logs: Mapping[str, float], probabilities: Probabilities | None
@@ -121,12 +122,12 @@ class Calibrator:
         """What stands for the accuracy of an epoch of fine-tuning; None if that itself is compared."""
         if progress.stage != "fine-tune" or not progress.compared_by:
             return None
-        if progress.compared_by == WEIGHTED_ACCURACY:
+        if progress.compared_by in WEIGHTED_ACCURACIES:
             return self._weighted_accuracy(probabilities)
         return logs.get(f"val_{MEAN_AVERAGE_PRECISION}")
 
     def _weighted_accuracy(self, probabilities: Probabilities | None) -> float | None:
-        """The share of the class weights of validation images that are right; None without weights."""
+        """The share of the weights of validation images that are right; None without weights."""
         if probabilities is None or self._weights is None:
             return None
         logits, numbers, weights = self._known(probabilities)

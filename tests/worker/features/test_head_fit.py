@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 
 from autofit.worker.features import head_fit
 from autofit.worker.features.head_fit import LEAST_LEFT_OUT, fit_head, left_out_accuracy
-from autofit.worker.features.head_rows import LabelledRows, labelled_rows
+from autofit.worker.features.head_rows import LabelledRows, joined, labelled_rows
 from autofit.worker.features.head_solver import HeadProblem
 from autofit.worker.features.photo_scores import photo_scores
 
@@ -42,6 +43,16 @@ def test_the_head_is_the_same_and_its_training_accuracy_is_not_taken_for_that_of
     assert apart.cross_validated_accuracy is not None
     assert apart.cross_validated_accuracy < float(photo_scores(apart.trained, train).hits.mean()) - 0.1
     assert fit_head(train, own, 3, refit=False, class_weights={0: 2.0}).cross_validated_accuracy is None
+
+
+def test_an_accuracy_with_weights_of_validation_photos_is_not_shown() -> None:
+    """A share of weights would be told as one of images."""
+    train, own = _photos(90, 1), _photos(60, 2)
+    views = replace(joined(train, train), groups=np.tile(np.arange(90), 2)).weighted(np.full(180, 0.5))
+    for rows in (train, views):
+        assert fit_head(rows, own, 3).cross_validated_accuracy is not None
+        for weights in (np.zeros(60), np.full(60, 3.0), 1.0 + np.arange(60) % 2):
+            assert fit_head(rows, own.weighted(np.asarray(weights, np.float64)), 3).cross_validated_accuracy is None
 
 
 def test_what_is_left_out_is_bounded_and_enough(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -159,14 +159,17 @@ def rare(right: int, of_rare: int) -> tuple[Any, Any]:
     return (0.8 * np.eye(2)[told] + 0.1).astype(np.float32), labels
 
 
-def best_of_rare(monitor: str = "auto", compares: str = "quality", *, weighted: bool = True) -> TrainingProgress:
+def best_of_rare(
+    monitor: str = "auto", compares: str = "quality", class_weight: str = "balanced", *, weighted: bool = True
+) -> TrainingProgress:
     """The progress after a head that ignores the rare class, an epoch that finds it, and one as the head."""
     (head, labels), (tuned, _) = rare(90, 1), rare(84, 6)
     weights = np.where(labels == 1, 5.0, 0.5556).astype(np.float32) if weighted else None
     logs = {"loss": 0.5, "val_loss": loss(head, labels), "val_accuracy": 0.91}
     built: Any = SimpleNamespace(head_layers=("",))
     progress = TrainingProgress(stage="head").after_epoch(0, logs, monitor).after_stage(HEAD).in_stage("fine-tune")
-    calibrator = Calibrator(make_plan(calibrates=True, monitor=monitor, compares=compares), built, labels, weights)
+    plan = make_plan(calibrates=True, monitor=monitor, compares=compares, class_weight=class_weight)
+    calibrator = Calibrator(plan, built, labels, weights)
     progress = calibrator.begun(progress, head)
     assert calibrator.begun(progress, head) == progress  # after a restart
     found = {"loss": 0.4, "val_loss": loss(tuned, labels), "val_accuracy": 0.90}
@@ -181,6 +184,8 @@ def test_with_class_weights_the_rare_class_counts_as_in_the_loss() -> None:
     assert chosen.best_accuracy == pytest.approx((84 * 0.5556 + 6 * 5) / 100, abs=1e-4)
     assert chosen.accuracy_before == pytest.approx((90 * 0.5556 + 1 * 5) / 100, abs=1e-4)
     assert chosen.after_stage().stages[-1].chosen_by == "accuracy with class weights"
+    own = best_of_rare(class_weight="none").after_stage().stages[-1]  # the weights are those of the images alone
+    assert own.chosen_by == "accuracy with the weights of images"
     assert chosen.history["val_accuracy"] == [0.91, 0.90, 0.91]
     for other in (best_of_rare(weighted=False), best_of_rare(compares="accuracy"), best_of_rare("val_accuracy")):
         assert other.best_epoch != 1
