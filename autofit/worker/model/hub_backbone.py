@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from autofit.config.hub_presets import preset_of
@@ -18,6 +19,7 @@ from autofit.printable import printable
 from autofit.worker.model.classifier_weights import weighted_layers
 from autofit.worker.model.weights import first_sentence
 
+IMAGE_CONVERTER = "image_converter.json"
 FEATURE_MAPS, TOKENS = 4, 3
 """The ranks of an output of feature maps `(n, height, width, d)`, and of an output of tokens `(n, tokens, d)`."""
 
@@ -58,7 +60,8 @@ def load_hub_backbone(
     hub = _keras_hub(name)
     if Path(preset_of(name)).is_absolute() and not Path(preset_of(name)).is_dir():
         raise UserError(
-            f"backbone {name!r}: that folder is gone: bring it back, or give the call with the backbone's object again"
+            f"backbone {name!r}: there is no such folder: correct its name; if it was there, bring it back, or "
+            "give the call with the backbone's object again"
         )
     try:
         backbone = hub.models.Backbone.from_preset(preset_of(name), load_weights=loads, dtype=precision)
@@ -103,13 +106,29 @@ def _require_images(name: str, backbone: Any, image_size: tuple[int, int]) -> No
 
 
 def _preprocessing(hub: Any, name: str, on_message: Callable[[str], None]) -> tuple[Any, Any]:
-    """The preset's scale and offset for images; its resizing and cropping are not used."""
+    """The preset's scale and offset for images; its resizing and cropping are not used.
+
+    Raises:
+        UserError: the preset has an image converter in a file of its own, which cannot be loaded.
+    """
     try:
         converter = hub.layers.ImageConverter.from_preset(preset_of(name))
-    except Exception:  # noqa: BLE001 - KerasHub raises many kinds for a preset without one
+    except Exception as error:
+        if (Path(preset_of(name)) / IMAGE_CONVERTER).is_file():
+            raise UserError(
+                f"the image converter of backbone {name!r} cannot be loaded ({type(error).__name__}: "
+                f"{first_sentence(error)}): save the preset again"
+            ) from error
         on_message(
             f"{printable(Path(preset_of(name)).name)} does not say how images are to be scaled: its network gets "
             "values of 0 to 255; give an ImageClassifier of KerasHub, which has its preprocessing, if it needs others"
         )
         return 1.0, 0.0
-    return 1.0 if converter.scale is None else converter.scale, 0.0 if converter.offset is None else converter.offset
+    scale, offset = _numbers(converter.scale), _numbers(converter.offset)
+    return 1.0 if scale is None else scale, 0.0 if offset is None else offset
+
+
+def _numbers(value: Any) -> Any:
+    """A scale or offset as numbers: KerasHub saves an array as an object of Keras, and does not convert it back."""
+    found = keras.saving.deserialize_keras_object(value) if isinstance(value, dict) else value
+    return found if found is None else np.asarray(found, np.float64).tolist()

@@ -72,6 +72,24 @@ def test_the_features_are_those_of_the_preset(network: Any, preset: Path) -> Non
     assert [layer.name for layer in all_layers(model.model) if layer.trainable_weights] == ["probabilities"]
 
 
+def test_a_scaling_by_arrays_is_understood_and_one_that_cannot_be_loaded_refused(
+    keras_hub: Any, network: Any, tmp_path: Path
+) -> None:
+    """The worker would end with a traceback, or the network silently get values of 0 to 255."""
+    network.save_to_preset(str(tmp_path))
+    arrays = {"scale": np.array(SCALE), "offset": np.array(OFFSET)}
+    keras_hub.layers.ResNetImageConverter(image_size=SIZE, **arrays).save_to_preset(str(tmp_path))
+    features = built(tmp_path).features
+    assert features is not None
+    expected = np.asarray(network(images() * SCALE + OFFSET)).mean(axis=(1, 2))
+    np.testing.assert_allclose(features(images()), expected, rtol=1e-4, atol=1e-5)
+    (tmp_path / "image_converter.json").write_text("{}")
+    with pytest.raises(UserError, match=r"the image converter of backbone .* cannot be loaded"):
+        built(tmp_path)
+    with pytest.raises(UserError, match="there is no such folder: correct its name; if it was there, bring it back"):
+        built(tmp_path / "other")
+
+
 def test_a_preset_trains_whole_and_above_a_cut(preset: Path) -> None:
     """Only its head could be trained."""
     whole = built(preset, trainable="all", weights="none")
