@@ -168,12 +168,13 @@ class ImageIndex:
             OSError: it cannot be written.
         """
         columns: tuple[str, ...] = MULTI_LABEL_COLUMNS if self.label_sets else COLUMNS
-        rows: Iterator[tuple[int | str, ...]] = self._rows()
+        rows: Iterator[tuple[float | str, ...]] = self._rows()
         if self._has_groups:
             columns, groups = (*columns, GROUP_COLUMN), (*self.groups, *self.test_groups)
             rows = ((*row, group) for row, group in zip(rows, groups, strict=True))
         if self.weights:
-            columns, weights = (*columns, WEIGHT_COLUMN), (*map(repr, self.weights), *[""] * self.test_count)
+            weights: tuple[float | str, ...] = (*self.weights, *[""] * self.test_count)
+            columns = (*columns, WEIGHT_COLUMN)
             rows = ((*row, weight) for row, weight in zip(rows, weights, strict=True))
         write_rows(path, columns, rows)
 

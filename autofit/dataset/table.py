@@ -69,7 +69,7 @@ def has_columns(path: Path, columns: Sequence[str]) -> bool:
         return False
 
 
-def write_rows(path: Path, columns: Sequence[str], rows: Iterable[Sequence[str | int]]) -> None:
+def write_rows(path: Path, columns: Sequence[str], rows: Iterable[Sequence[str | float]]) -> None:
     """Write a file that `read_rows` reads, completely or not at all: UTF-8, surrogates as the bytes they represent.
 
     Raises:
