@@ -46,6 +46,7 @@ def check(  # noqa: PLR0913 - as `run`, which it looks at data for
     path_column: str | None = None,
     label_column: str | Sequence[str] | None = None,
     group_column: str | None = None,
+    weight_column: str | None = None,
     multi_label: bool = False,
     images_in: str | Path | None = None,
     memory_limit: str | int | None = None,
@@ -78,6 +79,9 @@ def check(  # noqa: PLR0913 - as `run`, which it looks at data for
         group_column: The column of a table that says which images belong together, such as those of one patient. Those
             with the same value are all for training or all for validation, and in one fold where the head's penalty is
             chosen by cross-validation. An image without a value belongs to no other.
+        weight_column: The column of a table that says how much each image counts in the training loss: a number of 0 or
+            more. Only ratios matter. All figures count images alike. A `tf.data.Dataset` of images, labels and weights
+            has its own.
         multi_label: An image may have any number of labels, also none; each class then has a probability of its own.
             The labels of an image are in one column, separated by semicolons, bars, commas or blanks, or as lists; or
             each label has a column of 0 and 1. In Python also an array `(n, classes)` of 0 and 1 beside images in
@@ -100,7 +104,8 @@ def check(  # noqa: PLR0913 - as `run`, which it looks at data for
     network = {"backbone": backbone, "weights": weights, "image_size": image_size, "memory_limit": memory_limit}
     options = make_options(**network, validation=dataset.stand_in(validation), multi_label=multi_label)
     is_looked_for = flag("find_wrong_labels", find_wrong_labels)
-    asked = dataset.asked_of(path_column, label_column, images_in, multi_label=multi_label, group_column=group_column)
+    columns = {"group_column": group_column, "weight_column": weight_column}
+    asked = dataset.asked_of(path_column, label_column, images_in, multi_label=multi_label, **columns)
     in_call = GivenData(data, labels, validation, test, asked)
     with naming_system_errors(), showing(view) as shown, _in_files(in_call, options, shown) as (given, release):
         index = given.found(options, shown, lambda index: index)

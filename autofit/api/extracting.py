@@ -61,6 +61,7 @@ def extract(  # noqa: PLR0913 - as `run`, for whose trainings it extracts
     path_column: str | None = None,
     label_column: str | Sequence[str] | None = None,
     group_column: str | None = None,
+    weight_column: str | None = None,
     multi_label: bool = False,
     images_in: str | Path | None = None,
     cache_by: str = "stat",
@@ -110,6 +111,9 @@ def extract(  # noqa: PLR0913 - as `run`, for whose trainings it extracts
         group_column: The column of a table that says which images belong together, such as those of one patient. Those
             with the same value are all for training or all for validation, and in one fold where the head's penalty is
             chosen by cross-validation. An image without a value belongs to no other.
+        weight_column: The column of a table that says how much each image counts in the training loss: a number of 0 or
+            more. Only ratios matter. All figures count images alike. A `tf.data.Dataset` of images, labels and weights
+            has its own.
         multi_label: An image may have any number of labels, also none; each class then has a probability of its own.
             The labels of an image are in one column, separated by semicolons, bars, commas or blanks, or as lists; or
             each label has a column of 0 and 1. In Python also an array `(n, classes)` of 0 and 1 beside images in
@@ -152,7 +156,8 @@ def extract(  # noqa: PLR0913 - as `run`, for whose trainings it extracts
     part, parts = chosen_shard(shard, os.environ)
     lease = float(real_number("lease_seconds", lease_seconds, least=LEAST_LEASE_SECONDS))
     of_shard = whole_number("shard_images", shard_images, least=1)
-    asked = dataset.asked_of(path_column, label_column, images_in, multi_label=multi_label, group_column=group_column)
+    columns = {"group_column": group_column, "weight_column": weight_column}
+    asked = dataset.asked_of(path_column, label_column, images_in, multi_label=multi_label, **columns)
     given = GivenData(data, labels, validation, test, asked)
     if engine == "ray":
         require_ray()

@@ -68,6 +68,7 @@ def doubted_labels(
         test_labels=array("i"),
         groups=array("i", [groups[number] for number in kept if groups]),
         test_groups=array("i"),
+        weights=array("d"),  # a label is as doubtful whatever its image counts
     )
     machine = machine_for(options)
     with scratch_folder("autofit-check-") as folder:

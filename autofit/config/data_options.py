@@ -62,6 +62,7 @@ DATA = (
         "The column of a table that says how much each image counts in the training loss: a number of 0 or more.",
         "Only ratios matter. All figures count images alike. A `tf.data.Dataset` of images, labels and weights has its "
         "own.",
+        commands=OF_DATA,
         fields=(),
         metavar="NAME",
     ),

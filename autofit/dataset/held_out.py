@@ -10,7 +10,7 @@ from dataclasses import replace
 from functools import cache
 from itertools import chain, combinations
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, TypeVar
 
 from autofit.config.validators import described
 from autofit.dataset.asked import Asked
@@ -39,6 +39,7 @@ HeldOut = str | os.PathLike[str] | Frame
 TABLE_NEEDED = "with multi_label=True give a table, with one column of labels or a column of 0 and 1 for each label"
 
 Split = Literal["validation", "test"]
+T = TypeVar("T")
 
 
 class Source(NamedTuple):
@@ -70,7 +71,7 @@ def held_out_images(
     held = _given_images(split, source, given, asked, progress, known)
     source.found.notes += (
         *held.notes,
-        *_join_groups(split, source.found.grouping, held.grouping),
+        *_join_groups(split, source.found.grouping, held),
         *_join_weights(split, source.found.weighting, held),
     )
     name = printable(os.fspath(given)) if isinstance(given, str | os.PathLike) else "DataFrame"
@@ -158,31 +159,38 @@ def _of_split(split: Split, found: Found, name: str) -> Found:
     return held.popitem()[1]
 
 
-def _join_groups(split: Split, grouping: Grouping | None, held: Grouping | None) -> Iterator[str]:
-    """Add the groups of images that are given to those of the training; says where that cannot be."""
+def _join_groups(split: Split, grouping: Grouping | None, held: Found) -> Iterator[str]:
+    """Add the groups of images that are given to those of the training; says where that cannot be.
+
+    Other rows of their table, such as those for training, say nothing of the images of the data.
+    """
     if grouping is None:
         return
-    if held is not None and same_column(grouping.column, held.column):
-        grouping.value_of.update(held.value_of)
+    if held.grouping is not None and same_column(grouping.column, held.grouping.column):
+        grouping.value_of.update(_of_images(held, held.grouping.value_of))
     elif grouping.is_asked:
         column = printable(repr(grouping.column))
         yield f"the {split} images have no {column}: whether some belong to images of the training is not known"
 
 
 def _join_weights(split: Split, weighting: Weighting | None, held: Found) -> Iterator[str]:
-    """Add the weights of images that are given for validation; says where they do not count. A test has none.
+    """Add the weights of images that are given for validation, as with groups; says where they do not count.
 
-    Other rows of their table, such as those for training, say nothing of the images of the data.
+    A test has none.
     """
     if split == "test":
         return
     if held.weighting is not None and weighting is None:
         yield f"the weights of the {split} images are not used, as the training images have none"
     elif held.weighting is not None and weighting is not None:
-        weight_of = held.weighting.weight_of
-        weighting.weight_of.update((path, weight_of[path]) for path in chain.from_iterable(held.classes.values()))
+        weighting.weight_of.update(_of_images(held, held.weighting.weight_of))
     elif weighting is not None:
         yield f"no weights are known of the {split} images: each counts like the mean training image"
+
+
+def _of_images(held: Found, value_of: Mapping[str, T]) -> dict[str, T]:
+    """What a table says of those of its images that are held out."""
+    return {path: value_of[path] for path in chain.from_iterable(held.classes.values()) if path in value_of}
 
 
 def _by_class(source: Source, held: Found, name: str, folder: str = "") -> Classes:

@@ -143,6 +143,13 @@ def test_patients_on_both_sides_of_a_given_split_are_a_problem(tmp_path: Path) -
     assert "validation: 2 values of patient, 8 images" in report._repr_html_()
     assert not looked_at(table, validation=0).has_problems
     table.write_text("\n".join(["path,label,ward,patient", *(row.replace("val", "train") for row in rows)]))
+    table.write_text(table.read_text().replace("patient", "trust"))
+    weighed = looked_at(table, weight_column="trust")
+    assert (
+        "training images count by 'trust', from 0 to 3; 6 of weight 0 are not learnt from"
+        in weighed.findings.understood
+    )
+    table.write_text(table.read_text().replace("trust", "patient"))
     split_here = looked_at(table)
     assert any(line.startswith("warning: ") for line in split_here.findings.understood)
     assert not split_here.has_problems

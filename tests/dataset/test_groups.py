@@ -227,6 +227,18 @@ def test_images_that_are_given_for_validation_are_compared(wards: Path, tmp_path
     )
 
 
+def test_a_table_for_validation_says_nothing_of_training_images(wards: Path) -> None:
+    """A table of all images, with other values, would change which images of the training belong together."""
+    lines = [line for number, line in enumerate(rows()) if number % 5]
+    path = table(wards, lines=lines)
+    held = wards / "all.csv"
+    splits = [",".join((*row, "val" if row not in lines else "train")) for row in rows()]
+    held.write_text("\n".join(["path,label,patient,split", *(row.replace("cat-1,train", "0,train") for row in splits)]))
+    index = scan(path, asked=BY_PATIENT, validation=held)
+    assert len(set(index.groups[: index.train_count])) == len({patient for _, _, patient in lines}) == 8
+    assert patients(validating(index)) == {"cat-0", "dog-0"}
+
+
 def test_an_image_may_have_several_labels(wards: Path) -> None:
     """Patients would be divided where images have several labels."""
     asked = asked_of(None, None, None, multi_label=True, group_column="patient")
