@@ -72,6 +72,10 @@ Devices = int | Literal["all"]
 """The number of the machine's devices on which layers of the backbone train."""
 
 
+Comparison = Literal["accuracy", "quality", "quality and loss"]
+"""By what the models of a fine-tuning are compared: see `FineTunePlan`."""
+
+
 class FineTunePlan(Record):
     """The stage after the head: the layers above a cut train as well.
 
@@ -95,7 +99,8 @@ class FineTunePlan(Record):
         calibrates: whether the confidence of its best model is calibrated on the validation images.
         compares: by what its models are compared with each other and the one before. `quality` is the accuracy with the
             class weights of the loss, and with several labels the mean average precision; a refit then takes place only
-            if the last epoch is not clearly worse than the model before. Plans of earlier versions have `accuracy`.
+            if the last epoch is not clearly worse than the model before. With `quality and loss` an epoch is better only
+            if its calibrated loss is not above that of the model before. Plans of earlier versions have the others.
         caches: whether the activations at a cut are cached; None in plans of earlier versions, which cached them where
             the stage of the head cached something.
     """
@@ -116,7 +121,7 @@ class FineTunePlan(Record):
     early_stopping: int | None = None
     pixel_cache: bool = False
     calibrates: bool = False
-    compares: Literal["accuracy", "quality"] = "accuracy"
+    compares: Comparison = "accuracy"
     caches: bool | None = None
 
     @property
@@ -198,7 +203,7 @@ class TrainingPlan(Record):
     rate_falls: Annotated[tuple[RateFall, ...], Field(max_length=MOST_FALLS)] = ()
     epochs_by_budget: Literal["no", "open", "decided"] = "no"
     calibrates: bool = False
-    compares: Literal["accuracy", "quality"] = "accuracy"
+    compares: Comparison = "accuracy"
     head_from_zeros: bool = False
 
     @property

@@ -51,7 +51,7 @@ def above_cut(
         refit=is_refitted(options, train_count),
         pixel_cache=keeps_pixels(options, options.fine_tune_from),
         calibrates=is_calibrated(options),
-        compares="quality",
+        compares="quality and loss",
         caches=options.feature_cache != "off",
     )
 
@@ -75,7 +75,7 @@ def of_whole_training(
         early_stopping=options.early_stopping,
         pixel_cache=keeps_pixels(options, WHOLE),
         calibrates=is_calibrated(options),
-        compares="quality",
+        compares="quality and loss",
         caches=options.feature_cache != "off",
     )
 

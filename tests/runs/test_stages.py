@@ -316,7 +316,7 @@ def test_models_are_compared_as_the_run_was_planned() -> None:
     for made in (plan(trainable="all"), plan(fine_tune_epochs=4), plan(time_budget="5m")):
         stage = made.fine_tune
         assert stage is not None
-        assert plan_of_stage(made, "fine-tune", [HEAD]).compares == "quality"
+        assert plan_of_stage(made, "fine-tune", [HEAD]).compares == "quality and loss"
         old = stage.model_copy(update={"compares": "accuracy"})
         may_be = choices(old, make_options(time_budget="5m"), 500)
         assert {each.compares for each in may_be} == {"accuracy"}

@@ -149,6 +149,7 @@ class TrainingProgress(Record):
         calibrated_loss: float | None = None,
         quality: float | None = None,
         images: int = 0,
+        most_loss: float | None = None,
     ) -> TrainingProgress:
         """The progress after an epoch with these metrics: at the beginning of the next one, with the best noted.
 
@@ -156,7 +157,8 @@ class TrainingProgress(Record):
         rises with its confidence, is then better if it is more accurate, or by the `quality` that stands for that;
         if it is as accurate, by the `calibrated_loss` where that is known. Without a validation its epochs are compared
         only with each other: the head's figures are of images that it was fitted to. Those of a refit, which has none,
-        leave the history and the best as they are. `images` is the number of images for validation.
+        leave the history and the best as they are. `images` is the number of images for validation. An epoch with a
+        calibrated loss above `most_loss` is not the best.
         """
         ended = self.moved(epoch=epoch + 1, position=0, step=0, skipped_updates=0)
         if self.stage == "refit":
@@ -171,7 +173,9 @@ class TrainingProgress(Record):
         if before is not None:
             is_worse = is_clearly_worse(now, before, monitor, images, by_accuracy=by_accuracy)
             progress = progress.moved(ends_worse=is_worse)
-        if is_better(now, best, monitor, by_accuracy=by_accuracy) or self._is_first_unseen(logs):
+        may_be_best = calibrated_loss is None or most_loss is None or calibrated_loss <= most_loss
+        is_best = may_be_best and is_better(now, best, monitor, by_accuracy=by_accuracy)
+        if is_best or self._is_first_unseen(logs):
             return progress.moved(best_epoch=epoch, best_value=value, best_accuracy=accuracy, waited_epochs=0)
         return progress.moved(waited_epochs=self.waited_epochs + 1)
 

@@ -117,14 +117,17 @@ def test_a_refit_keeps_the_calibration_of_the_fine_tuning_that_it_repeats() -> N
     assert calibrator.noted(progress, None).calibration is None
 
 
-def best_after(accuracy: float, worse: float, monitor: str = "auto", *, calibrates: bool = True) -> int | None:
+def best_after(
+    accuracy: float, worse: float, monitor: str = "auto", compares: str = "accuracy", *, calibrates: bool = True
+) -> int | None:
     """The best epoch after a head, and one of fine-tuning that is twice too confident.
 
     Args:
         accuracy: the head's; that of fine-tuning is 42 of 62 images, as Keras computes it.
         worse: how much higher the head's loss is than the calibrated loss of fine-tuning.
         monitor: what is compared.
-        calibrates: whether the run is planned so.
+        compares: how the run is planned.
+        calibrates: likewise.
     """
     logits, labels = judged(200, confidence=2.0)
     given, built = probabilities(logits), SimpleNamespace(head_layers=("",))
@@ -133,8 +136,9 @@ def best_after(accuracy: float, worse: float, monitor: str = "auto", *, calibrat
     head = {"loss": 0.1, "val_loss": found.loss + worse, "val_accuracy": accuracy}
     progress = TrainingProgress(stage="head").after_epoch(0, head, monitor).after_stage(HEAD).in_stage("fine-tune")
     tuned = {"loss": 0.01, "val_loss": loss(given, labels), "val_accuracy": float(np.float32(42 / 62))}
-    calibrator = Calibrator(make_plan(calibrates=calibrates, monitor=monitor), cast("Any", built), labels)
-    ended = calibrator.after_epoch(progress, 1, tuned, given)
+    plan = make_plan(calibrates=calibrates, monitor=monitor, compares=compares)
+    calibrator = Calibrator(plan, cast("Any", built), labels)
+    ended = calibrator.after_epoch(calibrator.begun(progress, None), 1, tuned, given)
     assert ended.calibration == (found if ended.best_epoch == 1 and calibrates else None)
     return ended.best_epoch
 
@@ -144,6 +148,16 @@ def test_of_two_that_are_as_accurate_the_lower_calibrated_loss_counts() -> None:
     assert [best_after(42 / 62, worse) for worse in (-0.01, 0.01)] == [0, 1]
     assert [best_after(43 / 62, worse) for worse in (-0.01, 0.01)] == [0, 0]
     assert [best_after(41 / 62, worse) for worse in (-0.01, 0.01)] == [1, 1]
+
+
+def test_a_more_accurate_epoch_counts_only_if_its_calibrated_loss_is_not_higher() -> None:
+    """One image more of 62, in the luckiest of eight epochs, would replace the head by a worse model."""
+    by_both = "quality and loss"
+    assert [best_after(41 / 62, worse, compares=by_both) for worse in (-0.01, 0.01)] == [0, 1]
+    assert [best_after(43 / 62, worse, compares=by_both) for worse in (-0.01, 0.01)] == [0, 0]
+    assert [best_after(41 / 62, worse, compares="quality") for worse in (-0.01, 0.01)] == [1, 1]
+    assert [best_after(41 / 62, worse, "val_accuracy", by_both) for worse in (-0.01, 0.01)] == [1, 1]
+    assert best_after(41 / 62, -0.01, compares=by_both, calibrates=False) == 1  # its loss rises with its confidence
 
 
 def test_what_the_user_names_or_the_run_was_planned_with_counts() -> None:
