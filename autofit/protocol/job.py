@@ -99,8 +99,8 @@ class FineTunePlan(Record):
         calibrates: whether the confidence of its best model is calibrated on the validation images.
         compares: by what its models are compared with each other and the one before. `quality` is the accuracy with the
             class weights of the loss, and with several labels the mean average precision; a refit then takes place only
-            if the last epoch is not clearly worse than the model before. With `quality and loss` an epoch is better only
-            if its calibrated loss is not above that of the model before. Plans of earlier versions have the others.
+            if the last epoch is not clearly worse than the model before. With `quality and loss` an epoch is better
+            only if its calibrated loss is not above that of the model before. Plans of earlier versions have others.
         caches: whether the activations at a cut are cached; None in plans of earlier versions, which cached them where
             the stage of the head cached something.
     """
