@@ -12,6 +12,7 @@ is no second copy of the weights, which would need memory and could become outda
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from typing import Any, TypeAlias
 
 import keras
@@ -46,11 +47,30 @@ def folded(model: keras.Model) -> keras.Model:
 
 
 def _pairs_within(model: keras.Model) -> dict[keras.Layer, keras.Layer]:
-    """The BatchNormalization for each convolution that it can be folded into, also within nested models."""
-    inside = [layer for layer in model.layers if isinstance(layer, keras.Model)]
-    if not inside:
-        return _pairs(model)
-    return {first: second for each in inside for first, second in _pairs_within(each).items()}
+    """The BatchNormalization for each convolution that it can be folded into, also within nested models.
+
+    Networks may share layers. A convolution stands for both layers in all of them, so all have to have the same pair.
+    """
+    networks = list(_networks_in(model))
+    pairs = [_pairs(network) if not _nested(network) else {} for network in networks]
+    found = {first: second for each in pairs for first, second in each.items()}
+    for network, here in zip(networks, pairs, strict=True):
+        inside = set(network.layers)
+        for first, second in list(found.items()):
+            if not inside.isdisjoint((first, second)) and here.get(first) is not second:
+                del found[first]
+    return found
+
+
+def _nested(model: keras.Model) -> list[keras.Model]:
+    return [layer for layer in model.layers if isinstance(layer, keras.Model)]
+
+
+def _networks_in(model: keras.Model) -> Iterator[keras.Model]:
+    """A model and the models nested in it; one that is nested in several is given several times."""
+    yield model
+    for inside in _nested(model):
+        yield from _networks_in(inside)
 
 
 def _pairs(model: keras.Model) -> dict[keras.Layer, keras.Layer]:

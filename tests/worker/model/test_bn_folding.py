@@ -157,6 +157,38 @@ def test_layers_that_another_model_uses_as_well_are_folded_where_they_follow_eac
     assert normalizations(folded(together)) == 0
 
 
+def taps(deep: str, *names: str, outside: str = "") -> keras.Model:
+    """The layers of one network in several networks, each up to another layer, and one of them called beside these."""
+    inputs = keras.Input(SIZE)
+    flow = layers.Conv2D(4, 3, name="one")(inputs)
+    flow = layers.ReLU(name="relu")(layers.BatchNormalization(name="norm")(flow))
+    base = keras.Model(inputs, layers.Conv2D(4, 3, name="two")(flow))
+    images = keras.Input(SIZE)
+    flows = [keras.Model(inputs, base.get_layer(name).output, name=f"to_{name}")(images) for name in (deep, *names)]
+    flows += [base.get_layer(outside)(layers.ZeroPadding2D()(images))] if outside else []
+    pooled = [layers.GlobalAveragePooling2D()(flow) for flow in flows]
+    return with_statistics(keras.Model(images, layers.Concatenate()(pooled)))
+
+
+@pytest.mark.parametrize(
+    ("make", "left"),
+    [
+        (lambda: taps("two", "one"), 1),
+        (lambda: taps("two", outside="one"), 1),
+        (lambda: taps("two", "relu"), 0),
+    ],
+)
+def test_layers_that_nested_networks_share_are_folded_where_all_have_both(
+    make: Callable[[], keras.Model], left: int
+) -> None:
+    """A convolution alone would give what it and its normalization give: features of another network."""
+    model = make()
+    runs = folded(model)
+    assert normalizations(runs) == left
+    expected = outputs(model, photos())
+    np.testing.assert_allclose(outputs(runs, photos()), expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
+
+
 @pytest.mark.parametrize("first", [layers.Conv2D, layers.DepthwiseConv2D, layers.SeparableConv2D])
 def test_a_network_of_mixed_precision_is_folded_as_well(first: type[keras.Layer]) -> None:
     """In a notebook that has set another dtype policy the kernels and their factors would be of two types."""
