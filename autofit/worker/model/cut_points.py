@@ -279,7 +279,8 @@ def _from(tensor: keras.KerasTensor, network: keras.Model) -> keras.Model:
 
 def _split_inside(network: keras.Model, outer: str, inner: str) -> tuple[keras.Model, keras.Model]:
     """Split at a layer of a nested model: the network is called again, with both parts for the nested model."""
-    lower, upper = split_at(operations(network)[outer], inner)
+    parts = split_at(operations(network)[outer], inner)
+    lower, upper = (_named(part, f"{outer}_{part.name}", network) for part in parts)
     cut: list[keras.KerasTensor] = []
 
     def call(operation: Any, *arguments: Any, **keywords: Any) -> Any:
@@ -297,3 +298,10 @@ def _split_inside(network: keras.Model, outer: str, inner: str) -> tuple[keras.M
         again = keras.models.clone_model(network, clone_function=lambda layer: layer, call_function=call)
         inputs, outputs = again.inputs[0], again.outputs[0]
     return keras.Model(inputs, cut[0], name="lower"), keras.Model(cut[0], outputs, name="upper")
+
+
+def _named(part: keras.Model, name: str, network: keras.Model) -> keras.Model:
+    """The part under a name that no layer of the network has, as Keras requires of one that is called beside them."""
+    while name in operations(network):
+        name += "_"
+    return keras.Model(part.inputs[0], part.outputs[0], name=name)

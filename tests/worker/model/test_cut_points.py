@@ -164,6 +164,14 @@ def sequential() -> keras.Model:
     return keras.Sequential([keras.Input(SIZE), layers.Rescaling(1 / 255), small_without_top(), layers.Dense(2)])
 
 
+def named_like_a_part() -> keras.Model:
+    """A network within a network, beside layers that have the names of the parts."""
+    inputs = keras.Input(SIZE)
+    flow = layers.Rescaling(1 / 255, name="inside_lower")(inputs)
+    flow = layers.Dense(2, name="upper")(small_without_top()(flow))
+    return keras.Model(inputs, layers.Dense(2, name="lower")(flow))
+
+
 def test_layers_that_are_bypassed_are_no_cuts() -> None:
     """A part of a residual block as a cut would lose what bypasses it."""
     found = cut_points(small())
@@ -193,7 +201,10 @@ def test_a_layer_that_is_called_twice_is_no_cut() -> None:
     assert [point.name for point in found] == ["between"]
 
 
-@pytest.mark.parametrize("make", [small, behind_operations, nested, nested_in_training_mode, sequential])
+PARTED = [small, behind_operations, nested, nested_in_training_mode, sequential, named_like_a_part]
+
+
+@pytest.mark.parametrize("make", PARTED)
 def test_the_two_parts_are_the_network(make: Callable[[], keras.Model]) -> None:
     """Something else would be trained than what is saved."""
     network = make()
@@ -207,6 +218,16 @@ def test_the_two_parts_are_the_network(make: Callable[[], keras.Model]) -> None:
         np.testing.assert_array_equal(upper(lower(images)), expected)
         ours = {id(variable) for part in (lower, upper) for variable in part.weights}
         assert ours == {id(variable) for variable in network.weights}
+
+
+def test_a_part_can_be_cut_again() -> None:
+    """A user's network with its head inside a nested network would end in a traceback when it is fine-tuned."""
+    top = keras.Sequential([keras.Input((4,)), layers.Dense(3), layers.Dense(2)], name="top")
+    network = keras.Sequential([keras.Input(SIZE), small_without_top(), top])
+    images = np.random.default_rng(0).uniform(0, 255, (2, *SIZE)).astype("float32")
+    below, head = split_at(network, f"top/{top.layers[0].name}")
+    lower, upper = split_at(below, "inside/a_add")
+    np.testing.assert_array_equal(head(upper(lower(images))), np.asarray(network(images)))
 
 
 class OwnCall(keras.Model):  # type: ignore[misc]  # Keras is not typed
