@@ -19,7 +19,7 @@ from autofit.config.hub_presets import is_preset
 from autofit.config.precisions import Precision
 from autofit.protocol.messages import Phase
 from autofit.protocol.model_jobs import OutputKind
-from autofit.worker.model.cut_points import CutPoint, choose_cut, cut_points, split_at
+from autofit.worker.model.cut_points import CutPoint, choose_cut, cut_points, named_apart, split_at
 from autofit.worker.model.given_model import ModelFunction, check_model, model_in
 from autofit.worker.model.head import chain, head_of
 from autofit.worker.model.hub_backbone import load_hub_backbone
@@ -212,8 +212,11 @@ def _split(built: BuiltModel, head: OwnHead, part: TrainedPart, shape: tuple[int
     features = of_fixed_size(features, shape)
     if part.cut is None:
         features.trainable = False
-    inputs = keras.Input(features.output_shape[1:], dtype="float32", name="features")
-    layers = head.layers if upper is None else (of_fixed_size(upper, features.output_shape[1:]), *head.layers)
+    inputs = keras.Input(features.output_shape[1:], dtype="float32")
+    layers = head.layers
+    if upper is not None:
+        taken = {layer.name for layer in layers}
+        layers = (named_apart(of_fixed_size(upper, features.output_shape[1:]), upper.name, taken), *layers)
     return dataclasses.replace(
         built,
         features=features,

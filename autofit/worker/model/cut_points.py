@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import math
 from collections import Counter
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from graphlib import TopologicalSorter
 from typing import Any, NamedTuple, TypeVar
@@ -215,7 +215,10 @@ def choose_cut(points: Sequence[CutPoint], wanted: str) -> CutPoint | None:
     if share == 0:
         return None
     if not points:
-        raise UserError("the network cannot be cut: no layer has everything pass through it; train the head or all")
+        raise UserError(
+            "the network cannot be cut for fine-tuning: no layer that everything passes through has another with "
+            "weights above it; give fine_tune_from 'input' to fine-tune all layers, or fine_tune_epochs 0"
+        )
     if share is not None:
         ends = [point for point in points if point.ends_block] or list(points)
         near = [point for point in ends if abs(point.share - share) <= _ABOUT]
@@ -280,7 +283,7 @@ def _from(tensor: keras.KerasTensor, network: keras.Model) -> keras.Model:
 def _split_inside(network: keras.Model, outer: str, inner: str) -> tuple[keras.Model, keras.Model]:
     """Split at a layer of a nested model: the network is called again, with both parts for the nested model."""
     parts = split_at(operations(network)[outer], inner)
-    lower, upper = (_named(part, f"{outer}_{part.name}", network) for part in parts)
+    lower, upper = (named_apart(part, f"{outer}_{part.name}", operations(network)) for part in parts)
     cut: list[keras.KerasTensor] = []
 
     def call(operation: Any, *arguments: Any, **keywords: Any) -> Any:
@@ -300,8 +303,14 @@ def _split_inside(network: keras.Model, outer: str, inner: str) -> tuple[keras.M
     return keras.Model(inputs, cut[0], name="lower"), keras.Model(cut[0], outputs, name="upper")
 
 
-def _named(part: keras.Model, name: str, network: keras.Model) -> keras.Model:
-    """The part under a name that no layer of the network has, as Keras requires of one that is called beside them."""
-    while name in operations(network):
+def named_apart(part: keras.Model, name: str, taken: Collection[str]) -> keras.Model:
+    """A part of a network under a name that is not taken, as Keras requires of layers that are called in one network.
+
+    Args:
+        part: the part.
+        name: its name, if that is not taken.
+        taken: the names of the layers beside it.
+    """
+    while name in taken:
         name += "_"
-    return keras.Model(part.inputs[0], part.outputs[0], name=name)
+    return part if part.name == name else keras.Model(part.inputs[0], part.outputs[0], name=name)

@@ -24,6 +24,10 @@ from autofit.worker.model.weights import frozen_hash
 from autofit.worker.training.training_progress import TrainingProgress
 
 OTHER_WEIGHTS = "the backbone's weights are not those that this run was started with: bring the same weights back"
+OTHER_OWN_WEIGHTS = (
+    "the model's weights below the head are not those that this run was started with: the function is called in each "
+    "stage and has to give the same each time, such as those of one file"
+)
 
 Arrays = dict[str, np.ndarray[Any, Any]]
 PROBABILITIES = "probabilities"
@@ -56,6 +60,7 @@ class TrainState:
         is_own = below is not None or not session.built.head_layers
         self.network_sha256 = graph_sha256(model, with_modules=False) if is_own else of_layers
         self._below_head_sha256 = frozen_hash(below.variables) if below is not None else None
+        self._other_weights = OTHER_WEIGHTS if below is None else OTHER_OWN_WEIGHTS
         self._known_sha256 = {"", of_layers, self.network_sha256}  # those of earlier versions were of the layers
         self._seeds, self._undrawn = (seeds := shared_seed_states()), _read(seeds)
         self.best: Arrays = {}
@@ -109,7 +114,7 @@ class TrainState:
             TrainingFailedError: it belongs to another network, or the frozen backbone was built with other weights.
         """
         if progress.frozen_sha256 != self.frozen_sha256:
-            raise TrainingFailedError(OTHER_WEIGHTS)
+            raise TrainingFailedError(self._other_weights)
         if progress.network_sha256 not in self._known_sha256:
             raise TrainingFailedError(
                 "the model is another network than this run was started with: its layers, their settings or their "
@@ -149,7 +154,7 @@ class TrainState:
         """
         now = self.frozen_sha256 if stage == "refit" else self._below_head_sha256
         if self._below_head_sha256 is not None and frozen_sha256 not in {None, now}:
-            raise TrainingFailedError(OTHER_WEIGHTS)
+            raise TrainingFailedError(self._other_weights)
         groups = checkpoint.groups
         self.probabilities = groups.get("validation", {}).get(PROBABILITIES)
         self.callbacks = dict(groups.get("callbacks", {}))

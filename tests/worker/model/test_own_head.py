@@ -213,8 +213,25 @@ def test_a_cut_that_the_network_does_not_have_is_refused_before_the_head_is_solv
     """The run would fail after the features were extracted."""
     with pytest.raises(UserError, match="fine_tune_from 'seventh' is no layer through which everything passes"):
         built(TrainedPart(later_cut="seventh"))
-    with pytest.raises(UserError, match="the network cannot be cut"):  # one kernel: nothing would train above a cut
+    # one kernel: nothing would train above a cut
+    with pytest.raises(UserError, match=r"cannot be cut .* give fine_tune_from 'input'"):
         built(TrainedPart(later_cut="auto"), functional(TOPS["dense"][0]))
+
+
+@pytest.mark.parametrize("name", ["features", "upper"])
+def test_the_head_may_have_any_name(name: str) -> None:
+    """Keras's error about a name that is used twice would end the run."""
+    model = built(TUNED, renamed(name))
+    assert [layer.name for layer in model.head_layers[1:]] == ["dropout_of_it", name]
+
+
+def renamed(name: str) -> Any:
+    def function(shape: tuple[int, int, int], classes: int) -> keras.Model:
+        whole = network(shape, classes)
+        flow = layers.Dropout(0.1, name="dropout_of_it")(whole.layers[-3].output)
+        return keras.Model(whole.inputs[0], layers.Dense(classes, activation="softmax", name=name)(flow))
+
+    return function
 
 
 def test_random_layers_above_the_cut_draw_nothing() -> None:

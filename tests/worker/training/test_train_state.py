@@ -191,7 +191,7 @@ def test_a_stage_begins_only_above_the_weights_that_the_stage_before_had() -> No
     before = frozen_hash(session.built.below_head.variables)
     TrainState(session).begin_stage(checkpoint, "fine-tune", [HEAD], before)
     model.layers[0].bias.assign(np.ones(3))
-    with pytest.raises(TrainingFailedError, match="weights are not those that this run was started with"):
+    with pytest.raises(TrainingFailedError, match="the model's weights below the head are not those"):
         TrainState(session).begin_stage(checkpoint, "fine-tune", [HEAD], before)
 
 
