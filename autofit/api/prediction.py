@@ -168,8 +168,14 @@ def evaluated(  # noqa: PLR0913 - as the method
     multi_label = run.options.multi_label
     asked = asked_of(path_column, label_column, images_in, multi_label=multi_label)
     call = run.call or DataCall()
-    asked = replace(asked, group_column=call.group_column, weight_column=call.weight_column)
-    asked = replace(asked, separator=run.data.label_separator, is_held_out=True, reads_weights=False)
+    asked = replace(
+        asked,
+        separator=run.data.label_separator,
+        group_column=call.group_column,
+        weight_column=call.weight_column,
+        is_held_out=True,
+        reads_weights=False,
+    )
     class_names = run.data.class_names
     with naming_system_errors(), _folder() as folder, showing(view) as shown:
         images = _found(data, shown, lambda *told: with_known_labels(data, labels, class_names, asked, (folder, *told)))

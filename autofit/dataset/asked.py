@@ -56,9 +56,8 @@ def asked_of(
         UserError: the folder of the images does not exist, a column's name is no text, several columns of labels are
             named for one label, or one column for two things.
     """
-    _require_names("path_column", [] if path_column is None else [path_column])
-    others = {"group_column": group_column, "weight_column": weight_column}
-    for option, name in others.items():
+    single = {"path_column": path_column, "group_column": group_column, "weight_column": weight_column}
+    for option, name in single.items():
         _require_names(option, [] if name is None else [name])
     if label_column is not None and not isinstance(label_column, str):
         listed = list(label_column) if isinstance(label_column, Iterable) else [label_column]
@@ -67,7 +66,7 @@ def asked_of(
             raise UserError(f"label_column names {len(listed)} columns: name one, or give multi_label=True")
         label_column = listed if multi_label else listed[0]
     _require_other(group_column, path_column, label_column)
-    if weight_column is not None and weight_column in {path_column, *_names(label_column), group_column}:
+    if weight_column is not None and weight_column in {path_column, *label_columns(label_column), group_column}:
         raise UserError(holds_no_weights(weight_column))
     if images_in is None:
         return Asked(path_column, label_column, None, multi_label, "", group_column, weight_column)
@@ -111,11 +110,12 @@ def refuse_columns(asked: Asked, folder: str) -> None:
 
 
 def _require_other(group_column: str | None, path_column: str | None, label_column: str | Sequence[str] | None) -> None:
-    if group_column is not None and group_column in {path_column, *_names(label_column)}:
+    if group_column is not None and group_column in {path_column, *label_columns(label_column)}:
         raise UserError(holds_other(group_column))
 
 
-def _names(label_column: str | Sequence[str] | None) -> Sequence[str]:
+def label_columns(label_column: str | Sequence[str] | None) -> Sequence[str]:
+    """The columns that `label_column` names: none, one or several."""
     return [label_column] if isinstance(label_column, str) else [*(label_column or ())]
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-from autofit.dataset.asked import Asked, holds_no_weights, holds_other
+from autofit.dataset.asked import Asked, holds_no_weights, holds_other, label_columns
 from autofit.dataset.folder import ends_as_image
 from autofit.dataset.groups import group_like
 from autofit.dataset.label_sets import mark_of
@@ -194,8 +194,8 @@ def _other_column(column: str | None, header: Sequence[str], asked: Asked, sourc
 
 def _is_free(column: str, header: Sequence[str], asked: Asked) -> bool:
     """Whether a table has a column that another table has, and not for its paths or labels."""
-    labels = [asked.label_column] if isinstance(asked.label_column, str) else [*(asked.label_column or ())]
-    return _in_header(column, header) is not None and column not in {asked.path_column, *labels}
+    taken = {asked.path_column, *label_columns(asked.label_column)}
+    return _in_header(column, header) is not None and column not in taken
 
 
 def _label_column(header: Sequence[str], path: str | None, asked: Asked, source: str) -> str | None:

@@ -15,7 +15,7 @@ from typing import Self
 from autofit.dataset.groups import SharedGroups
 from autofit.dataset.label_sets import label_counts, numbers_of_sets, set_text
 from autofit.dataset.sample_weights import weight_of_cell
-from autofit.dataset.table import damaged, has_columns, read_rows, write_rows
+from autofit.dataset.table import columns_of, damaged, read_rows, write_rows
 
 COLUMNS = ("index", "path", "label", "split")
 MULTI_LABEL_COLUMNS = ("index", "path", "labels", "split")
@@ -24,6 +24,13 @@ GROUP_COLUMN = "group"
 """The next column if images belong together: equal numbers stand for one group."""
 WEIGHT_COLUMN = "weight"
 """The last column if images count by weights: empty for the test."""
+HEADERS = tuple(
+    (*columns, *groups, *weights)
+    for columns in (COLUMNS, MULTI_LABEL_COLUMNS)
+    for groups in ((), (GROUP_COLUMN,))
+    for weights in ((), (WEIGHT_COLUMN,))
+)
+"""All headers that a `samples.csv` may have."""
 MOST_GROUP_DIGITS = 9
 SPLITS = ("train", "validation", "test")  # in this order
 
@@ -190,7 +197,8 @@ class ImageIndex:
         paths, labels, groups, weights = list[str](), array("i"), array("i"), array("d")
         counts = Counter[str]()
         plain: tuple[str, ...] = MULTI_LABEL_COLUMNS if sets else COLUMNS
-        columns = next((columns for columns in _headers(plain) if has_columns(path, columns)), plain)
+        header = columns_of(path)
+        columns = header if header in HEADERS and header[: len(plain)] == plain else plain
         rows = read_rows(path, columns, may_be_empty=(WEIGHT_COLUMN,))
         for line, (index, image, label, split, *others) in rows:
             if index != str(len(paths)):
@@ -236,19 +244,14 @@ class ImageIndex:
 
 def lists_weights(path: Path) -> bool:
     """Whether the images of a `samples.csv` count by weights."""
-    headers = (header for columns in (COLUMNS, MULTI_LABEL_COLUMNS) for header in _headers(columns))
-    return any(has_columns(path, header) for header in headers if WEIGHT_COLUMN in header)
-
-
-def _headers(columns: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
-    """The headers that a `samples.csv` with these columns may have."""
-    for more in ((), (GROUP_COLUMN,), (WEIGHT_COLUMN,), (GROUP_COLUMN, WEIGHT_COLUMN)):
-        yield (*columns, *more)
+    header = columns_of(path)
+    return header in HEADERS and WEIGHT_COLUMN in header
 
 
 def _sets_of_file(path: Path, class_names: Sequence[str]) -> tuple[tuple[int, ...], ...]:
     """The sets of labels in a `samples.csv`; none if its images have one label each."""
-    if not any(has_columns(path, columns) for columns in _headers(MULTI_LABEL_COLUMNS)):
+    header = columns_of(path)
+    if header not in HEADERS or header[: len(MULTI_LABEL_COLUMNS)] != MULTI_LABEL_COLUMNS:
         return ()
     texts = set[str]()
     for line, (text,) in read_rows(path, MULTI_LABEL_COLUMNS[2:3]):

@@ -19,7 +19,7 @@ from autofit.dataset.columns import Columns, choose_columns
 from autofit.dataset.given_lists import path_of_item, plain_list, require_lists
 from autofit.dataset.groups import same_column, value_of_cell
 from autofit.dataset.image_table import ImageTable
-from autofit.dataset.index import COLUMNS, GROUP_COLUMN, MULTI_LABEL_COLUMNS, WEIGHT_COLUMN
+from autofit.dataset.index import GROUP_COLUMN, HEADERS
 from autofit.dataset.label_sets import Cell, cell_of, marked_names
 from autofit.dataset.labels import Label, label_of
 from autofit.dataset.listed_places import ListedPlaces
@@ -28,7 +28,7 @@ from autofit.dataset.own_list import OWN_LIST, is_own_list, own_root
 from autofit.dataset.sample_weights import weight_of_cell
 from autofit.dataset.split_columns import LOOKED_AT_ROWS, split_word, split_words_of
 from autofit.dataset.split_words import Role, split_role
-from autofit.dataset.table import damaged, has_columns, read_lines, read_rows, readable
+from autofit.dataset.table import columns_of, damaged, read_lines, read_rows, readable
 from autofit.dataset.table_form import TableForm, table_form
 from autofit.errors import UserError
 from autofit.printable import printable
@@ -128,8 +128,14 @@ def from_frame(frame: Frame, asked: Asked = Asked()) -> Listing:  # noqa: B008 -
         UserError: it has no such columns; or, while it is read, a row holds no path, label or split.
     """
     if isinstance(frame, ImageTable):  # what is asked of the user's tables is none of its
-        asked = replace(asked, path_column=None, label_column=None, images_in=None, group_column=None)
-        asked = replace(asked, weight_column=frame.weight_column)
+        asked = replace(
+            asked,
+            path_column=None,
+            label_column=None,
+            images_in=None,
+            group_column=None,
+            weight_column=frame.weight_column,
+        )
     names = list(frame.columns)
     header = [name for name in names if isinstance(name, str)]
     examples = {name: list(islice(frame[name], LOOKED_AT_ROWS)) for name in header}
@@ -332,12 +338,9 @@ def with_own_groups(asked: Asked, data: str | os.PathLike[str] | Frame) -> Asked
 
 
 def _is_own_list_of_groups(data: str | os.PathLike[str] | Frame) -> bool:
-    headers = [
-        (*columns, GROUP_COLUMN, *weights)
-        for columns in (COLUMNS, MULTI_LABEL_COLUMNS)
-        for weights in ((), (WEIGHT_COLUMN,))
-    ]
     if isinstance(data, Frame):
-        return tuple(data.columns) in headers
-    path = user_path(data)
-    return path.name == OWN_LIST and any(has_columns(path, header) for header in headers)
+        header: tuple[object, ...] = tuple(data.columns)
+    else:
+        path = user_path(data)
+        header = columns_of(path) if path.name == OWN_LIST else ()
+    return header in HEADERS and GROUP_COLUMN in header

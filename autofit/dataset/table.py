@@ -60,13 +60,13 @@ def read_lines(path: Path, encoding: str) -> Iterator[tuple[int, str]]:
         raise UserError(f"{printable(str(path))}: a line is too long ({error}): give a list of images") from None
 
 
-def has_columns(path: Path, columns: Sequence[str]) -> bool:
-    """Whether the first line of a CSV file with commas has exactly these columns; False if it cannot be read."""
+def columns_of(path: Path) -> tuple[str, ...]:
+    """The columns in the first line of a CSV file with commas; none if it cannot be read."""
     try:
         with text_of(path, "utf-8-sig") as stream:
-            return next(csv.reader(_bounded(stream)), []) == list(columns)
+            return tuple(next(csv.reader(_bounded(stream)), []))
     except (OSError, csv.Error):
-        return False
+        return ()
 
 
 def write_rows(path: Path, columns: Sequence[str], rows: Iterable[Sequence[str | float]]) -> None:

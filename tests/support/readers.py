@@ -143,7 +143,7 @@ def _joined(folder: Path) -> bytes:
 
 
 def _rows(path: Path) -> object:
-    table.has_columns(path, ("path", "label"))
+    table.columns_of(path)
     return list(table.read_rows(path, ("path", "label")))
 
 

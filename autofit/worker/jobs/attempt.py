@@ -43,8 +43,9 @@ def train(
     if job.source is not None:
         require_same_weights(job.source)
     session, payload = open_network(job, heartbeat, load_payload)
-    weighs = "weight_column" if lists_weights(RunDirectory(Path(work.run_dir)).samples) else ""
-    weighs = "class_weight" if work.plan.class_weight != "none" else weighs
+    weighs = "class_weight" if work.plan.class_weight != "none" else ""
+    if not weighs and lists_weights(RunDirectory(Path(work.run_dir)).samples):
+        weighs = "weight_column"
     if weighs and not session.objective.columns:
         require_weighted(session.objective, int(session.built.model.output_shape[-1]), weighs)
     if work.micro_batch_size == 1:  # it is asked for only where one image runs out; in DenseNet121 it takes 0.3 s

@@ -123,13 +123,13 @@ def untrained_words(below: keras.Model) -> str:
 
 
 def _is_as_begun(layer: keras.Layer) -> bool:
-    kinds = (keras.layers.Dense, keras.layers.BatchNormalization)
-    vectors = [np.asarray(keras.ops.convert_to_numpy(weight)) for weight in layer.weights if len(weight.shape) == 1]
-    if not isinstance(layer, kinds) or not vectors:
+    if not isinstance(layer, keras.layers.Dense | keras.layers.BatchNormalization):
         return False
+    vectors = {weight.path.rpartition("/")[2]: weight for weight in layer.weights if len(weight.shape) == 1}
     begins = {"gamma": 1.0, "moving_variance": 1.0}
-    names = [weight.path.rpartition("/")[2] for weight in layer.weights if len(weight.shape) == 1]
-    return all(np.all(vector == begins.get(name, 0.0)) for name, vector in zip(names, vectors, strict=True))
+    return bool(vectors) and all(
+        np.all(keras.ops.convert_to_numpy(weight) == begins.get(name, 0.0)) for name, weight in vectors.items()
+    )
 
 
 def _begin_of_head(places: Sequence[Place], num_classes: int, activation: str) -> int:

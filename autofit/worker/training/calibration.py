@@ -45,7 +45,7 @@ class Calibrator:
     ) -> None:
         self._labels, self._calibrates = labels, plan.calibrates and bool(built.head_layers)
         self._by_quality, self._monitor = plan.compares != "accuracy", plan.monitor
-        self._by_loss_too = plan.compares == "quality and loss" and self._monitor == "auto"
+        self._by_loss_too = plan.compares == "quality and loss"
         self._weights = weights if self._by_quality else None
         self._weighted_accuracy_name = WEIGHTED_ACCURACIES[plan.class_weight == "none"]
 
@@ -92,7 +92,7 @@ class Calibrator:
         found = self._of(progress, probabilities)
         counts = found.loss if found and self._monitor == "auto" else None
         quality = self._quality(progress, logs, probabilities)
-        most = progress.value_before if counts is not None and self._by_loss_too else None
+        most = progress.value_before if self._by_loss_too else None
         ended = progress.after_epoch(epoch, logs, self._monitor, counts, quality, len(self._labels), most)
         return ended.moved(calibration=_if_needed(found)) if ended.best_epoch == epoch else ended
 
